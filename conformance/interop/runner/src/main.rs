@@ -1,0 +1,2 @@
+//! Runs the table of live peers.
+fn main() {}

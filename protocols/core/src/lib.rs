@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;
+
+mod buffer;
+mod error;
+mod id;
+mod multiaddr;
+mod name;
+mod peer_id;
+mod rng;
+mod time;
+
+pub use buffer::{RecvBuf, TransmitBuf};
+pub use error::{Error, Fault};
+pub use id::{ConnectionId, DialId, Side, StreamId};
+pub use multiaddr::{Component, Components, Multiaddr};
+pub use name::ProtocolName;
+pub use peer_id::PeerId;
+pub use rng::Rng;
+pub use time::{Deadline, Instant, UnixTime};
+
+/// Re-exported, so that a machine and its caller name the same types.
+pub use {bytes, rand_core};

@@ -1,0 +1,2 @@
+//! The command `p2p`.
+fn main() {}
