@@ -1,2 +1,46 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;
+
+mod context;
+mod event;
+mod fact;
+mod input;
+mod message;
+mod spec;
+
+pub use context::{Context, Host, Target};
+pub use event::EventQueue;
+pub use fact::Fact;
+pub use input::{
+    AttemptError, Closed, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Input, LinkError,
+    OpenError, OrderError, TellError, WriteError,
+};
+pub use message::{
+    FromConnection, Seat, SpecEntry, SpecId, SpecTable, StreamLimits, StreamOrder, ToConnection,
+};
+pub use spec::{Framing, Matching, StreamSpec};
+
+use libp2p_proto_core::Deadline;
+
+/// A protocol that runs over streams: the one open set of the family, hence the one trait. Object-safe.
+///
+/// A protocol learns of the world through [`Input`]s and acts through the lent [`Context`]. Its events wait in an [`EventQueue`] of its own type,
+/// which the application polls; its commands are methods that record a wish and make [`poll_timeout`](Self::poll_timeout) due at once.
+pub trait Protocol {
+    /// The streams that this protocol opens and accepts. The list is read when the swarm is built and must not change after.
+    fn specs(&self) -> &[StreamSpec];
+
+    /// One input; every effect goes through `cx` or into the protocol's own event queue.
+    fn handle(&mut self, cx: &mut Context<'_>, input: Input);
+
+    /// When [`Input::Timeout`] is due, if ever. Recorded commands answer [`Deadline::now`].
+    fn poll_timeout(&self) -> Option<Deadline> {
+        None
+    }
+}
+
+/// The protocols that an application lends for one call, always the same ones in the same order.
+pub type Protocols<'a, 'p> = &'a mut [&'p mut dyn Protocol];

@@ -1,0 +1,242 @@
+//! What a protocol may do while it handles an input.
+
+use crate::{
+    ConnectionInfo, Dial, DialOutcome, DialRefused, Fact, Framing, OpenError, OrderError, StreamOrder,
+    TellError, WriteError,
+};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::fmt;
+use libp2p_proto_core::{ConnectionId, Instant, PeerId, ProtocolName, Rng, StreamId, UnixTime};
+use smallvec::SmallVec;
+
+/// Where a stream is to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// On the best connection to this peer: direct before limited, then the preferred of two simultaneous ones.
+    Peer(PeerId),
+    /// On this connection.
+    Connection(ConnectionId),
+}
+
+/// Who stands behind a [`Context`]: the swarm, or a test bench. Every answer is immediate and every queue behind it is bounded.
+///
+/// `protocol` is the place of the calling protocol in the lent list; a host refuses streams of another protocol.
+pub trait Host {
+    /// See [`Context::open`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn open(&mut self, protocol: u8, target: Target, specs: &[u8]) -> Result<StreamId, OpenError>;
+    /// See [`Context::write`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn write(&mut self, protocol: u8, stream: StreamId, frame: Bytes) -> Result<(), WriteError>;
+    /// See [`Context::writable`].
+    fn writable(&self, protocol: u8, stream: StreamId) -> usize;
+    /// One order on one stream.
+    ///
+    /// # Errors
+    ///
+    /// [`OrderError::Unknown`] if the stream is not one of this protocol's, or gone.
+    fn order(&mut self, protocol: u8, stream: StreamId, order: StreamOrder) -> Result<(), OrderError>;
+    /// See [`Context::set_inbound`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn set_inbound(&mut self, protocol: u8, spec: u8, max: u16) -> Result<(), OrderError>;
+    /// See [`Context::dial`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn dial(&mut self, protocol: u8, dial: Dial) -> Result<DialOutcome, DialRefused>;
+    /// See [`Context::disconnect`].
+    fn disconnect(&mut self, conn: ConnectionId);
+    /// See [`Context::tell`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn tell(&mut self, protocol: u8, fact: Fact) -> Result<(), TellError>;
+    /// See [`Context::peer_of`].
+    fn peer_of(&self, stream: StreamId) -> Option<PeerId>;
+    /// See [`Context::connections`].
+    fn connections(&self, peer: PeerId) -> SmallVec<[ConnectionId; 2]>;
+    /// See [`Context::connection_info`].
+    fn connection_info(&self, conn: ConnectionId) -> Option<&ConnectionInfo>;
+    /// See [`Context::local_protocols`].
+    fn local_protocols(&self, conn: Option<ConnectionId>) -> Vec<ProtocolName>;
+}
+
+/// Lent to a protocol for one call.
+pub struct Context<'a> {
+    /// The time of this drive.
+    pub now: Instant,
+    /// The wall clock of this drive.
+    pub unix: UnixTime,
+    /// The number of this drive, for [`EventQueue::push`](crate::EventQueue::push).
+    pub seq: u64,
+    /// Our own peer id.
+    pub local: PeerId,
+    /// This protocol's own dice.
+    pub rng: &'a mut Rng,
+    host: &'a mut dyn Host,
+    protocol: u8,
+}
+
+impl<'a> Context<'a> {
+    /// A context for the protocol at place `protocol` of the lent list. Only a host needs this.
+    pub fn new(
+        now: Instant,
+        unix: UnixTime,
+        seq: u64,
+        local: PeerId,
+        rng: &'a mut Rng,
+        host: &'a mut dyn Host,
+        protocol: u8,
+    ) -> Self {
+        Self {
+            now,
+            unix,
+            seq,
+            local,
+            rng,
+            host,
+            protocol,
+        }
+    }
+
+    /// Opens a stream and proposes the named specs in this order. [`Input::Opened`](crate::Input::Opened) or [`Input::Closed`](crate::Input::Closed) follows.
+    ///
+    /// With one proposal to a peer that is known to speak it (or a spec marked `lazy`) the stream can be written to at once.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    pub fn open(&mut self, target: Target, specs: &[u8]) -> Result<StreamId, OpenError> {
+        self.host.open(self.protocol, target, specs)
+    }
+
+    /// Queues one frame; the connection adds its length prefix. Takes all or nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`WriteError`]; after `Blocked` an [`Input::Writable`](crate::Input::Writable) follows.
+    pub fn write(&mut self, stream: StreamId, frame: impl Into<Bytes>) -> Result<(), WriteError> {
+        self.host.write(self.protocol, stream, frame.into())
+    }
+
+    /// Bytes that a write may have now without being blocked. 0 before the stream is open.
+    pub fn writable(&self, stream: StreamId) -> usize {
+        self.host.writable(self.protocol, stream)
+    }
+
+    /// Says that we send no more; queues behind what was written. A stream that is gone is no error.
+    pub fn finish(&mut self, stream: StreamId) {
+        self.order(stream, StreamOrder::Finish);
+    }
+
+    /// Ends both directions at once; [`Closed::LocalReset`](crate::Closed::LocalReset) follows. A stream that is gone is no error.
+    pub fn reset(&mut self, stream: StreamId) {
+        self.order(stream, StreamOrder::Reset);
+    }
+
+    /// Stops returning receive credit until [`resume`](Self::resume): the peer's window closes. Frames already on their way still arrive.
+    pub fn pause(&mut self, stream: StreamId) {
+        self.order(stream, StreamOrder::Pause);
+    }
+
+    /// Returns receive credit again, also what was withheld.
+    pub fn resume(&mut self, stream: StreamId) {
+        self.order(stream, StreamOrder::Resume);
+    }
+
+    /// Lets the connection parse the next frame of a [`Framing::Held`] stream.
+    pub fn next(&mut self, stream: StreamId) {
+        self.order(stream, StreamOrder::Next);
+    }
+
+    /// Switches the framing of both directions. Inbound it holds from the first byte behind the last delivered frame, which is certain under
+    /// [`Framing::Held`] only; outbound from the next write.
+    pub fn reframe(&mut self, stream: StreamId, framing: Framing) {
+        self.order(stream, StreamOrder::Reframe(framing));
+    }
+
+    /// Asks for [`Input::Flushed`](crate::Input::Flushed) once everything written so far has left.
+    pub fn notify_flushed(&mut self, stream: StreamId) {
+        self.order(stream, StreamOrder::NotifyFlushed);
+    }
+
+    /// Moves the data path of a raw stream to the application: its bytes no longer come as inputs; `Closed` still does.
+    pub fn hand_over(&mut self, stream: StreamId) {
+        self.order(stream, StreamOrder::HandOver);
+    }
+
+    /// Sets how many inbound streams of a spec the remote may have per connection from now on. 0: refused, not announced.
+    ///
+    /// # Errors
+    ///
+    /// [`OrderError::Unknown`] for a spec that this protocol doesn't have.
+    pub fn set_inbound(&mut self, spec: u8, max: u16) -> Result<(), OrderError> {
+        self.host.set_inbound(self.protocol, spec, max)
+    }
+
+    /// Dials; [`Input::Connected`](crate::Input::Connected) or [`Input::DialFailed`](crate::Input::DialFailed) follows, unless a connection stands.
+    ///
+    /// # Errors
+    ///
+    /// See [`DialRefused`].
+    pub fn dial(&mut self, dial: Dial) -> Result<DialOutcome, DialRefused> {
+        self.host.dial(self.protocol, dial)
+    }
+
+    /// Closes a connection in an orderly way.
+    pub fn disconnect(&mut self, conn: ConnectionId) {
+        self.host.disconnect(conn);
+    }
+
+    /// Tells every other protocol a fact.
+    ///
+    /// # Errors
+    ///
+    /// [`TellError::Full`] if too many facts wait.
+    pub fn tell(&mut self, fact: Fact) -> Result<(), TellError> {
+        self.host.tell(self.protocol, fact)
+    }
+
+    /// The peer at the other end of a stream.
+    pub fn peer_of(&self, stream: StreamId) -> Option<PeerId> {
+        self.host.peer_of(stream)
+    }
+
+    /// The established connections to a peer, the preferred one first.
+    pub fn connections(&self, peer: PeerId) -> SmallVec<[ConnectionId; 2]> {
+        self.host.connections(peer)
+    }
+
+    /// How a connection came about.
+    pub fn connection_info(&self, conn: ConnectionId) -> Option<&ConnectionInfo> {
+        self.host.connection_info(conn)
+    }
+
+    /// The names that we accept streams for (on `conn`, which may be limited), sorted, each once.
+    pub fn local_protocols(&self, conn: Option<ConnectionId>) -> Vec<ProtocolName> {
+        self.host.local_protocols(conn)
+    }
+
+    fn order(&mut self, stream: StreamId, order: StreamOrder) {
+        // A stream that is already gone has told so with `Closed`, which waits to be delivered.
+        let _gone_is_fine = self.host.order(self.protocol, stream, order);
+    }
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context(protocol {}, {:?})", self.protocol, self.now)
+    }
+}
