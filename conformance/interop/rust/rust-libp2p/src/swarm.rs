@@ -1,0 +1,63 @@
+//! The swarm that the peer and the benchmarks run.
+
+use std::time::Duration;
+
+use interop_contract::{Failure, Outcome};
+use libp2p::identity::Keypair;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::swarm::{NetworkBehaviour, StreamProtocol};
+use libp2p::{Swarm, SwarmBuilder, identify, noise, ping, tcp, yamux};
+use tokio::sync::mpsc;
+
+use crate::streams;
+
+/// Version of rust-libp2p.
+pub const VERSION: &str = "0.57.1";
+
+/// What a node runs on its connections.
+#[derive(NetworkBehaviour)]
+pub struct Behaviour {
+    pub identify: Toggle<identify::Behaviour>,
+    pub ping: Toggle<ping::Behaviour>,
+    pub streams: streams::Behaviour,
+}
+
+/// What to mount.
+pub struct Mount {
+    /// Answer and ask identify, and accept and send pushes.
+    pub identify: bool,
+    /// Answer and send pings, with this pause between those sent.
+    pub ping: Option<Duration>,
+    /// Accept streams of these protocols.
+    pub protocols: Vec<&'static str>,
+}
+
+impl Mount {
+    /// rust-libp2p's own default pause between pings.
+    pub const PING_INTERVAL: Duration = Duration::from_secs(15);
+}
+
+/// Makes a node with TCP, Noise and yamux, and the queue of the streams that peers open.
+pub fn swarm(key: Keypair, mount: Mount) -> Outcome<(Swarm<Behaviour>, mpsc::UnboundedReceiver<streams::Inbound>)> {
+    let protocols = mount.protocols.into_iter().map(StreamProtocol::new).collect();
+    let (streams, inbound) = streams::Behaviour::new(protocols);
+    let identify = mount.identify.then(|| {
+        let config = identify::Config::new("ipfs/0.1.0".into(), key.public());
+        identify::Behaviour::new(config.with_agent_version(format!("rust-libp2p/{VERSION}")))
+    });
+    let ping = mount.ping.map(|interval| ping::Behaviour::new(ping::Config::new().with_interval(interval)));
+    let behaviour = Behaviour { identify: identify.into(), ping: ping.into(), streams };
+    let swarm = SwarmBuilder::with_existing_identity(key)
+        .with_tokio()
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .map_err(|error| Failure::of(&error))?
+        .with_behaviour(|_| behaviour)
+        .unwrap_or_else(|never| match never {})
+        .with_swarm_config(|config| {
+            config
+                .with_idle_connection_timeout(Duration::from_secs(24 * 60 * 60))
+                .with_max_negotiating_inbound_streams(1024)
+        })
+        .build();
+    Ok((swarm, inbound))
+}
