@@ -1,0 +1,347 @@
+// js-libp2p behind the interoperability command line.
+
+import { readFileSync } from 'node:fs'
+import { noise } from '@chainsafe/libp2p-noise'
+import { generateKeyPair, generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { fetch } from '@libp2p/fetch'
+import { identify, identifyPush } from '@libp2p/identify'
+import { mplex } from '@libp2p/mplex'
+import { ping } from '@libp2p/ping'
+import { plaintext } from '@libp2p/plaintext'
+import { tcp } from '@libp2p/tcp'
+import { tls } from '@libp2p/tls'
+import { webSockets } from '@libp2p/websockets'
+import { yamux } from '@libp2p/yamux'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import * as streams from './streams.mjs'
+
+const IMPL = 'js-libp2p'
+const VERSION = JSON.parse(readFileSync(new URL('./node_modules/libp2p/package.json', import.meta.url))).version
+const SERVICES = ['identify', 'push', 'ping', 'perf', 'echo', 'reqresp', 'fetch']
+const TRANSPORTS = { tcp: '/ip4/127.0.0.1/tcp/0', ws: '/ip4/127.0.0.1/tcp/0/ws' }
+const SECURITY = { noise, tls, plaintext }
+const MUXERS = { yamux, mplex }
+const KEYS = ['ed25519', 'secp256k1', 'ecdsa', 'rsa']
+const CODE = { ok: 0, failed: 1, unsupported: 2, usage: 64 }
+
+class Unsupported extends Error {}
+
+// js-libp2p throws some errors where nobody can catch them, for one when both ends close at once.
+process.on('uncaughtException', (error) => console.error('uncaught:', error))
+process.on('unhandledRejection', (error) => console.error('unhandled:', error))
+
+function line (value) {
+  return new Promise((resolve) => process.stdout.write(JSON.stringify(value) + '\n', resolve))
+}
+
+function describe (error) {
+  let text = ''
+  for (let cause = error; cause != null && text.length < 2000; cause = cause.errors?.[0] ?? cause.cause) {
+    text += (text === '' ? '' : ': ') + (cause.name == null || cause.name === 'Error' ? '' : cause.name + ': ') + (cause.message ?? cause)
+  }
+  return text
+}
+
+function usage (text) {
+  console.error(`${text}\nusage: PEER listen [options] | PEER dial ADDR --do ACTION [--do ACTION ...] [options]`)
+  process.exit(CODE.usage)
+}
+
+function parse (args) {
+  const verb = args.shift()
+  if (verb !== 'listen' && verb !== 'dial') {
+    usage(`unknown sub-command ${verb}`)
+  }
+  const dialing = verb === 'dial'
+  const o = { dialing, transports: [], listen: [], security: [], muxers: [], key: 'ed25519', actions: [], timeout: dialing ? 30 : 300, bad: [] }
+  const choose = (list, known, what, value) => known.includes(value) ? list.push(value) : o.bad.push(`${what} ${value}`)
+  while (args.length > 0) {
+    let name = args.shift()
+    if (name === '--json') {
+      continue
+    }
+    if (!name.startsWith('--')) {
+      if (!dialing || o.addr != null) {
+        usage('too many arguments')
+      }
+      o.addr = name
+      continue
+    }
+    let value
+    const equals = name.indexOf('=')
+    if (equals > 0) {
+      value = name.slice(equals + 1)
+      name = name.slice(0, equals)
+    } else {
+      value = args.shift()
+    }
+    if (value == null) {
+      usage(`${name} needs a value`)
+    }
+    switch (name) {
+      case '--do': o.actions.push(value); break
+      case '--transport': if (!dialing) { choose(o.transports, Object.keys(TRANSPORTS), 'transport', value) } break
+      case '--listen': o.listen.push(value); break
+      case '--security': choose(o.security, Object.keys(SECURITY), 'security', value); break
+      case '--muxer': choose(o.muxers, Object.keys(MUXERS), 'muxer', value); break
+      case '--key': if (KEYS.includes(value)) { o.key = value } else { usage(`unknown key type ${value}`) } break
+      case '--seed': o.seed = Number(value); if (!Number.isInteger(o.seed) || o.seed < 0 || o.seed > 0xffffffff) { usage(`${value} is no 32-bit number`) } break
+      case '--services': o.services = value.split(',').filter((name) => name !== ''); break
+      case '--relay': o.bad.push('relay client'); break
+      case '--topic': case '--kad-protocol': break
+      case '--timeout': o.timeout = Number(value); if (!(o.timeout >= 0)) { usage(`${value} is no time-out`) } break
+      default: usage(`unknown option ${name}`)
+    }
+  }
+  if (dialing && (o.addr == null || o.actions.length === 0)) {
+    usage(o.addr == null ? 'no address' : 'no action')
+  }
+  for (const addr of dialing ? [o.addr] : o.listen) {
+    if (!/^\/(ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d+(\/(ws|wss|tls\/ws))?(\/p2p\/[^/]+)?$/.test(addr)) {
+      o.bad.push(`address ${addr}`)
+    }
+  }
+  for (const name of o.services ?? []) {
+    if (!SERVICES.includes(name)) {
+      o.bad.push(`service ${name}`)
+    }
+  }
+  o.mounted = SERVICES.filter((name) => dialing || o.services == null || o.services.includes(name))
+  if (o.listen.length === 0 && !dialing) {
+    o.listen = (o.transports.length > 0 ? o.transports : ['tcp']).map((name) => TRANSPORTS[name])
+  }
+  return o
+}
+
+async function privateKey (o) {
+  if (o.seed != null) {
+    const seed = Buffer.alloc(32)
+    seed.writeUInt32LE(o.seed)
+    return generateKeyPairFromSeed('Ed25519', seed)
+  }
+  switch (o.key) {
+    case 'ed25519': return generateKeyPair('Ed25519')
+    case 'secp256k1': return generateKeyPair('secp256k1')
+    case 'ecdsa': return generateKeyPair('ECDSA', 'P-256')
+    default: return generateKeyPair('RSA', 2048)
+  }
+}
+
+async function start (o) {
+  const wants = (name) => o.mounted.includes(name)
+  const services = {}
+  if (wants('identify')) { services.identify = identify() }
+  if (wants('push')) { services.push = identifyPush() }
+  if (wants('ping')) { services.ping = ping() }
+  if (wants('fetch')) { services.fetch = fetch() }
+  const node = await createLibp2p({
+    privateKey: await privateKey(o),
+    addresses: { listen: o.listen },
+    transports: [tcp(), webSockets()],
+    connectionEncrypters: (o.security.length > 0 ? o.security : ['noise', 'tls']).map((name) => SECURITY[name]()),
+    streamMuxers: (o.muxers.length > 0 ? o.muxers : ['yamux']).map((name) => MUXERS[name]()),
+    connectionGater: { denyDialMultiaddr: () => false },
+    // All peers of a test run come from one host.
+    connectionManager: { inboundConnectionThreshold: 100000, maxIncomingPendingConnections: 1000, maxConnections: 10000 },
+    services
+  })
+  const many = { maxInboundStreams: 1000, maxOutboundStreams: 1000 }
+  const serve = (protocol, handler) => node.handle(protocol, async (stream) => {
+    try {
+      await handler(stream)
+    } catch (error) {
+      console.error(`${protocol}: ${describe(error)}`)
+      stream.abort(error)
+    }
+  }, many)
+  if (!o.dialing) {
+    if (wants('echo')) { await serve(streams.ECHO, streams.serveEcho) }
+    if (wants('perf')) { await serve(streams.PERF, streams.servePerf) }
+    if (wants('reqresp')) { await serve(streams.REQRESP, streams.serveReqresp) }
+    node.services.fetch?.registerLookupFunction('interop/', async (key) => {
+      const name = Buffer.from(key).toString().slice('interop/'.length)
+      return name === 'missing' ? undefined : Buffer.from(`value-of-${name}`)
+    })
+  }
+  return node
+}
+
+async function stop (node, code) {
+  // An end that does not come by itself within a second is not worth waiting for.
+  await Promise.race([node?.stop(), new Promise((resolve) => setTimeout(resolve, 1000))]).catch(() => {})
+  process.exit(code)
+}
+
+async function listen (o) {
+  if (o.bad.length > 0) {
+    await line({ event: 'unsupported', what: o.bad[0] })
+    process.exit(CODE.unsupported)
+  }
+  let node
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    process.on(signal, () => stop(node, CODE.ok))
+  }
+  setTimeout(() => stop(node, CODE.ok), o.timeout * 1000)
+  node = await start(o)
+  const known = new Map()
+  node.addEventListener('peer:disconnect', (event) => known.delete(event.detail.toString()))
+  node.addEventListener('peer:identify', (event) => {
+    const peer = event.detail.peerId.toString()
+    const protocols = [...event.detail.protocols].sort()
+    if (known.get(peer) !== protocols.join()) {
+      known.set(peer, protocols.join())
+      line({ event: 'identify-push', peer, protocols })
+    }
+  })
+  await line({
+    event: 'listening', peerId: node.peerId.toString(), addrs: node.getMultiaddrs().map(String), impl: IMPL, version: VERSION, services: o.mounted
+  })
+}
+
+function number (text) {
+  const value = Number(text)
+  if (text === '' || !Number.isSafeInteger(value) || value < 0) {
+    throw new Error(`'${text}' is no number`)
+  }
+  return value
+}
+
+// Does one action; gives the extra fields of its line.
+async function act (node, connection, action, signal) {
+  const [name, ...rest] = action.split(':')
+  const text = action.slice(name.length + 1)
+  const open = (protocol) => connection.newStream(protocol, { signal, maxOutboundStreams: 1000 })
+  switch (name) {
+    case 'ping': {
+      // First js-libp2p's own way, one round on a stream that it half-closes at once; then all rounds on one stream.
+      await node.services.ping.ping(connection.remotePeer, { signal })
+      return { rttMs: await streams.ping(await open('/ipfs/ping/1.0.0'), text === '' ? 3 : number(text)) }
+    }
+    case 'identify': {
+      const id = await node.services.identify.identify(connection, { signal })
+      if (!id.peerId.equals(connection.remotePeer) || !id.agentVersion) {
+        throw new Error('the message is from another peer or has no agent version')
+      }
+      return {
+        agentVersion: id.agentVersion, protocolVersion: id.protocolVersion, protocols: id.protocols,
+        listenAddrs: id.listenAddrs.map(String), observedAddr: id.observedAddr?.toString()
+      }
+    }
+    case 'push': {
+      if (!text.startsWith('/')) {
+        throw new Error(`'${text}' is no protocol name`)
+      }
+      // js-libp2p pushes only to peers that are known to take pushes, so identify has to be over.
+      const id = await node.services.identify.identify(connection, { signal })
+      if (!id.protocols.includes('/ipfs/id/push/1.0.0')) {
+        throw new Error('the peer takes no pushes')
+      }
+      const sent = pushSent(connection)
+      await node.handle(text, (stream) => stream.abort(new Error('nothing is served here')))
+      await sent
+      return {}
+    }
+    case 'perf': {
+      const up = number(rest[0] ?? '')
+      const down = number(rest[1] ?? '')
+      const begun = performance.now()
+      await streams.perf(await open(streams.PERF), up, down)
+      return { upBytes: up, downBytes: down, seconds: (performance.now() - begun) / 1000 }
+    }
+    case 'echo': {
+      const echo = (await streams.ask(await open(streams.ECHO), Buffer.from(text))).toString()
+      if (echo !== text) {
+        throw new Error(`sent '${text}', got '${echo}'`)
+      }
+      return { echo }
+    }
+    case 'reqresp': {
+      const response = (await streams.ask(await open(streams.REQRESP), Buffer.from(text))).toString()
+      if (response !== `re:${text}`) {
+        throw new Error(`sent '${text}', got '${response}'`)
+      }
+      return { response }
+    }
+    case 'fetch': {
+      const bytes = await node.services.fetch.fetch(connection.remotePeer, `interop/${text}`, { signal })
+      const value = bytes == null ? null : Buffer.from(bytes).toString()
+      if (value !== (text === 'missing' ? null : `value-of-${text}`)) {
+        throw new Error(`got ${value}`)
+      }
+      return { value }
+    }
+    case 'wait':
+      await new Promise((resolve) => setTimeout(resolve, Number(text) * 1000))
+      return {}
+    case 'alive':
+      if (connection.status !== 'open') {
+        throw new Error(`the connection is ${connection.status}`)
+      }
+      return {}
+    default:
+      throw new Unsupported(`${IMPL} cannot do ${name}`)
+  }
+}
+
+// Resolves when a push stream to the peer has been opened and closed again; js-libp2p has no event for that.
+async function pushSent (connection) {
+  const newStream = connection.newStream
+  try {
+    await new Promise((resolve, reject) => {
+      connection.newStream = async (protocols, options) => {
+        const stream = await newStream.call(connection, protocols, options).catch((error) => { reject(error); throw error })
+        if (stream.protocol === '/ipfs/id/push/1.0.0') {
+          stream.addEventListener('close', (event) => event.error == null ? resolve() : reject(event.error))
+        }
+        return stream
+      }
+    })
+  } finally {
+    connection.newStream = newStream
+  }
+}
+
+async function dial (o) {
+  if (o.bad.length > 0) {
+    await line({ do: 'connect', ok: false, unsupported: true, error: `not supported: ${o.bad[0]}` })
+    process.exit(CODE.unsupported)
+  }
+  const over = new AbortController()
+  const timer = setTimeout(() => over.abort(new Error('the time-out ran out')), o.timeout * 1000)
+  const timedOut = new Promise((resolve, reject) => over.signal.addEventListener('abort', () => reject(over.signal.reason)))
+  timedOut.catch(() => {})
+  let node
+  let connection
+  try {
+    node = await start(o)
+    const begun = performance.now()
+    connection = await Promise.race([node.dial(multiaddr(o.addr), { signal: over.signal }), timedOut])
+    await line({
+      do: 'connect', ok: true, ms: performance.now() - begun, peerId: connection.remotePeer.toString(),
+      security: connection.encryption ?? null, muxer: connection.multiplexer ?? null, relayed: connection.limits != null
+    })
+  } catch (error) {
+    await line({ do: 'connect', ok: false, error: describe(error) })
+    return stop(node, CODE.failed)
+  }
+  let code = CODE.ok
+  for (const action of o.actions) {
+    try {
+      const fields = await Promise.race([timedOut, act(node, connection, action, over.signal)])
+      await line({ do: action, ok: true, ...fields })
+    } catch (error) {
+      const unsupported = error instanceof Unsupported
+      await line({ do: action, ok: false, ...(unsupported ? { unsupported } : {}), error: describe(error) })
+      code = unsupported ? (code === CODE.ok ? CODE.unsupported : code) : CODE.failed
+    }
+  }
+  clearTimeout(timer)
+  return stop(node, code)
+}
+
+const options = parse(process.argv.slice(2))
+await (options.dialing ? dial(options) : listen(options)).catch(async (error) => {
+  console.error(describe(error))
+  process.exit(CODE.failed)
+})
