@@ -38,6 +38,9 @@ function line (value) {
 function describe (error) {
   let text = ''
   for (let cause = error; cause != null && text.length < 2000; cause = cause.errors?.[0] ?? cause.cause) {
+    if (cause instanceof Event) {
+      cause = cause.error ?? new Error(`the stream got the event '${cause.type}'`)
+    }
     text += (text === '' ? '' : ': ') + (cause.name == null || cause.name === 'Error' ? '' : cause.name + ': ') + (cause.message ?? cause)
   }
   return text
@@ -284,7 +287,7 @@ async function act (node, connection, action, signal) {
   }
 }
 
-// Resolves when a push stream to the peer has been opened and closed again; js-libp2p has no event for that.
+// Resolves when a push has been written to the peer to its end; js-libp2p has no event for that.
 async function pushSent (connection) {
   const newStream = connection.newStream
   try {
@@ -292,7 +295,8 @@ async function pushSent (connection) {
       connection.newStream = async (protocols, options) => {
         const stream = await newStream.call(connection, protocols, options).catch((error) => { reject(error); throw error })
         if (stream.protocol === '/ipfs/id/push/1.0.0') {
-          stream.addEventListener('close', (event) => event.error == null ? resolve() : reject(event.error))
+          const close = stream.close
+          stream.close = (options) => close.call(stream, options).then(resolve, reject)
         }
         return stream
       }

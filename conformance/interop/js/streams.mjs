@@ -42,11 +42,29 @@ async function readAll (stream) {
   return Buffer.concat(pieces)
 }
 
+// Waits until more may be sent. (`stream.onDrain` of js-libp2p 3.3.11 waits only the first time: afterwards it
+// resolves at once, and whoever trusts it fills the memory and sends frames as large as the peer's window.)
+async function drained (stream) {
+  if (!stream.writableNeedsDrain) {
+    return
+  }
+  const done = new AbortController()
+  try {
+    await new Promise((resolve, reject) => {
+      const options = { once: true, signal: done.signal }
+      stream.addEventListener('drain', () => resolve(), options)
+      stream.addEventListener('close', (event) => reject(event.error ?? new Error('the stream closed')), options)
+    })
+  } finally {
+    done.abort()
+  }
+}
+
 async function sendZeros (stream, count) {
   while (count > 0) {
     const size = Math.min(count, PIECE.byteLength)
     if (!stream.send(size === PIECE.byteLength ? PIECE : PIECE.subarray(0, size))) {
-      await stream.onDrain()
+      await drained(stream)
     }
     count -= size
   }
@@ -57,7 +75,7 @@ export async function ask (stream, message) {
   const answer = readAll(stream)
   answer.catch(() => {})
   if (message.byteLength > 0 && !stream.send(message)) {
-    await stream.onDrain()
+    await drained(stream)
   }
   await stream.close()
   return answer
@@ -67,7 +85,7 @@ export async function serveEcho (stream) {
   await read(stream, (data) => {
     if (!stream.send(data)) {
       stream.pause()
-      stream.onDrain().then(() => stream.resume()).catch(() => {})
+      drained(stream).then(() => stream.resume()).catch(() => {})
     }
   })
   await stream.close()
@@ -76,7 +94,7 @@ export async function serveEcho (stream) {
 export async function serveReqresp (stream) {
   const request = await readAll(stream)
   if (!stream.send(Buffer.concat([Buffer.from('re:'), request]))) {
-    await stream.onDrain()
+    await drained(stream)
   }
   await stream.close()
 }

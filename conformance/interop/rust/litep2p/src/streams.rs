@@ -1,6 +1,6 @@
 //! A litep2p user protocol that opens raw streams on demand and serves those that peers open.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use interop_contract::{Failure, Outcome, services};
@@ -51,7 +51,8 @@ impl UserProtocol for Streams {
 
     async fn run(mut self: Box<Self>, mut service: TransportService) -> litep2p::Result<()> {
         use futures::StreamExt as _;
-        let mut connected = HashSet::new();
+        // Whether the connection to a peer is still open.
+        let mut connected: HashMap<PeerId, bool> = HashMap::new();
         let mut waiting: Vec<Open> = Vec::new();
         let mut opening: HashMap<SubstreamId, oneshot::Sender<Outcome<Stream>>> = HashMap::new();
         let mut listening = true;
@@ -64,10 +65,10 @@ impl UserProtocol for Streams {
                 event = service.next() => match event {
                     None => return Ok(()),
                     Some(TransportEvent::ConnectionEstablished { peer, .. }) => {
-                        connected.insert(peer);
+                        connected.insert(peer, true);
                     }
                     Some(TransportEvent::ConnectionClosed { peer }) => {
-                        connected.remove(&peer);
+                        connected.insert(peer, false);
                     }
                     Some(TransportEvent::SubstreamOpened { peer, direction, substream, .. }) => {
                         let stream = substream.compat();
@@ -92,7 +93,11 @@ impl UserProtocol for Streams {
                 },
             }
             // An order may come before this protocol has heard of the connection.
-            for order in waiting.extract_if(.., |order| connected.contains(&order.peer)) {
+            for order in waiting.extract_if(.., |order| connected.contains_key(&order.peer)) {
+                if connected.get(&order.peer) == Some(&false) {
+                    let _ = order.answer.send(Err(Failure::Failed("the connection was closed".into())));
+                    continue;
+                }
                 match service.open_substream(order.peer) {
                     Ok(id) => {
                         opening.insert(id, order.answer);

@@ -29,6 +29,7 @@ struct Facts {
     pings: Vec<Duration>,
     ping_error: Option<String>,
     pushed: Vec<String>,
+    push_error: Option<String>,
 }
 
 /// A node whose swarm runs in a task of its own.
@@ -134,7 +135,7 @@ impl interop_contract::Node for Node {
         self.identify().await?;
         let name = StreamProtocol::try_from_owned(protocol.to_owned()).map_err(|error| Failure::of(&error))?;
         self.streams.accept(name);
-        self.wait(|facts| facts.pushed.iter().any(|name| name == protocol), |_| None).await
+        self.wait(|facts| facts.pushed.iter().any(|name| name == protocol), |facts| facts.push_error.clone()).await
     }
 
     async fn alive(&mut self) -> Outcome<()> {
@@ -262,8 +263,9 @@ impl Driver {
             }
             identify::Event::Error { error, .. } => {
                 let text = error.to_string();
-                self.facts.send_modify(|facts| {
-                    facts.identity.get_or_insert(Err(text));
+                self.facts.send_modify(|facts| match &facts.identity {
+                    None => facts.identity = Some(Err(text)),
+                    Some(_) => facts.push_error = Some(text),
                 });
             }
             identify::Event::Sent { .. } => {}
