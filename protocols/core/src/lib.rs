@@ -12,6 +12,7 @@ mod name;
 mod peer_id;
 mod rng;
 mod time;
+mod timers;
 
 pub use buffer::{RecvBuf, TransmitBuf};
 pub use error::{Error, Fault};
@@ -21,6 +22,7 @@ pub use name::ProtocolName;
 pub use peer_id::PeerId;
 pub use rng::Rng;
 pub use time::{Deadline, Instant, UnixTime};
+pub use timers::Timers;
 
 /// Re-exported, so that a machine and its caller name the same types.
 pub use {bytes, rand_core};

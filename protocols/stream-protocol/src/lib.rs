@@ -4,6 +4,8 @@
 
 extern crate alloc;
 
+#[cfg(any(test, feature = "bench"))]
+pub mod bench;
 mod context;
 mod event;
 mod fact;

@@ -1,2 +1,19 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+//!
+//! # What can grow, and what stops it
+//!
+//! Bytes that the application has not read: while more than `read_capacity` wait on a stream, the stream is paused, so at most one receive window more can
+//! arrive. Bytes that the connection has not taken: at most `write_capacity` for each stream. Streams: the limits of the specs. Events: at most `max_events`; when they are
+//! full, new inbound streams are reset.
+
+extern crate alloc;
+
+mod config;
+mod error;
+mod streams;
+
+pub use config::Config;
+pub use error::Error;
+pub use streams::{Event, Streams, Ticket};

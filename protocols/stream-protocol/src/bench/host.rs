@@ -1,0 +1,644 @@
+//! One node of the bench: its connections, its streams with their credit, and what it sends.
+
+use super::limit_of;
+use crate::{
+    Closed, ConnectionInfo, Context, Dial, DialOutcome, DialRefused, Fact, Framing, Host, Input, OpenError,
+    OrderError, StreamOrder, StreamSpec, Target, TellError, WriteError,
+};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
+use bytes::Bytes;
+use core::mem;
+use libp2p_proto_core::{
+    ConnectionId, Deadline, DialId, Instant, PeerId, ProtocolName, Rng, StreamId, UnixTime,
+};
+use smallvec::SmallVec;
+
+/// What crosses a link. `stream` is the receiver's name of the stream, where it has one.
+pub(super) enum Wire {
+    Open {
+        conn: ConnectionId,
+        stream: StreamId,
+        names: Vec<ProtocolName>,
+    },
+    Accepted {
+        stream: StreamId,
+        peer_stream: StreamId,
+        place: usize,
+    },
+    Frame {
+        stream: StreamId,
+        data: Bytes,
+    },
+    Credit {
+        stream: StreamId,
+        bytes: usize,
+    },
+    Finish {
+        stream: StreamId,
+    },
+    Closed {
+        stream: StreamId,
+        reason: Closed,
+    },
+    Disconnected {
+        conn: ConnectionId,
+    },
+}
+
+struct Conn {
+    other: usize,
+    peer: PeerId,
+    info: ConnectionInfo,
+    opened: u64,
+    accepted: u64,
+}
+
+/// One stream as its own end sees it.
+pub(super) struct Slot {
+    spec: u8,
+    proposals: Vec<u8>,
+    framing: Framing,
+    /// The stream's name at the other end, once agreed. Both ends have the same connection id, so it differs in the sequence only.
+    remote: Option<StreamId>,
+    lazy: bool,
+    waiting: VecDeque<Bytes>,
+    waiting_bytes: usize,
+    in_flight: usize,
+    blocked: bool,
+    flushed: Option<u32>,
+    sent_frames: u32,
+    finishing: bool,
+    finish_sent: bool,
+    finish_seen: bool,
+    paused: bool,
+    withheld: usize,
+    /// Frames behind the one that a held stream has delivered.
+    held: Option<VecDeque<Bytes>>,
+    open_by: Option<Instant>,
+}
+
+pub(super) struct Node {
+    local: PeerId,
+    dice: Rng,
+    conns: BTreeMap<ConnectionId, Conn>,
+    pub(super) streams: BTreeMap<StreamId, Slot>,
+    pub(super) inputs: VecDeque<Input>,
+    pub(super) facts: Vec<Fact>,
+    pub(super) outbox: Vec<(usize, Wire)>,
+    specs: Vec<StreamSpec>,
+    inbound: BTreeMap<u8, u16>,
+    dials: u64,
+    now: Instant,
+}
+
+impl Node {
+    pub(super) fn new(local: PeerId, dice: Rng) -> Self {
+        Self {
+            local,
+            dice,
+            conns: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            inputs: VecDeque::new(),
+            facts: Vec::new(),
+            outbox: Vec::new(),
+            specs: Vec::new(),
+            inbound: BTreeMap::new(),
+            dials: 0,
+            now: Instant::ZERO,
+        }
+    }
+
+    pub(super) fn with<R>(
+        &mut self,
+        now: Instant,
+        unix: UnixTime,
+        seq: u64,
+        specs: Vec<StreamSpec>,
+        act: impl FnOnce(&mut Context<'_>) -> R,
+    ) -> R {
+        self.now = now;
+        self.specs = specs;
+        let mut dice = mem::replace(&mut self.dice, Rng::from_seed([0; 32]));
+        let result = act(&mut Context::new(now, unix, seq, self.local, &mut dice, self, 0));
+        self.dice = dice;
+        result
+    }
+
+    pub(super) fn connected(&mut self, conn: ConnectionId, other: usize, peer: PeerId, info: ConnectionInfo) {
+        let first = !self.conns.values().any(|known| known.peer == peer);
+        self.inputs.push_back(Input::Connected {
+            peer,
+            conn,
+            first,
+            info: info.clone(),
+        });
+        self.conns.insert(
+            conn,
+            Conn {
+                other,
+                peer,
+                info,
+                opened: 0,
+                accepted: 0,
+            },
+        );
+    }
+
+    pub(super) fn disconnected(&mut self, conn: ConnectionId) {
+        let lost: Vec<StreamId> = self
+            .streams
+            .keys()
+            .filter(|stream| stream.conn == conn)
+            .copied()
+            .collect();
+        for stream in lost {
+            self.close(stream, Closed::ConnectionLost);
+        }
+        if let Some(gone) = self.conns.remove(&conn) {
+            let last = !self.conns.values().any(|known| known.peer == gone.peer);
+            self.inputs.push_back(Input::Disconnected {
+                peer: gone.peer,
+                conn,
+                last,
+            });
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Deadline> {
+        self.streams
+            .values()
+            .filter_map(|slot| slot.open_by)
+            .min()
+            .map(|at| Deadline::new(at, "open"))
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.now = now;
+        let late: Vec<StreamId> = self
+            .streams
+            .iter()
+            .filter(|(_, slot)| slot.open_by.is_some_and(|at| at <= now))
+            .map(|(stream, _)| *stream)
+            .collect();
+        for stream in late {
+            self.tell_remote_closed(stream, Closed::TimedOut);
+            self.close(stream, Closed::TimedOut);
+        }
+    }
+
+    /// A frame was delivered: its credit goes back, unless the stream is paused.
+    pub(super) fn granted(&mut self, input: &Input) {
+        if let Input::Frame { stream, data } = input {
+            if let Some(slot) = self.streams.get_mut(stream) {
+                if slot.paused {
+                    slot.withheld = slot.withheld.saturating_add(data.len());
+                } else {
+                    self.send_credit(*stream, data.len());
+                }
+            }
+        }
+    }
+
+    fn send_credit(&mut self, stream: StreamId, bytes: usize) {
+        let to_remote = self.streams.get(&stream).and_then(|slot| slot.remote);
+        if let Some(remote) = to_remote {
+            self.send(
+                stream.conn,
+                Wire::Credit {
+                    stream: remote,
+                    bytes,
+                },
+            );
+        }
+    }
+
+    fn send(&mut self, conn: ConnectionId, wire: Wire) {
+        if let Some(conn) = self.conns.get(&conn) {
+            self.outbox.push((conn.other, wire));
+        }
+    }
+
+    fn close(&mut self, stream: StreamId, reason: Closed) {
+        if self.streams.remove(&stream).is_some() {
+            self.inputs.push_back(Input::Closed { stream, reason });
+        }
+    }
+
+    fn tell_remote_closed(&mut self, stream: StreamId, reason: Closed) {
+        let remote = self
+            .streams
+            .get(&stream)
+            .map(|slot| slot.remote.unwrap_or(mirrored(stream)));
+        if let Some(remote) = remote {
+            self.send(
+                stream.conn,
+                Wire::Closed {
+                    stream: remote,
+                    reason: reason.seen_by_remote(),
+                },
+            );
+        }
+    }
+
+    pub(super) fn receive(&mut self, wire: Wire) {
+        match wire {
+            Wire::Open { conn, stream, names } => self.receive_open(conn, stream, &names),
+            Wire::Accepted {
+                stream,
+                peer_stream,
+                place,
+            } => self.receive_accepted(stream, peer_stream, place),
+            Wire::Frame { stream, data } => self.receive_frame(stream, data),
+            Wire::Credit { stream, bytes } => {
+                if let Some(slot) = self.streams.get_mut(&stream) {
+                    slot.in_flight = slot.in_flight.saturating_sub(bytes);
+                }
+                self.pump(stream);
+            }
+            Wire::Finish { stream } => {
+                if let Some(slot) = self.streams.get_mut(&stream) {
+                    slot.finish_seen = true;
+                    self.inputs.push_back(Input::Finished { stream });
+                }
+                self.close_if_done(stream);
+            }
+            Wire::Closed { stream, reason } => self.close(stream, reason),
+            Wire::Disconnected { conn } => self.disconnected(conn),
+        }
+    }
+
+    fn receive_open(&mut self, conn: ConnectionId, theirs: StreamId, names: &[ProtocolName]) {
+        let limited = self.conns.get(&conn).is_some_and(|conn| conn.info.limited);
+        let choice = names.iter().enumerate().find_map(|(place, name)| {
+            let index = self
+                .specs
+                .iter()
+                .position(|spec| spec.matches(name.as_str()) && (spec.on_limited || !limited))?;
+            Some((place, u8::try_from(index).ok()?, name.clone()))
+        });
+        let Some((place, spec, name)) = choice.filter(|(_, spec, _)| self.max_inbound(*spec) > 0) else {
+            self.send(
+                conn,
+                Wire::Closed {
+                    stream: theirs,
+                    reason: Closed::Refused,
+                },
+            );
+            return;
+        };
+        let busy = self
+            .streams
+            .iter()
+            .filter(|(id, slot)| id.conn == conn && id.is_inbound() && slot.spec == spec)
+            .count();
+        if busy >= usize::from(self.max_inbound(spec)) {
+            self.send(
+                conn,
+                Wire::Closed {
+                    stream: theirs,
+                    reason: Closed::Reset,
+                },
+            );
+            return;
+        }
+        let Some(entry) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        let stream = StreamId::theirs(conn, entry.accepted);
+        entry.accepted = entry.accepted.saturating_add(1);
+        let peer = entry.peer;
+        let Some(framing) = limit_of(&self.specs, spec).map(|spec| spec.framing) else {
+            return;
+        };
+        let mut slot = Slot::new(spec, framing);
+        slot.remote = Some(theirs);
+        self.streams.insert(stream, slot);
+        self.send(
+            conn,
+            Wire::Accepted {
+                stream: theirs,
+                peer_stream: stream,
+                place,
+            },
+        );
+        self.inputs.push_back(Input::Opened {
+            stream,
+            peer,
+            spec,
+            name,
+        });
+    }
+
+    fn max_inbound(&self, spec: u8) -> u16 {
+        let default = limit_of(&self.specs, spec).map_or(0, |spec| spec.max_inbound);
+        self.inbound.get(&spec).copied().unwrap_or(default)
+    }
+
+    fn receive_accepted(&mut self, stream: StreamId, peer_stream: StreamId, place: usize) {
+        let Some(slot) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        let Some(spec) = slot.proposals.get(place).copied() else {
+            return;
+        };
+        let Some(found) = limit_of(&self.specs, spec) else {
+            return;
+        };
+        slot.spec = spec;
+        slot.framing = found.framing;
+        slot.remote = Some(peer_stream);
+        slot.open_by = None;
+        let name = found.name.clone();
+        if let Some(peer) = self.conns.get(&stream.conn).map(|conn| conn.peer) {
+            self.inputs.push_back(Input::Opened {
+                stream,
+                peer,
+                spec,
+                name,
+            });
+        }
+        self.pump(stream);
+    }
+
+    fn receive_frame(&mut self, stream: StreamId, data: Bytes) {
+        let Some(slot) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        if let Some(held) = &mut slot.held {
+            held.push_back(data);
+        } else if fits(slot.framing, data.len()) {
+            if matches!(slot.framing, Framing::Held { .. }) {
+                slot.held = Some(VecDeque::new());
+            }
+            self.inputs.push_back(Input::Frame { stream, data });
+        } else {
+            self.tell_remote_closed(stream, Closed::LocalReset);
+            self.close(stream, Closed::FrameTooLarge);
+        }
+    }
+
+    /// Delivers what was held, up to the next frame that holds again.
+    fn release(&mut self, stream: StreamId) {
+        let held = self
+            .streams
+            .get_mut(&stream)
+            .and_then(|slot| slot.held.take())
+            .unwrap_or_default();
+        for data in held {
+            self.receive_frame(stream, data);
+        }
+    }
+
+    /// Sends what credit and agreement allow.
+    fn pump(&mut self, stream: StreamId) {
+        let Some(slot) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        let Some(remote) = slot.remote else { return };
+        let window = limit_of(&self.specs, slot.spec).map_or(0, |spec| spec.recv_window);
+        let mut sent = Vec::new();
+        while slot.in_flight < window {
+            let Some(data) = slot.waiting.pop_front() else {
+                break;
+            };
+            slot.waiting_bytes = slot.waiting_bytes.saturating_sub(data.len());
+            slot.in_flight = slot.in_flight.saturating_add(data.len());
+            slot.sent_frames = slot.sent_frames.saturating_add(1);
+            sent.push(Wire::Frame { stream: remote, data });
+        }
+        if slot.waiting.is_empty() {
+            if let Some(frames) = slot.flushed.take() {
+                self.inputs.push_back(Input::Flushed {
+                    stream,
+                    frames: slot.sent_frames.saturating_sub(frames),
+                });
+            }
+            if slot.finishing && !slot.finish_sent {
+                slot.finish_sent = true;
+                sent.push(Wire::Finish { stream: remote });
+            }
+        }
+        if slot.blocked && slot.waiting.is_empty() {
+            slot.blocked = false;
+            self.inputs.push_back(Input::Writable { stream });
+        }
+        for wire in sent {
+            self.send(stream.conn, wire);
+        }
+        self.close_if_done(stream);
+    }
+
+    fn close_if_done(&mut self, stream: StreamId) {
+        if self
+            .streams
+            .get(&stream)
+            .is_some_and(|slot| slot.finish_sent && slot.finish_seen)
+        {
+            self.close(stream, Closed::Finished);
+        }
+    }
+}
+
+impl Slot {
+    fn new(spec: u8, framing: Framing) -> Self {
+        Self {
+            spec,
+            proposals: Vec::new(),
+            framing,
+            remote: None,
+            lazy: false,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            in_flight: 0,
+            blocked: false,
+            flushed: None,
+            sent_frames: 0,
+            finishing: false,
+            finish_sent: false,
+            finish_seen: false,
+            paused: false,
+            withheld: 0,
+            held: None,
+            open_by: None,
+        }
+    }
+}
+
+impl Host for Node {
+    fn open(&mut self, _: u8, target: Target, specs: &[u8]) -> Result<StreamId, OpenError> {
+        let conn = match target {
+            Target::Connection(conn) => conn,
+            Target::Peer(peer) => *self.connections(peer).first().ok_or(OpenError::NotConnected)?,
+        };
+        let first = *specs.first().ok_or(OpenError::UnknownSpec)?;
+        let spec = limit_of(&self.specs, first)
+            .ok_or(OpenError::UnknownSpec)?
+            .clone();
+        let names: Option<Vec<_>> = specs
+            .iter()
+            .map(|index| limit_of(&self.specs, *index).map(|spec| spec.name.clone()))
+            .collect();
+        let names = names.ok_or(OpenError::UnknownSpec)?;
+        let busy = self
+            .streams
+            .iter()
+            .filter(|(id, slot)| id.conn == conn && !id.is_inbound() && slot.spec == first)
+            .count();
+        let entry = self.conns.get_mut(&conn).ok_or(OpenError::NotConnected)?;
+        if entry.info.limited && !spec.on_limited {
+            return Err(OpenError::LimitedConnection);
+        }
+        if busy >= usize::from(spec.max_outbound) {
+            return Err(OpenError::TooManyStreams);
+        }
+        let stream = StreamId::ours(conn, entry.opened);
+        entry.opened = entry.opened.saturating_add(1);
+        let mut slot = Slot::new(first, spec.framing);
+        slot.proposals = specs.to_vec();
+        slot.lazy = spec.lazy && specs.len() == 1;
+        slot.open_by = Some(self.now + spec.open_timeout);
+        self.streams.insert(stream, slot);
+        self.send(conn, Wire::Open { conn, stream, names });
+        Ok(stream)
+    }
+
+    fn write(&mut self, _: u8, stream: StreamId, frame: Bytes) -> Result<(), WriteError> {
+        let slot = self.streams.get_mut(&stream).ok_or(WriteError::Closed)?;
+        if slot.finishing {
+            return Err(WriteError::Closed);
+        }
+        if !fits(slot.framing, frame.len()) {
+            return Err(WriteError::FrameTooLarge);
+        }
+        let capacity = limit_of(&self.specs, slot.spec).map_or(0, |spec| spec.send_capacity);
+        let full = slot.waiting_bytes > 0 && slot.waiting_bytes.saturating_add(frame.len()) > capacity;
+        if full || (slot.remote.is_none() && !slot.lazy) {
+            slot.blocked = true;
+            return Err(WriteError::Blocked);
+        }
+        slot.waiting_bytes = slot.waiting_bytes.saturating_add(frame.len());
+        slot.waiting.push_back(frame);
+        self.pump(stream);
+        Ok(())
+    }
+
+    fn writable(&self, _: u8, stream: StreamId) -> usize {
+        self.streams
+            .get(&stream)
+            .filter(|slot| slot.remote.is_some() || slot.lazy)
+            .map_or(0, |slot| {
+                limit_of(&self.specs, slot.spec)
+                    .map_or(0, |spec| spec.send_capacity.saturating_sub(slot.waiting_bytes))
+            })
+    }
+
+    fn order(&mut self, _: u8, stream: StreamId, order: StreamOrder) -> Result<(), OrderError> {
+        let slot = self.streams.get_mut(&stream).ok_or(OrderError::Unknown)?;
+        match order {
+            StreamOrder::Finish => {
+                slot.finishing = true;
+                self.pump(stream);
+            }
+            StreamOrder::Reset => {
+                self.tell_remote_closed(stream, Closed::LocalReset);
+                self.close(stream, Closed::LocalReset);
+            }
+            StreamOrder::Pause => slot.paused = true,
+            StreamOrder::Resume => {
+                slot.paused = false;
+                let withheld = mem::take(&mut slot.withheld);
+                self.send_credit(stream, withheld);
+            }
+            StreamOrder::Reframe(framing) => {
+                slot.framing = framing;
+                self.release(stream);
+            }
+            StreamOrder::Next => self.release(stream),
+            StreamOrder::NotifyFlushed => {
+                slot.flushed = Some(slot.flushed.unwrap_or(slot.sent_frames));
+                self.pump(stream);
+            }
+            StreamOrder::HandOver => {}
+        }
+        Ok(())
+    }
+
+    fn set_inbound(&mut self, _: u8, spec: u8, max: u16) -> Result<(), OrderError> {
+        limit_of(&self.specs, spec).ok_or(OrderError::Unknown)?;
+        self.inbound.insert(spec, max);
+        self.inputs.push_back(Input::Fact(Fact::LocalProtocols));
+        Ok(())
+    }
+
+    fn dial(&mut self, _: u8, dial: Dial) -> Result<DialOutcome, DialRefused> {
+        if dial.peer == Some(self.local) {
+            return Err(DialRefused::SelfDial);
+        }
+        if let Some(conn) = dial.peer.and_then(|peer| self.connections(peer).first().copied()) {
+            return Ok(DialOutcome::Connected(conn));
+        }
+        self.dials = self.dials.saturating_add(1);
+        Ok(DialOutcome::Pending(DialId::new(self.dials)))
+    }
+
+    fn disconnect(&mut self, conn: ConnectionId) {
+        self.send(conn, Wire::Disconnected { conn });
+        self.disconnected(conn);
+    }
+
+    fn tell(&mut self, _: u8, fact: Fact) -> Result<(), TellError> {
+        self.facts.push(fact);
+        Ok(())
+    }
+
+    fn peer_of(&self, stream: StreamId) -> Option<PeerId> {
+        self.conns.get(&stream.conn).map(|conn| conn.peer)
+    }
+
+    fn connections(&self, peer: PeerId) -> SmallVec<[ConnectionId; 2]> {
+        self.conns
+            .iter()
+            .filter(|(_, conn)| conn.peer == peer)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    fn connection_info(&self, conn: ConnectionId) -> Option<&ConnectionInfo> {
+        self.conns.get(&conn).map(|conn| &conn.info)
+    }
+
+    fn local_protocols(&self, conn: Option<ConnectionId>) -> Vec<ProtocolName> {
+        let limited = conn
+            .and_then(|conn| self.conns.get(&conn))
+            .is_some_and(|conn| conn.info.limited);
+        let mut names: Vec<_> = (0u8..)
+            .zip(&self.specs)
+            .filter(|(index, spec)| self.max_inbound(*index) > 0 && (spec.on_limited || !limited))
+            .map(|(_, spec)| spec.name.clone())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+fn fits(framing: Framing, len: usize) -> bool {
+    match framing {
+        Framing::Fixed { len: fixed } => len == fixed,
+        Framing::LengthDelimited { max } | Framing::UntilEnd { max } | Framing::Held { max } => len <= max,
+        Framing::Raw => true,
+    }
+}
+
+/// The other end's name of a stream that was not answered yet: streams are accepted in the order in which they are opened.
+fn mirrored(stream: StreamId) -> StreamId {
+    let count = stream.seq() / 2;
+    if stream.is_inbound() {
+        StreamId::ours(stream.conn, count)
+    } else {
+        StreamId::theirs(stream.conn, count)
+    }
+}

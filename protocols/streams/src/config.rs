@@ -1,0 +1,39 @@
+//! Limits.
+
+use core::time::Duration;
+
+/// What one stream may hold, and how many there may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Unread bytes on one stream beyond which the peer's window closes. Default 256 KiB.
+    pub read_capacity: usize,
+    /// Unsent bytes on one stream beyond which a write is blocked. Default 256 KiB.
+    pub write_capacity: usize,
+    /// Largest receive window of one stream, in bytes. Default 1 MiB.
+    pub recv_window: usize,
+    /// Inbound streams of one name on one connection. Default 128.
+    pub max_inbound: u16,
+    /// Outbound streams of one name on one connection. Default 128.
+    pub max_outbound: u16,
+    /// Time until a name must be agreed. Default 10 s.
+    pub open_timeout: Duration,
+    /// Opens that may wait for the next drive. Default 1 024.
+    pub max_opening: usize,
+    /// Events that may wait. Default 1 024.
+    pub max_events: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            read_capacity: 256 * 1024,
+            write_capacity: 256 * 1024,
+            recv_window: 1 << 20,
+            max_inbound: 128,
+            max_outbound: 128,
+            open_timeout: Duration::from_secs(10),
+            max_opening: 1024,
+            max_events: 1024,
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! The machine: what the application opened, what it was offered, and the bytes between.
+
+use crate::{Config, Error};
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    vec::Vec,
+};
+use bytes::Bytes;
+use libp2p_proto_core::{Deadline, PeerId, ProtocolName, StreamId};
+use libp2p_proto_stream_protocol::{
+    Closed, Context, EventQueue, Framing, Input, OpenError, Protocol, StreamSpec, Target, WriteError,
+};
+
+/// One call to open. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+/// What the application is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A stream that we asked for is open.
+    Opened {
+        /// The call to open.
+        ticket: Ticket,
+        /// The stream.
+        stream: StreamId,
+        /// The peer.
+        peer: PeerId,
+    },
+    /// A stream that we asked for could not be opened.
+    OpenFailed {
+        /// The call to open.
+        ticket: Ticket,
+        /// Why, if it was refused at once.
+        error: Option<OpenError>,
+        /// Why, if it was tried.
+        reason: Option<Closed>,
+    },
+    /// The peer opened a stream.
+    Incoming {
+        /// The stream.
+        stream: StreamId,
+        /// The peer.
+        peer: PeerId,
+        /// The agreed name.
+        name: ProtocolName,
+    },
+    /// There is something to read where there was nothing, or the peer has finished.
+    Readable {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A blocked write may be tried again.
+    Writable {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// The stream is gone. What was received before can no longer be read.
+    Closed {
+        /// The stream.
+        stream: StreamId,
+        /// Why.
+        reason: Closed,
+    },
+}
+
+/// One stream of the application.
+#[derive(Debug, Default)]
+struct Pipe {
+    ticket: Option<Ticket>,
+    unread: VecDeque<Bytes>,
+    unread_bytes: usize,
+    paused: bool,
+    unsent: VecDeque<Bytes>,
+    unsent_bytes: usize,
+    blocked: bool,
+    finished: bool,
+    peer_finished: bool,
+    closed: Option<Closed>,
+}
+
+/// Raw streams of the application.
+#[derive(Debug)]
+pub struct Streams {
+    config: Config,
+    specs: Vec<StreamSpec>,
+    opening: VecDeque<(Ticket, PeerId, u8)>,
+    pipes: BTreeMap<StreamId, Pipe>,
+    /// Streams with something for the next drive to do.
+    dirty: BTreeSet<StreamId>,
+    next_ticket: u64,
+    seq: u64,
+    events: EventQueue<Event>,
+}
+
+impl Streams {
+    /// Streams under these names.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyNames`] for more than 255.
+    pub fn new(names: &[ProtocolName], config: Config) -> Result<Self, Error> {
+        if names.len() > usize::from(u8::MAX) {
+            return Err(Error::TooManyNames);
+        }
+        let spec = |name: &ProtocolName| StreamSpec {
+            max_inbound: config.max_inbound,
+            max_outbound: config.max_outbound,
+            send_capacity: config.write_capacity,
+            recv_window: config.recv_window,
+            open_timeout: config.open_timeout,
+            ..StreamSpec::new(name.clone(), Framing::Raw)
+        };
+        Ok(Self {
+            specs: names.iter().map(spec).collect(),
+            opening: VecDeque::new(),
+            pipes: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            next_ticket: 0,
+            seq: 0,
+            events: EventQueue::new(config.max_events),
+            config,
+        })
+    }
+
+    /// Opens a stream to a connected peer; [`Event::Opened`] or [`Event::OpenFailed`] follows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownName`] or [`Error::TooManyOpening`].
+    pub fn open(&mut self, peer: PeerId, name: &ProtocolName) -> Result<Ticket, Error> {
+        let place = self
+            .specs
+            .iter()
+            .position(|spec| spec.name == *name)
+            .ok_or(Error::UnknownName)?;
+        let spec = u8::try_from(place).map_err(|_| Error::UnknownName)?;
+        if self.opening.len() >= self.config.max_opening {
+            return Err(Error::TooManyOpening);
+        }
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket = self.next_ticket.saturating_add(1);
+        self.opening.push_back((ticket, peer, spec));
+        Ok(ticket)
+    }
+
+    /// The next received bytes. `None`: nothing waits now; ask [`is_finished`](Self::is_finished) whether more will come.
+    pub fn read(&mut self, stream: StreamId) -> Option<Bytes> {
+        let pipe = self.pipes.get_mut(&stream)?;
+        let data = pipe.unread.pop_front()?;
+        pipe.unread_bytes = pipe.unread_bytes.saturating_sub(data.len());
+        if pipe.paused && pipe.unread_bytes <= self.config.read_capacity / 2 {
+            self.dirty.insert(stream);
+        }
+        if pipe.closed.is_some() && pipe.unread.is_empty() {
+            self.pipes.remove(&stream);
+        }
+        Some(data)
+    }
+
+    /// Whether the peer has finished and everything was read. A stream that is gone is finished.
+    pub fn is_finished(&self, stream: StreamId) -> bool {
+        self.pipes
+            .get(&stream)
+            .is_none_or(|pipe| pipe.peer_finished && pipe.unread.is_empty())
+    }
+
+    /// Sends bytes. Takes all or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Blocked`], after which [`Event::Writable`] follows; [`Error::Finished`]; [`Error::Closed`].
+    pub fn write(&mut self, stream: StreamId, data: Bytes) -> Result<(), Error> {
+        let pipe = self
+            .pipes
+            .get_mut(&stream)
+            .filter(|pipe| pipe.closed.is_none())
+            .ok_or(Error::Closed)?;
+        if pipe.finished {
+            return Err(Error::Finished);
+        }
+        if pipe.unsent_bytes > 0 && pipe.unsent_bytes.saturating_add(data.len()) > self.config.write_capacity
+        {
+            pipe.blocked = true;
+            return Err(Error::Blocked);
+        }
+        if !data.is_empty() {
+            pipe.unsent_bytes = pipe.unsent_bytes.saturating_add(data.len());
+            pipe.unsent.push_back(data);
+            self.dirty.insert(stream);
+        }
+        Ok(())
+    }
+
+    /// Says that we send no more; queues behind what was written.
+    pub fn finish(&mut self, stream: StreamId) {
+        if let Some(pipe) = self.pipes.get_mut(&stream) {
+            pipe.finished = true;
+            self.dirty.insert(stream);
+        }
+    }
+
+    /// Ends both directions at once and forgets the stream; no event follows.
+    pub fn reset(&mut self, stream: StreamId) {
+        if self
+            .pipes
+            .remove(&stream)
+            .is_some_and(|pipe| pipe.closed.is_none())
+        {
+            self.dirty.insert(stream);
+        }
+    }
+
+    /// The oldest event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// The drive that made the oldest event.
+    pub fn next_event_seq(&self) -> Option<u64> {
+        self.events.next_seq()
+    }
+
+    /// Streams that are open or hold unread bytes.
+    pub fn len(&self) -> usize {
+        self.pipes.len()
+    }
+
+    /// Whether there is no stream.
+    pub fn is_empty(&self) -> bool {
+        self.pipes.is_empty()
+    }
+
+    fn emit(&mut self, event: Event) -> bool {
+        self.events.push(self.seq, event).is_ok()
+    }
+
+    fn begin(&mut self, cx: &mut Context<'_>, ticket: Ticket, peer: PeerId, spec: u8) {
+        match cx.open(Target::Peer(peer), &[spec]) {
+            Ok(stream) => {
+                self.pipes.insert(
+                    stream,
+                    Pipe {
+                        ticket: Some(ticket),
+                        ..Pipe::default()
+                    },
+                );
+            }
+            Err(error) => {
+                self.emit(Event::OpenFailed {
+                    ticket,
+                    error: Some(error),
+                    reason: None,
+                });
+            }
+        }
+    }
+
+    fn handle_opened(&mut self, cx: &mut Context<'_>, stream: StreamId, peer: PeerId, name: ProtocolName) {
+        if stream.is_inbound() {
+            if self.emit(Event::Incoming { stream, peer, name }) {
+                self.pipes.insert(stream, Pipe::default());
+            } else {
+                cx.reset(stream);
+            }
+        } else if let Some(ticket) = self.pipes.get_mut(&stream).and_then(|pipe| pipe.ticket.take()) {
+            self.emit(Event::Opened { ticket, stream, peer });
+        } else {
+            cx.reset(stream);
+        }
+    }
+
+    fn handle_data(&mut self, cx: &mut Context<'_>, stream: StreamId, data: Bytes) {
+        let Some(pipe) = self.pipes.get_mut(&stream) else {
+            return;
+        };
+        let was_empty = pipe.unread.is_empty();
+        pipe.unread_bytes = pipe.unread_bytes.saturating_add(data.len());
+        pipe.unread.push_back(data);
+        if !pipe.paused && pipe.unread_bytes > self.config.read_capacity {
+            pipe.paused = true;
+            cx.pause(stream);
+        }
+        if was_empty {
+            self.emit(Event::Readable { stream });
+        }
+    }
+
+    fn handle_closed(&mut self, stream: StreamId, reason: Closed) {
+        self.dirty.remove(&stream);
+        let Some(pipe) = self.pipes.get_mut(&stream) else {
+            return;
+        };
+        if let Some(ticket) = pipe.ticket.take() {
+            self.pipes.remove(&stream);
+            self.emit(Event::OpenFailed {
+                ticket,
+                error: None,
+                reason: Some(reason),
+            });
+            return;
+        }
+        if reason == Closed::Finished && !pipe.unread.is_empty() {
+            pipe.closed = Some(reason);
+        } else {
+            self.pipes.remove(&stream);
+        }
+        self.emit(Event::Closed { stream, reason });
+    }
+
+    /// Carries out what the application wished for one stream since the last drive.
+    fn flush(&mut self, cx: &mut Context<'_>, stream: StreamId) {
+        let Some(pipe) = self.pipes.get_mut(&stream) else {
+            cx.reset(stream);
+            return;
+        };
+        if pipe.paused && pipe.unread_bytes <= self.config.read_capacity / 2 {
+            pipe.paused = false;
+            cx.resume(stream);
+        }
+        while let Some(data) = pipe.unsent.front() {
+            match cx.write(stream, data.clone()) {
+                Ok(()) => {
+                    pipe.unsent_bytes = pipe.unsent_bytes.saturating_sub(data.len());
+                    pipe.unsent.pop_front();
+                }
+                Err(WriteError::Blocked) => return,
+                Err(_) => break,
+            }
+        }
+        if pipe.finished {
+            cx.finish(stream);
+        }
+        if pipe.blocked {
+            pipe.blocked = false;
+            self.emit(Event::Writable { stream });
+        }
+    }
+}
+
+impl Protocol for Streams {
+    fn specs(&self) -> &[StreamSpec] {
+        &self.specs
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
+        self.seq = cx.seq;
+        match input {
+            Input::Opened {
+                stream, peer, name, ..
+            } => self.handle_opened(cx, stream, peer, name),
+            Input::Frame { stream, data } => self.handle_data(cx, stream, data),
+            Input::Writable { stream } => self.flush(cx, stream),
+            Input::Finished { stream } => {
+                if let Some(pipe) = self.pipes.get_mut(&stream) {
+                    pipe.peer_finished = true;
+                    self.emit(Event::Readable { stream });
+                }
+            }
+            Input::Closed { stream, reason } => self.handle_closed(stream, reason),
+            Input::Timeout => {
+                if let Some((ticket, peer, spec)) = self.opening.pop_front() {
+                    self.begin(cx, ticket, peer, spec);
+                }
+                while let Some(stream) = self.dirty.pop_first() {
+                    self.flush(cx, stream);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline> {
+        (!self.opening.is_empty() || !self.dirty.is_empty()).then(|| Deadline::now("command"))
+    }
+}
