@@ -22,7 +22,9 @@ const SERVICES = ['identify', 'push', 'ping', 'perf', 'echo', 'reqresp', 'fetch'
 const TRANSPORTS = { tcp: '/ip4/127.0.0.1/tcp/0', ws: '/ip4/127.0.0.1/tcp/0/ws' }
 const SECURITY = { noise, tls, plaintext }
 const MUXERS = { yamux, mplex }
-const KEYS = ['ed25519', 'secp256k1', 'ecdsa', 'rsa']
+// js-libp2p makes ECDSA keys but takes none as an identity ("Unsupported key type").
+const KEYS = ['ed25519', 'secp256k1', 'rsa']
+const KNOWN_KEYS = [...KEYS, 'ecdsa']
 const CODE = { ok: 0, failed: 1, unsupported: 2, usage: 64 }
 
 class Unsupported extends Error {}
@@ -88,7 +90,7 @@ function parse (args) {
       case '--listen': o.listen.push(value); break
       case '--security': choose(o.security, Object.keys(SECURITY), 'security', value); break
       case '--muxer': choose(o.muxers, Object.keys(MUXERS), 'muxer', value); break
-      case '--key': if (KEYS.includes(value)) { o.key = value } else { usage(`unknown key type ${value}`) } break
+      case '--key': if (KNOWN_KEYS.includes(value)) { o.key = value } else { usage(`unknown key type ${value}`) } break
       case '--seed': o.seed = Number(value); if (!Number.isInteger(o.seed) || o.seed < 0 || o.seed > 0xffffffff) { usage(`${value} is no 32-bit number`) } break
       case '--services': o.services = value.split(',').filter((name) => name !== ''); break
       case '--relay': o.bad.push('relay client'); break
@@ -104,6 +106,9 @@ function parse (args) {
     if (!/^\/(ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d+(\/(ws|wss|tls\/ws))?(\/p2p\/[^/]+)?$/.test(addr)) {
       o.bad.push(`address ${addr}`)
     }
+  }
+  if (!KEYS.includes(o.key)) {
+    o.bad.push(`key ${o.key}`)
   }
   for (const name of o.services ?? []) {
     if (!SERVICES.includes(name)) {
@@ -126,7 +131,6 @@ async function privateKey (o) {
   switch (o.key) {
     case 'ed25519': return generateKeyPair('Ed25519')
     case 'secp256k1': return generateKeyPair('secp256k1')
-    case 'ecdsa': return generateKeyPair('ECDSA', 'P-256')
     default: return generateKeyPair('RSA', 2048)
   }
 }
