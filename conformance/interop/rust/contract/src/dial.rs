@@ -11,7 +11,9 @@ use crate::{FAILED, Failure, Node, OK, Options, Outcome, UNSUPPORTED, line, serv
 /// Connects and runs the actions in order; gives the exit code.
 pub async fn dial<N: Node>(addr: &str, actions: &[String], options: &Options) -> u8 {
     let ends = tokio::time::Instant::now() + options.timeout;
-    if let Some(what) = unsupported::<N>(options).or_else(|| (!is_tcp(addr)).then(|| format!("address {addr}"))) {
+    if let Some(what) =
+        unsupported::<N>(options).or_else(|| (!is_tcp(addr)).then(|| format!("address {addr}")))
+    {
         let error = format!("not supported: {what}");
         line(&json!({"do": "connect", "ok": false, "unsupported": true, "error": error}));
         return UNSUPPORTED;
@@ -38,7 +40,9 @@ pub async fn dial<N: Node>(addr: &str, actions: &[String], options: &Options) ->
     };
     let (mut failed, mut unsupported) = (false, false);
     for action in actions {
-        let outcome = timeout_at(ends, act(&mut node, action)).await.unwrap_or_else(|_| Err(timed_out()));
+        let outcome = timeout_at(ends, act(&mut node, action))
+            .await
+            .unwrap_or_else(|_| Err(timed_out()));
         let (report, code) = report(action, outcome);
         line(&report);
         failed |= code == FAILED;
@@ -85,7 +89,9 @@ fn report(action: &str, outcome: Outcome<Value>) -> (Value, u8) {
 
 /// Does one action; the value holds the extra fields of its line.
 async fn act<N: Node>(node: &mut N, action: &str) -> Outcome<Value> {
-    let (name, rest) = action.split_once(':').map_or((action, None), |(name, rest)| (name, Some(rest)));
+    let (name, rest) = action
+        .split_once(':')
+        .map_or((action, None), |(name, rest)| (name, Some(rest)));
     let text = rest.unwrap_or_default();
     match name {
         "ping" => {
@@ -111,7 +117,9 @@ async fn act<N: Node>(node: &mut N, action: &str) -> Outcome<Value> {
             Ok(json!({}))
         }
         "perf" => {
-            let (up, down) = text.split_once(':').ok_or_else(|| Failure::Failed("perf:UP:DOWN".into()))?;
+            let (up, down) = text
+                .split_once(':')
+                .ok_or_else(|| Failure::Failed("perf:UP:DOWN".into()))?;
             let (up, down) = (number(up)?, number(down)?);
             let begun = Instant::now();
             let stream = node.open(services::PERF).await?;
@@ -147,7 +155,10 @@ async fn act<N: Node>(node: &mut N, action: &str) -> Outcome<Value> {
             Ok(json!({"value": value}))
         }
         "wait" => {
-            let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            let seconds = text
+                .parse()
+                .ok()
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
             let time = seconds.ok_or_else(|| Failure::Failed(format!("{text:?} is no number of seconds")))?;
             tokio::time::sleep(time).await;
             Ok(json!({}))
@@ -158,5 +169,6 @@ async fn act<N: Node>(node: &mut N, action: &str) -> Outcome<Value> {
 }
 
 fn number(text: &str) -> Outcome<u64> {
-    text.parse().map_err(|_| Failure::Failed(format!("{text:?} is no number")))
+    text.parse()
+        .map_err(|_| Failure::Failed(format!("{text:?} is no number")))
 }

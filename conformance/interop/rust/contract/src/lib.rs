@@ -94,7 +94,10 @@ impl From<std::io::Error> for Failure {
 pub type Outcome<T> = Result<T, Failure>;
 
 /// One implementation of libp2p behind the command line.
-#[allow(async_fn_in_trait, reason = "used with static dispatch on one multi-threaded runtime only")]
+#[allow(
+    async_fn_in_trait,
+    reason = "used with static dispatch on one multi-threaded runtime only"
+)]
 pub trait Node: Sized {
     /// Name of the implementation, as in the `impl` field.
     const IMPL: &'static str;
@@ -137,7 +140,11 @@ pub fn main<N: Node>() -> ExitCode {
             eprintln!("{usage}");
             USAGE
         }
-        Ok(command) => match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(command) => match tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+        {
             Err(error) => {
                 eprintln!("cannot start the runtime: {error}");
                 FAILED
@@ -146,7 +153,9 @@ pub fn main<N: Node>() -> ExitCode {
                 let code = runtime.block_on(async {
                     match command {
                         options::Command::Listen(options) => listen::<N>(&options).await,
-                        options::Command::Dial(addr, actions, options) => dial::<N>(&addr, &actions, &options).await,
+                        options::Command::Dial(addr, actions, options) => {
+                            dial::<N>(&addr, &actions, &options).await
+                        }
                     }
                 });
                 runtime.shutdown_timeout(Duration::from_millis(200));
@@ -169,8 +178,14 @@ pub fn line(value: &Value) {
 /// Logs to standard error what `RUST_LOG` asks for, such as `debug` or `libp2p_noise=trace`.
 fn init_log() {
     use tracing_subscriber::prelude::*;
-    let Ok(wanted) = std::env::var("RUST_LOG") else { return };
-    let Ok(targets) = wanted.parse::<tracing_subscriber::filter::Targets>() else { return };
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(targets);
+    let Ok(wanted) = std::env::var("RUST_LOG") else {
+        return;
+    };
+    let Ok(targets) = wanted.parse::<tracing_subscriber::filter::Targets>() else {
+        return;
+    };
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_filter(targets);
     tracing_subscriber::registry().with(layer).init();
 }

@@ -60,11 +60,17 @@ pub(crate) fn unsupported<N: Node>(options: &Options) -> Option<String> {
     }
     let asked = options.services.iter().flatten();
     // A program that cannot report pushes accepts the name all the same.
-    asked.into_iter().find(|name| *name != "push" && !N::SERVICES.contains(&name.as_str())).map(|name| format!("service {name}"))
+    asked
+        .into_iter()
+        .find(|name| *name != "push" && !N::SERVICES.contains(&name.as_str()))
+        .map(|name| format!("service {name}"))
 }
 
 /// Whether an address is plain TCP over IP, with or without a peer id.
 pub(crate) fn is_tcp(addr: &str) -> bool {
     let parts: Vec<_> = addr.split('/').collect();
-    matches!(parts.as_slice(), ["", "ip4" | "ip6", _, "tcp", _] | ["", "ip4" | "ip6", _, "tcp", _, "p2p", _])
+    matches!(
+        parts.as_slice(),
+        ["", "ip4" | "ip6", _, "tcp", _] | ["", "ip4" | "ip6", _, "tcp", _, "p2p", _]
+    )
 }

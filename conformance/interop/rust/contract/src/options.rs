@@ -22,7 +22,11 @@ pub struct Usage(String);
 
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\nusage: PEER listen [options] | PEER dial ADDR --do ACTION [--do ACTION ...] [options]", self.0)
+        write!(
+            f,
+            "{}\nusage: PEER listen [options] | PEER dial ADDR --do ACTION [--do ACTION ...] [options]",
+            self.0
+        )
     }
 }
 
@@ -48,7 +52,9 @@ pub struct Options {
 impl Options {
     /// Whether a listener shall mount a service.
     pub fn wants(&self, service: &str) -> bool {
-        self.services.as_ref().is_none_or(|list| list.iter().any(|name| name == service))
+        self.services
+            .as_ref()
+            .is_none_or(|list| list.iter().any(|name| name == service))
     }
 
     /// An Ed25519 secret: the one asked for with `--seed`, if any.
@@ -113,7 +119,9 @@ impl Command {
             return Ok(Self::Listen(options));
         }
         options.listen.clear();
-        options.will_ping = actions.iter().any(|action| action == "ping" || action.starts_with("ping:"));
+        options.will_ping = actions
+            .iter()
+            .any(|action| action == "ping" || action.starts_with("ping:"));
         match (addr, actions.is_empty()) {
             (Some(addr), false) => Ok(Self::Dial(addr, actions, options)),
             (None, _) => Err(Usage("no address".into())),
@@ -154,18 +162,28 @@ impl Options {
                 }
             }
             "--seed" => {
-                let number = value.parse().map_err(|_| Usage(format!("{value} is no 32-bit number")))?;
+                let number = value
+                    .parse()
+                    .map_err(|_| Usage(format!("{value} is no 32-bit number")))?;
                 self.seed = Some(Self::seed(number));
             }
             "--services" => {
-                self.services = Some(value.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect());
+                self.services = Some(
+                    value
+                        .split(',')
+                        .filter(|name| !name.is_empty())
+                        .map(str::to_owned)
+                        .collect(),
+                );
             }
             "--relay" => self.unsupported.push("relay client".into()),
             "--topic" | "--kad-protocol" => {}
             "--timeout" => {
-                let seconds: f64 = value.parse().map_err(|_| Usage(format!("{value} is no number of seconds")))?;
-                self.timeout =
-                    Duration::try_from_secs_f64(seconds).map_err(|_| Usage(format!("{value} is no time-out")))?;
+                let seconds: f64 = value
+                    .parse()
+                    .map_err(|_| Usage(format!("{value} is no number of seconds")))?;
+                self.timeout = Duration::try_from_secs_f64(seconds)
+                    .map_err(|_| Usage(format!("{value} is no time-out")))?;
             }
             _ => return Err(Usage(format!("unknown option {name}"))),
         }

@@ -15,7 +15,12 @@ pub const REQRESP: &str = "/interop/reqresp/1.0.0";
 pub const FETCH: &str = "/libp2p/fetch/0.0.1";
 
 /// Service names of the command line with their protocols.
-pub const ALL: [(&str, &str); 4] = [("perf", PERF), ("echo", ECHO), ("reqresp", REQRESP), ("fetch", FETCH)];
+pub const ALL: [(&str, &str); 4] = [
+    ("perf", PERF),
+    ("echo", ECHO),
+    ("reqresp", REQRESP),
+    ("fetch", FETCH),
+];
 
 /// Zeros to send, in pieces large enough that the piece size is not what is measured.
 static ZEROS: [u8; 256 * 1024] = [0; 256 * 1024];
@@ -49,7 +54,7 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: S, message: &[u8]) -
 }
 
 async fn serve_echo<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> Result<()> {
-    let mut buffer = vec![0; 16 * 1024];
+    let mut buffer = vec![0; 8 * 1024];
     loop {
         let count = stream.read(&mut buffer).await?;
         if count == 0 {
@@ -126,20 +131,27 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, key: &str) 
     match status {
         0 => Ok(Some(data)),
         1 => Ok(None),
-        other => Err(Error::new(ErrorKind::InvalidData, format!("fetch status {other}: {}", String::from_utf8_lossy(&data)))),
+        other => Err(Error::new(
+            ErrorKind::InvalidData,
+            format!("fetch status {other}: {}", String::from_utf8_lossy(&data)),
+        )),
     }
 }
 
 async fn serve_fetch<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> Result<()> {
     while let Some(request) = read_frame(&mut stream).await? {
-        let key = fields(&request)?.into_iter().find_map(|(field, value)| match value {
-            Field::Bytes(bytes) if field == 1 => Some(bytes),
-            _ => None,
-        });
+        let key = fields(&request)?
+            .into_iter()
+            .find_map(|(field, value)| match value {
+                Field::Bytes(bytes) if field == 1 => Some(bytes),
+                _ => None,
+            });
         let name = key.and_then(|key| key.strip_prefix(b"interop/"));
         let mut response = Vec::new();
         match name {
-            Some(name) if name != b"missing" => put_bytes(&mut response, 2, &[b"value-of-".as_slice(), name].concat()),
+            Some(name) if name != b"missing" => {
+                put_bytes(&mut response, 2, &[b"value-of-".as_slice(), name].concat())
+            }
             _ => response.extend([1 << 3, 1]),
         }
         write_frame(&mut stream, &response).await?;
@@ -161,7 +173,11 @@ async fn read_frame<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Option<Vec<u
     loop {
         let mut byte = [0];
         if stream.read(&mut byte).await? == 0 {
-            return if shift == 0 { Ok(None) } else { Err(ErrorKind::UnexpectedEof.into()) };
+            return if shift == 0 {
+                Ok(None)
+            } else {
+                Err(ErrorKind::UnexpectedEof.into())
+            };
         }
         length |= u64::from(byte[0] & 0x7f) << shift;
         shift += 7;

@@ -74,19 +74,28 @@ impl interop_contract::Node for Node {
             .iter()
             .map(|addr| addr.parse().map_err(|error| Failure::of(&error)))
             .collect::<Outcome<Vec<Multiaddr>>>()?;
-        let tcp = TcpConfig { listen_addresses, nodelay: true, ..TcpConfig::default() };
+        let tcp = TcpConfig {
+            listen_addresses,
+            nodelay: true,
+            ..TcpConfig::default()
+        };
         let mut config = ConfigBuilder::new()
             .with_keypair(keypair(options)?)
             .with_keep_alive_timeout(Duration::from_secs(24 * 60 * 60))
             .with_tcp(tcp);
         let (mut identify_events, mut ping_events): (Events<IdentifyEvent>, Events<PingEvent>) = (None, None);
         if !listening || options.wants("identify") {
-            let (identify, events) = IdentifyConfig::new("ipfs/0.1.0".into(), Some(format!("litep2p/{VERSION}")));
+            let (identify, events) =
+                IdentifyConfig::new("ipfs/0.1.0".into(), Some(format!("litep2p/{VERSION}")));
             config = config.with_libp2p_identify(identify);
             identify_events = Some(events);
         }
         if !listening || options.wants("ping") {
-            let interval = if options.will_ping { FAST_PING } else { PING_INTERVAL };
+            let interval = if options.will_ping {
+                FAST_PING
+            } else {
+                PING_INTERVAL
+            };
             let (ping, events) = PingConfig::new().with_ping_interval(interval).build();
             config = config.with_libp2p_ping(ping);
             ping_events = Some(events);
@@ -106,9 +115,26 @@ impl interop_contract::Node for Node {
         let (dial, dials) = mpsc::unbounded_channel();
         let (tell, facts) = watch::channel(Facts::default());
         let (events, event_queue) = mpsc::unbounded_channel();
-        let driver = Driver { litep2p, dials, identify_events, ping_events, facts: tell, events, known: HashMap::new() };
+        let driver = Driver {
+            litep2p,
+            dials,
+            identify_events,
+            ping_events,
+            facts: tell,
+            events,
+            known: HashMap::new(),
+        };
         tokio::spawn(driver.run());
-        Ok(Self { peer_id, listen_addrs, dial, streams, facts, events: event_queue, remote: None, pings_told: 0 })
+        Ok(Self {
+            peer_id,
+            listen_addrs,
+            dial,
+            streams,
+            facts,
+            events: event_queue,
+            remote: None,
+            pings_told: 0,
+        })
     }
 
     fn peer_id(&self) -> String {
@@ -128,21 +154,37 @@ impl interop_contract::Node for Node {
         self.remote = Some(peer);
         self.dial.send(addr).map_err(|_| gone())?;
         self.wait(|facts| facts.open > 0).await?;
-        Ok(Connected { peer: peer.to_string(), security: Some("/noise"), muxer: Some("/yamux/1.0.0") })
+        Ok(Connected {
+            peer: peer.to_string(),
+            security: Some("/noise"),
+            muxer: Some("/yamux/1.0.0"),
+        })
     }
 
     async fn open(&mut self, protocol: &'static str) -> Outcome<Stream> {
         let peer = self.remote.ok_or_else(gone)?;
         let (answer, result) = oneshot::channel();
-        self.streams.get(protocol).ok_or_else(gone)?.send(Open { peer, answer }).map_err(|_| gone())?;
-        result.await.unwrap_or_else(|_| Err(Failure::Failed("the connection closed".into())))
+        self.streams
+            .get(protocol)
+            .ok_or_else(gone)?
+            .send(Open { peer, answer })
+            .map_err(|_| gone())?;
+        result
+            .await
+            .unwrap_or_else(|_| Err(Failure::Failed("the connection closed".into())))
     }
 
     async fn ping(&mut self, count: usize) -> Outcome<Vec<Duration>> {
         let (from, to) = (self.pings_told, self.pings_told + count);
         self.wait(|facts| facts.pings.len() >= to).await?;
         self.pings_told = to;
-        Ok(self.facts.borrow().pings.get(from..to).unwrap_or_default().to_vec())
+        Ok(self
+            .facts
+            .borrow()
+            .pings
+            .get(from..to)
+            .unwrap_or_default()
+            .to_vec())
     }
 
     async fn identify(&mut self) -> Outcome<Identity> {

@@ -35,7 +35,14 @@ impl Streams {
     /// A protocol, and where to ask for its streams. It resets what peers open unless it is to serve.
     pub fn new(protocol: &'static str, serve: bool) -> (Self, mpsc::UnboundedSender<Open>) {
         let (sender, orders) = mpsc::unbounded_channel();
-        (Self { protocol, serve, orders }, sender)
+        (
+            Self {
+                protocol,
+                serve,
+                orders,
+            },
+            sender,
+        )
     }
 }
 
@@ -95,7 +102,9 @@ impl UserProtocol for Streams {
             // An order may come before this protocol has heard of the connection.
             for order in waiting.extract_if(.., |order| connected.contains_key(&order.peer)) {
                 if connected.get(&order.peer) == Some(&false) {
-                    let _ = order.answer.send(Err(Failure::Failed("the connection was closed".into())));
+                    let _ = order
+                        .answer
+                        .send(Err(Failure::Failed("the connection was closed".into())));
                     continue;
                 }
                 match service.open_substream(order.peer) {

@@ -15,7 +15,8 @@ pub fn keypair(options: &Options) -> Outcome<Keypair> {
         Key::Ecdsa => Ok(ecdsa::Keypair::generate().into()),
         Key::Rsa => {
             // rust-libp2p reads RSA keys but does not make them.
-            let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).map_err(|error| Failure::of(&error))?;
+            let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048)
+                .map_err(|error| Failure::of(&error))?;
             let der = key.to_pkcs8_der().map_err(|error| Failure::of(&error))?;
             Keypair::rsa_from_pkcs8(&mut der.as_bytes().to_vec()).map_err(|error| Failure::of(&error))
         }

@@ -47,7 +47,8 @@ pub struct Node {
 impl interop_contract::Node for Node {
     const IMPL: &'static str = "rust-libp2p";
     const VERSION: &'static str = VERSION;
-    const SERVICES: &'static [&'static str] = &["identify", "push", "ping", "perf", "echo", "reqresp", "fetch"];
+    const SERVICES: &'static [&'static str] =
+        &["identify", "push", "ping", "perf", "echo", "reqresp", "fetch"];
     const KEYS: &'static [Key] = &[Key::Ed25519, Key::Secp256k1, Key::Ecdsa, Key::Rsa];
     type Stream = Stream;
 
@@ -55,8 +56,11 @@ impl interop_contract::Node for Node {
         let listening = !options.listen.is_empty();
         let mount = Mount {
             identify: !listening || options.wants("identify") || options.wants("push"),
-            ping: (!listening || options.wants("ping"))
-                .then_some(if options.will_ping { FAST_PING } else { Mount::PING_INTERVAL }),
+            ping: (!listening || options.wants("ping")).then_some(if options.will_ping {
+                FAST_PING
+            } else {
+                Mount::PING_INTERVAL
+            }),
             protocols: services::ALL
                 .into_iter()
                 .filter(|(name, _)| listening && options.wants(name))
@@ -74,7 +78,9 @@ impl interop_contract::Node for Node {
                 SwarmEvent::NewListenAddr { address, .. } => {
                     listen_addrs.push(address.with(Protocol::P2p(*swarm.local_peer_id())).to_string());
                 }
-                SwarmEvent::ListenerClosed { reason: Err(error), .. } => return Err(error.into()),
+                SwarmEvent::ListenerClosed {
+                    reason: Err(error), ..
+                } => return Err(error.into()),
                 _ => {}
             }
         }
@@ -84,8 +90,26 @@ impl interop_contract::Node for Node {
         let (tell, facts) = watch::channel(Facts::default());
         let (events, event_queue) = mpsc::unbounded_channel();
         tokio::spawn(serve(inbound));
-        tokio::spawn(Driver { swarm, dials, facts: tell, events, known: HashMap::new() }.run());
-        Ok(Self { peer_id, listen_addrs, dial, streams, facts, events: event_queue, remote: None, pings_told: 0 })
+        tokio::spawn(
+            Driver {
+                swarm,
+                dials,
+                facts: tell,
+                events,
+                known: HashMap::new(),
+            }
+            .run(),
+        );
+        Ok(Self {
+            peer_id,
+            listen_addrs,
+            dial,
+            streams,
+            facts,
+            events: event_queue,
+            remote: None,
+            pings_told: 0,
+        })
     }
 
     fn peer_id(&self) -> String {
@@ -104,9 +128,14 @@ impl interop_contract::Node for Node {
         self.remote = Some(peer);
         let opts = DialOpts::peer_id(peer).addresses(vec![addr]).build();
         self.dial.send(opts).map_err(|_| gone())?;
-        self.wait(|facts| facts.open > 0, |facts| facts.dial_error.clone()).await?;
+        self.wait(|facts| facts.open > 0, |facts| facts.dial_error.clone())
+            .await?;
         // Nothing else is offered, so nothing else can have been agreed.
-        Ok(Connected { peer: peer.to_string(), security: Some("/noise"), muxer: Some("/yamux/1.0.0") })
+        Ok(Connected {
+            peer: peer.to_string(),
+            security: Some("/noise"),
+            muxer: Some("/yamux/1.0.0"),
+        })
     }
 
     async fn open(&mut self, protocol: &'static str) -> Outcome<Stream> {
@@ -116,14 +145,27 @@ impl interop_contract::Node for Node {
 
     async fn ping(&mut self, count: usize) -> Outcome<Vec<Duration>> {
         let (from, to) = (self.pings_told, self.pings_told + count);
-        self.wait(|facts| facts.pings.len() >= to, |facts| facts.ping_error.clone()).await?;
+        self.wait(|facts| facts.pings.len() >= to, |facts| facts.ping_error.clone())
+            .await?;
         self.pings_told = to;
-        Ok(self.facts.borrow().pings.get(from..to).unwrap_or_default().to_vec())
+        Ok(self
+            .facts
+            .borrow()
+            .pings
+            .get(from..to)
+            .unwrap_or_default()
+            .to_vec())
     }
 
     async fn identify(&mut self) -> Outcome<Identity> {
         self.wait(|facts| facts.identity.is_some(), |_| None).await?;
-        let identity = self.facts.borrow().identity.clone().ok_or_else(gone)?.map_err(Failure::Failed)?;
+        let identity = self
+            .facts
+            .borrow()
+            .identity
+            .clone()
+            .ok_or_else(gone)?
+            .map_err(Failure::Failed)?;
         if self.remote.is_none_or(|peer| peer.to_string() != identity.peer) {
             return Err(Failure::Failed(format!("the message is from {}", identity.peer)));
         }
@@ -133,9 +175,14 @@ impl interop_contract::Node for Node {
     async fn push(&mut self, protocol: &str) -> Outcome<()> {
         // rust-libp2p does not push before the first exchange is over.
         self.identify().await?;
-        let name = StreamProtocol::try_from_owned(protocol.to_owned()).map_err(|error| Failure::of(&error))?;
+        let name =
+            StreamProtocol::try_from_owned(protocol.to_owned()).map_err(|error| Failure::of(&error))?;
         self.streams.accept(name);
-        self.wait(|facts| facts.pushed.iter().any(|name| name == protocol), |facts| facts.push_error.clone()).await
+        self.wait(
+            |facts| facts.pushed.iter().any(|name| name == protocol),
+            |facts| facts.push_error.clone(),
+        )
+        .await
     }
 
     async fn alive(&mut self) -> Outcome<()> {
@@ -163,7 +210,9 @@ impl Node {
     ) -> Outcome<()> {
         let facts = self
             .facts
-            .wait_for(|facts| (done(facts) && facts.close_reason.is_none()) || failed(facts, &failure).is_some())
+            .wait_for(|facts| {
+                (done(facts) && facts.close_reason.is_none()) || failed(facts, &failure).is_some()
+            })
             .await
             .map_err(|_| gone())?;
         match failed(&facts, &failure) {
@@ -180,7 +229,12 @@ fn failed(facts: &Facts, failure: impl Fn(&Facts) -> Option<String>) -> Option<S
 
 /// Serves the streams that peers open, each in a task of its own.
 pub async fn serve(mut inbound: mpsc::UnboundedReceiver<Inbound>) {
-    while let Some(Inbound { peer, protocol, stream }) = inbound.recv().await {
+    while let Some(Inbound {
+        peer,
+        protocol,
+        stream,
+    }) = inbound.recv().await
+    {
         tokio::spawn(async move {
             if let Err(error) = services::serve(protocol.as_ref(), stream).await {
                 eprintln!("{protocol} with {peer}: {error}");
@@ -222,8 +276,14 @@ impl Driver {
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::ConnectionEstablished { .. } => self.facts.send_modify(|facts| facts.open += 1),
-            SwarmEvent::ConnectionClosed { peer_id, num_established, cause, .. } => {
-                let reason = cause.map_or_else(|| "the connection was closed".into(), |cause| cause.to_string());
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                num_established,
+                cause,
+                ..
+            } => {
+                let reason =
+                    cause.map_or_else(|| "the connection was closed".into(), |cause| cause.to_string());
                 if num_established == 0 {
                     self.known.remove(&peer_id);
                 }
@@ -249,7 +309,8 @@ impl Driver {
             identify::Event::Received { peer_id, info, .. } => {
                 let identity = identity(&info);
                 let protocols = identity.protocols.clone();
-                self.facts.send_modify(|facts| facts.identity = Some(Ok(identity)));
+                self.facts
+                    .send_modify(|facts| facts.identity = Some(Ok(identity)));
                 if self.known.get(&peer_id) != Some(&protocols) {
                     let event = json!({"event": "identify-push", "peer": peer_id.to_string(), "protocols": protocols});
                     self.known.insert(peer_id, protocols);

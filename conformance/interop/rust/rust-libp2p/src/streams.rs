@@ -10,10 +10,13 @@ use std::task::{Context, Poll};
 use interop_contract::{Failure, Outcome};
 use libp2p::core::transport::PortUse;
 use libp2p::core::{Endpoint, InboundUpgrade, OutboundUpgrade, UpgradeInfo};
-use libp2p::swarm::handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound};
+use libp2p::swarm::handler::{
+    ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound,
+};
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour, Stream,
-    StreamProtocol, StreamUpgradeError, SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+    ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
+    Stream, StreamProtocol, StreamUpgradeError, SubstreamProtocol, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm,
 };
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot};
@@ -56,12 +59,19 @@ impl Control {
     pub async fn open(&self, peer: PeerId, protocol: &'static str) -> Outcome<Stream> {
         let (answer, result) = oneshot::channel();
         let order = Order::Open(StreamProtocol::new(protocol), answer);
-        let sender = self.lock().connections.values().find(|(remote, _)| *remote == peer).map(|(_, to)| to.clone());
+        let sender = self
+            .lock()
+            .connections
+            .values()
+            .find(|(remote, _)| *remote == peer)
+            .map(|(_, to)| to.clone());
         let sent = sender.is_some_and(|to| to.send(order).is_ok());
         if !sent {
             return Err(Failure::Failed("not connected".into()));
         }
-        result.await.unwrap_or_else(|_| Err(Failure::Failed("the connection closed".into())))
+        result
+            .await
+            .unwrap_or_else(|_| Err(Failure::Failed("the connection closed".into())))
     }
 
     /// Accepts one more protocol, on the open connections too.
@@ -85,7 +95,10 @@ impl Behaviour {
     /// A behaviour that accepts the given protocols, and where their streams come out.
     pub fn new(protocols: Vec<StreamProtocol>) -> (Self, mpsc::UnboundedReceiver<Inbound>) {
         let (inbound, streams) = mpsc::unbounded_channel();
-        let control = Control(Arc::new(Mutex::new(State { protocols, connections: HashMap::new() })));
+        let control = Control(Arc::new(Mutex::new(State {
+            protocols,
+            connections: HashMap::new(),
+        })));
         (Self { control, inbound }, streams)
     }
 
@@ -97,7 +110,12 @@ impl Behaviour {
     fn handler(&self, id: ConnectionId, peer: PeerId) -> Handler {
         let (to, orders) = mpsc::unbounded_channel();
         self.control.lock().connections.insert(id, (peer, to));
-        Handler { peer, control: self.control.clone(), inbound: self.inbound.clone(), orders }
+        Handler {
+            peer,
+            control: self.control.clone(),
+            inbound: self.inbound.clone(),
+            orders,
+        }
     }
 }
 
@@ -211,8 +229,15 @@ impl ConnectionHandler for Handler {
     fn on_connection_event(&mut self, event: ConnectionEvent<'_, Names, Names, (), Answer>) {
         // A receiver that is gone no longer wants the stream: dropping it is right.
         match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: (stream, protocol), .. }) => {
-                let _ = self.inbound.send(Inbound { peer: self.peer, protocol, stream });
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol: (stream, protocol),
+                ..
+            }) => {
+                let _ = self.inbound.send(Inbound {
+                    peer: self.peer,
+                    protocol,
+                    stream,
+                });
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info }) => {
                 let _ = info.send(Ok(protocol));
@@ -220,7 +245,9 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info, error }) => {
                 let failure = match error {
                     StreamUpgradeError::Timeout => Failure::Failed("opening the stream timed out".into()),
-                    StreamUpgradeError::NegotiationFailed => Failure::Failed("the peer refused the protocol".into()),
+                    StreamUpgradeError::NegotiationFailed => {
+                        Failure::Failed("the peer refused the protocol".into())
+                    }
                     StreamUpgradeError::Io(error) => error.into(),
                     StreamUpgradeError::Apply(never) => match never {},
                 };

@@ -38,18 +38,31 @@ impl Mount {
 }
 
 /// Makes a node with TCP, Noise and yamux, and the queue of the streams that peers open.
-pub fn swarm(key: Keypair, mount: Mount) -> Outcome<(Swarm<Behaviour>, mpsc::UnboundedReceiver<streams::Inbound>)> {
+pub fn swarm(
+    key: Keypair,
+    mount: Mount,
+) -> Outcome<(Swarm<Behaviour>, mpsc::UnboundedReceiver<streams::Inbound>)> {
     let protocols = mount.protocols.into_iter().map(StreamProtocol::new).collect();
     let (streams, inbound) = streams::Behaviour::new(protocols);
     let identify = mount.identify.then(|| {
         let config = identify::Config::new("ipfs/0.1.0".into(), key.public());
         identify::Behaviour::new(config.with_agent_version(format!("rust-libp2p/{VERSION}")))
     });
-    let ping = mount.ping.map(|interval| ping::Behaviour::new(ping::Config::new().with_interval(interval)));
-    let behaviour = Behaviour { identify: identify.into(), ping: ping.into(), streams };
+    let ping = mount
+        .ping
+        .map(|interval| ping::Behaviour::new(ping::Config::new().with_interval(interval)));
+    let behaviour = Behaviour {
+        identify: identify.into(),
+        ping: ping.into(),
+        streams,
+    };
     let swarm = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .with_tcp(
+            tcp::Config::default().nodelay(true),
+            noise::Config::new,
+            yamux::Config::default,
+        )
         .map_err(|error| Failure::of(&error))?
         .with_behaviour(|_| behaviour)
         .unwrap_or_else(|never| match never {})
