@@ -48,6 +48,8 @@ pub async fn dial<N: Node>(addr: &str, actions: &[String], options: &Options) ->
         failed |= code == FAILED;
         unsupported |= code == UNSUPPORTED;
     }
+    // An end that does not come by itself soon is not worth waiting for.
+    let _ = tokio::time::timeout(Duration::from_millis(500), node.close()).await;
     match (failed, unsupported) {
         (true, _) => FAILED,
         (false, true) => UNSUPPORTED,

@@ -128,6 +128,8 @@ pub trait Node: Sized {
     async fn push(&mut self, protocol: &str) -> Outcome<()>;
     /// Whether the connection is still open.
     async fn alive(&mut self) -> Outcome<()>;
+    /// Closes the connection in the implementation's own way, if it is still open.
+    async fn close(&mut self);
     /// The next event line of a listener; pending for ever when there are none left.
     async fn event(&mut self) -> Value;
 }

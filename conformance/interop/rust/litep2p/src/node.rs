@@ -15,7 +15,7 @@ use litep2p::{Litep2p, Litep2pEvent, PeerId};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::streams::{Open, Stream, Streams};
+use crate::streams::{Open, Order, Stream, Streams};
 
 /// Version of litep2p.
 const VERSION: &str = "0.16.0";
@@ -41,7 +41,7 @@ pub struct Node {
     peer_id: PeerId,
     listen_addrs: Vec<String>,
     dial: mpsc::UnboundedSender<Multiaddr>,
-    streams: HashMap<&'static str, mpsc::UnboundedSender<Open>>,
+    streams: HashMap<&'static str, mpsc::UnboundedSender<Order>>,
     facts: watch::Receiver<Facts>,
     events: mpsc::UnboundedReceiver<Value>,
     remote: Option<PeerId>,
@@ -167,7 +167,7 @@ impl interop_contract::Node for Node {
         self.streams
             .get(protocol)
             .ok_or_else(gone)?
-            .send(Open { peer, answer })
+            .send(Order::Open(Open { peer, answer }))
             .map_err(|_| gone())?;
         result
             .await
@@ -199,6 +199,17 @@ impl interop_contract::Node for Node {
 
     async fn alive(&mut self) -> Outcome<()> {
         self.wait(|_| true).await
+    }
+
+    async fn close(&mut self) {
+        // litep2p lets only a mounted protocol close a connection; any of them will do.
+        if let (Some(peer), Some(orders)) = (self.remote, self.streams.values().next())
+            && !self.facts.borrow().closed
+            && orders.send(Order::Close(peer)).is_ok()
+        {
+            // Fails only when the node is gone, and the connection with it.
+            let _ = self.facts.wait_for(|facts| facts.closed).await;
+        }
     }
 
     async fn event(&mut self) -> Value {

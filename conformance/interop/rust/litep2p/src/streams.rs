@@ -16,6 +16,14 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 /// A raw stream.
 pub type Stream = Compat<Substream>;
 
+/// What a protocol is asked to do.
+pub enum Order {
+    /// Open a stream.
+    Open(Open),
+    /// Close the connection to a peer.
+    Close(PeerId),
+}
+
 /// Asks for a stream to a connected peer.
 pub struct Open {
     /// To whom.
@@ -28,12 +36,12 @@ pub struct Open {
 pub struct Streams {
     protocol: &'static str,
     serve: bool,
-    orders: mpsc::UnboundedReceiver<Open>,
+    orders: mpsc::UnboundedReceiver<Order>,
 }
 
 impl Streams {
     /// A protocol, and where to ask for its streams. It resets what peers open unless it is to serve.
-    pub fn new(protocol: &'static str, serve: bool) -> (Self, mpsc::UnboundedSender<Open>) {
+    pub fn new(protocol: &'static str, serve: bool) -> (Self, mpsc::UnboundedSender<Order>) {
         let (sender, orders) = mpsc::unbounded_channel();
         (
             Self {
@@ -66,7 +74,10 @@ impl UserProtocol for Streams {
         loop {
             tokio::select! {
                 order = self.orders.recv(), if listening => match order {
-                    Some(order) => waiting.push(order),
+                    Some(Order::Open(order)) => waiting.push(order),
+                    Some(Order::Close(peer)) => if let Err(error) = service.force_close(peer) {
+                        eprintln!("cannot close the connection: {error}");
+                    },
                     None => listening = false,
                 },
                 event = service.next() => match event {

@@ -32,11 +32,17 @@ struct Facts {
     push_error: Option<String>,
 }
 
+/// What the task that runs the swarm is asked to do.
+enum Command {
+    Dial(DialOpts),
+    Close(PeerId),
+}
+
 /// A node whose swarm runs in a task of its own.
 pub struct Node {
     peer_id: PeerId,
     listen_addrs: Vec<String>,
-    dial: mpsc::UnboundedSender<DialOpts>,
+    commands: mpsc::UnboundedSender<Command>,
     streams: Control,
     facts: watch::Receiver<Facts>,
     events: mpsc::UnboundedReceiver<Value>,
@@ -86,14 +92,14 @@ impl interop_contract::Node for Node {
         }
         let peer_id = *swarm.local_peer_id();
         let streams = swarm.behaviour().streams.control();
-        let (dial, dials) = mpsc::unbounded_channel();
+        let (commands, orders) = mpsc::unbounded_channel();
         let (tell, facts) = watch::channel(Facts::default());
         let (events, event_queue) = mpsc::unbounded_channel();
         tokio::spawn(serve(inbound));
         tokio::spawn(
             Driver {
                 swarm,
-                dials,
+                orders,
                 facts: tell,
                 events,
                 known: HashMap::new(),
@@ -103,7 +109,7 @@ impl interop_contract::Node for Node {
         Ok(Self {
             peer_id,
             listen_addrs,
-            dial,
+            commands,
             streams,
             facts,
             events: event_queue,
@@ -127,7 +133,7 @@ impl interop_contract::Node for Node {
         };
         self.remote = Some(peer);
         let opts = DialOpts::peer_id(peer).addresses(vec![addr]).build();
-        self.dial.send(opts).map_err(|_| gone())?;
+        self.commands.send(Command::Dial(opts)).map_err(|_| gone())?;
         self.wait(|facts| facts.open > 0, |facts| facts.dial_error.clone())
             .await?;
         // Nothing else is offered, so nothing else can have been agreed.
@@ -189,6 +195,15 @@ impl interop_contract::Node for Node {
         self.wait(|_| true, |_| None).await
     }
 
+    async fn close(&mut self) {
+        if let Some(peer) = self.remote
+            && self.commands.send(Command::Close(peer)).is_ok()
+        {
+            // Fails only when the node is gone, and the connection with it.
+            let _ = self.facts.wait_for(|facts| facts.open == 0).await;
+        }
+    }
+
     async fn event(&mut self) -> Value {
         match self.events.recv().await {
             Some(event) => event,
@@ -246,7 +261,7 @@ pub async fn serve(mut inbound: mpsc::UnboundedReceiver<Inbound>) {
 /// Runs the swarm and writes down what happens.
 struct Driver {
     swarm: Swarm<Behaviour>,
-    dials: mpsc::UnboundedReceiver<DialOpts>,
+    orders: mpsc::UnboundedReceiver<Command>,
     facts: watch::Sender<Facts>,
     events: mpsc::UnboundedSender<Value>,
     known: HashMap<PeerId, Vec<String>>,
@@ -256,9 +271,11 @@ impl Driver {
     async fn run(mut self) {
         loop {
             tokio::select! {
-                dial = self.dials.recv() => match dial {
+                order = self.orders.recv() => match order {
                     None => return,
-                    Some(opts) => if let Err(error) = self.swarm.dial(opts) {
+                    // Without a connection there is nothing to close.
+                    Some(Command::Close(peer)) => _ = self.swarm.disconnect_peer_id(peer),
+                    Some(Command::Dial(opts)) => if let Err(error) = self.swarm.dial(opts) {
                         self.dial_failed(&error);
                     },
                 },
