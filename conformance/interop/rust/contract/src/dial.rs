@@ -97,7 +97,7 @@ async fn act<N: Node>(node: &mut N, action: &str) -> Outcome<Value> {
     let text = rest.unwrap_or_default();
     match name {
         "ping" => {
-            let count = rest.map_or(Ok(3), |text| number(text))?;
+            let count = rest.map_or(Ok(3), number)?;
             let times = node.ping(count as usize).await?;
             Ok(json!({"rttMs": times.into_iter().map(millis).collect::<Vec<_>>()}))
         }
