@@ -61,14 +61,21 @@ impl<'a> TransmitBuf<'a> {
         fill: impl FnOnce(&mut TransmitBuf<'_>) -> R,
         seal: impl FnOnce(&mut [u8]),
     ) -> Option<R> {
-        let room = self.remaining().checked_sub(head.checked_add(tail)?)?.min(max_body);
+        let room = self
+            .remaining()
+            .checked_sub(head.checked_add(tail)?)?
+            .min(max_body);
         if room == 0 {
             return None;
         }
         let at = self.buf.len();
         let body_at = at.saturating_add(head);
         self.buf.resize(body_at, 0);
-        let mut body = TransmitBuf { start: body_at, end: body_at.saturating_add(room), buf: self.buf };
+        let mut body = TransmitBuf {
+            start: body_at,
+            end: body_at.saturating_add(room),
+            buf: self.buf,
+        };
         let result = fill(&mut body);
         if body.is_empty() {
             self.buf.truncate(at);
@@ -82,7 +89,12 @@ impl<'a> TransmitBuf<'a> {
 
 impl fmt::Debug for TransmitBuf<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TransmitBuf({} written, {} left)", self.len(), self.remaining())
+        write!(
+            f,
+            "TransmitBuf({} written, {} left)",
+            self.len(),
+            self.remaining()
+        )
     }
 }
 
@@ -101,7 +113,11 @@ pub struct RecvBuf {
 impl RecvBuf {
     /// An empty buffer that owns no memory.
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), start: 0, end: 0 }
+        Self {
+            bytes: Vec::new(),
+            start: 0,
+            end: 0,
+        }
     }
 
     /// Room for at least `at_least` bytes behind the filled part. What is filled keeps its content.

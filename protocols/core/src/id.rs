@@ -60,12 +60,18 @@ pub struct StreamId {
 impl StreamId {
     /// The `count`-th stream that we opened on `conn`, counted from 0.
     pub const fn ours(conn: ConnectionId, count: u64) -> Self {
-        Self { conn, seq: count.saturating_mul(2) }
+        Self {
+            conn,
+            seq: count.saturating_mul(2),
+        }
     }
 
     /// The `count`-th stream that the remote opened on `conn`, counted from 0.
     pub const fn theirs(conn: ConnectionId, count: u64) -> Self {
-        Self { conn, seq: count.saturating_mul(2).saturating_add(1) }
+        Self {
+            conn,
+            seq: count.saturating_mul(2).saturating_add(1),
+        }
     }
 
     /// Whether the remote opened the stream.

@@ -6,18 +6,21 @@ extern crate alloc;
 
 mod buffer;
 mod error;
+pub mod framing;
 mod id;
-mod multiaddr;
+pub mod multiaddr;
 mod name;
 mod peer_id;
+pub mod protobuf;
 mod rng;
 mod time;
 mod timers;
+pub mod varint;
 
 pub use buffer::{RecvBuf, TransmitBuf};
 pub use error::{Error, Fault};
 pub use id::{ConnectionId, DialId, Side, StreamId};
-pub use multiaddr::{Component, Components, Multiaddr};
+pub use multiaddr::{AddressClass, Component, Multiaddr};
 pub use name::ProtocolName;
 pub use peer_id::PeerId;
 pub use rng::Rng;

@@ -36,7 +36,11 @@ impl ProtocolName {
     ///
     /// [`Error::BadProtocolName`] if it breaks the rules.
     pub fn new(name: &str) -> Result<Self, Error> {
-        if is_valid(name) { Ok(Self(Repr::Shared(Arc::from(name)))) } else { Err(Error::BadProtocolName) }
+        if is_valid(name) {
+            Ok(Self(Repr::Shared(Arc::from(name))))
+        } else {
+            Err(Error::BadProtocolName)
+        }
     }
 
     /// The text.

@@ -1,12 +1,18 @@
 //! Peer ids: the multihash of a public key, inline and `Copy`.
 
 use crate::Error;
-use core::fmt;
+use alloc::{string::String, vec::Vec};
+use core::{fmt, str::FromStr};
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use sha2::{Digest, Sha256};
 
 /// The longest identity digest, and so the longest encoded key that is its own id.
 const MAX_INLINE_KEY: usize = 42;
 const MAX_LEN: usize = 44;
+/// The longest text that is decoded at all: base58 costs the square of its length.
+const MAX_TEXT: usize = 128;
+/// Version 1, codec `libp2p-key`.
+const CID_PREFIX: [u8; 2] = [0x01, 0x72];
 
 /// A multihash of at most 44 bytes: `Copy`, ordered by its bytes, no allocation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,15 +24,18 @@ pub struct PeerId {
 impl PeerId {
     /// The id of the key with this protobuf encoding. The only place in the family that derives an id.
     pub fn from_encoded_key(key: &[u8]) -> Self {
-        let mut id = Self { bytes: [0; MAX_LEN], len: 0 };
+        let mut id = Self {
+            bytes: [0; MAX_LEN],
+            len: 0,
+        };
         if key.len() <= MAX_INLINE_KEY {
             id.push(0x00);
             id.push(u8::try_from(key.len()).unwrap_or(0));
-            key.iter().for_each(|byte| id.push(*byte));
+            id.extend(key);
         } else {
             id.push(0x12);
             id.push(0x20);
-            Sha256::digest(key).iter().for_each(|byte| id.push(*byte));
+            id.extend(&Sha256::digest(key));
         }
         id
     }
@@ -34,6 +43,30 @@ impl PeerId {
     /// The multihash bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// The encoded key of an identity hash; `None` for a sha2-256 hash, from which no key can be had. Whether the bytes are a valid key is
+    /// for the identity crate to say.
+    pub fn inline_key(&self) -> Option<&[u8]> {
+        match self.as_bytes() {
+            [0x00, _, key @ ..] => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The id as a version 1 CID with the codec `libp2p-key`, in base32.
+    pub fn to_cid(&self) -> String {
+        let mut cid = Vec::from(CID_PREFIX);
+        cid.extend_from_slice(self.as_bytes());
+        let mut text = String::from("b");
+        text.push_str(&BASE32_NOPAD.encode(&cid).to_ascii_lowercase());
+        text
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.push(*byte);
+        }
     }
 
     fn push(&mut self, byte: u8) {
@@ -57,10 +90,62 @@ impl PeerId {
         if !known || digest.len() != len {
             return Err(Error::BadPeerId);
         }
-        let mut id = Self { bytes: [0; MAX_LEN], len: 0 };
-        bytes.iter().for_each(|byte| id.push(*byte));
+        let mut id = Self {
+            bytes: [0; MAX_LEN],
+            len: 0,
+        };
+        id.extend(bytes);
         Ok(id)
     }
+}
+
+impl FromStr for PeerId {
+    type Err = Error;
+
+    /// Reads base58btc (text that begins `1` or `Qm`), or a version 1 CID of codec `libp2p-key` in base32, base36, base58btc or base16.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if text.len() > MAX_TEXT || !text.is_ascii() {
+            return Err(Error::BadPeerId);
+        }
+        if text.starts_with('1') || text.starts_with("Qm") {
+            let bytes = bs58::decode(text).into_vec().map_err(|_| Error::BadPeerId)?;
+            return Self::from_bytes(&bytes);
+        }
+        let cid = decode_multibase(text).ok_or(Error::BadPeerId)?;
+        Self::from_bytes(cid.strip_prefix(&CID_PREFIX).ok_or(Error::BadPeerId)?)
+    }
+}
+
+fn decode_multibase(text: &str) -> Option<Vec<u8>> {
+    let (base, digits) = text.split_at_checked(1)?;
+    match base {
+        "b" | "B" => BASE32_NOPAD.decode(digits.to_ascii_uppercase().as_bytes()).ok(),
+        "k" | "K" => decode_base36(digits),
+        "z" => bs58::decode(digits).into_vec().ok(),
+        "f" | "F" => HEXLOWER.decode(digits.to_ascii_lowercase().as_bytes()).ok(),
+        _ => None,
+    }
+}
+
+/// Base 36 by repeated multiplication; the text is at most [`MAX_TEXT`] digits.
+fn decode_base36(digits: &str) -> Option<Vec<u8>> {
+    let zeros = digits.bytes().take_while(|digit| *digit == b'0').count();
+    let mut number: Vec<u8> = Vec::new(); // little endian
+    for digit in digits.chars() {
+        let mut carry = digit.to_digit(36)?;
+        for byte in &mut number {
+            carry = carry.saturating_add(u32::from(*byte).saturating_mul(36));
+            *byte = u8::try_from(carry & 0xff).ok()?;
+            carry >>= 8;
+        }
+        while carry > 0 {
+            number.push(u8::try_from(carry & 0xff).ok()?);
+            carry >>= 8;
+        }
+    }
+    number.resize(number.len().saturating_add(zeros), 0);
+    number.reverse();
+    Some(number)
 }
 
 impl fmt::Display for PeerId {

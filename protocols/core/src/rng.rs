@@ -18,7 +18,10 @@ pub struct Rng {
 impl Rng {
     /// The generator of this seed. Equal seeds give equal bytes on every platform.
     pub fn from_seed(seed: [u8; 32]) -> Self {
-        Self { seed, stream: ChaCha20Rng::from_seed(seed) }
+        Self {
+            seed,
+            stream: ChaCha20Rng::from_seed(seed),
+        }
     }
 
     /// An independent generator, a function of the seed, `label` and `index` alone, whatever was drawn before.

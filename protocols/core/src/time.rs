@@ -109,7 +109,10 @@ impl Deadline {
 
     /// Due at the next drive: how a machine reports a recorded wish.
     pub const fn now(why: &'static str) -> Self {
-        Self { at: Instant::ZERO, why }
+        Self {
+            at: Instant::ZERO,
+            why,
+        }
     }
 
     /// Whether the deadline has come.

@@ -15,7 +15,10 @@ pub struct Timers<K> {
 impl<K: Ord + Copy> Timers<K> {
     /// No deadlines.
     pub const fn new() -> Self {
-        Self { by_time: BTreeSet::new(), by_key: BTreeMap::new() }
+        Self {
+            by_time: BTreeSet::new(),
+            by_key: BTreeMap::new(),
+        }
     }
 
     /// Sets the deadline of `key`, in place of the one it had.

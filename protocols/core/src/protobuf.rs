@@ -1,0 +1,282 @@
+//! The one strict protobuf module of the family.
+//!
+//! It stands on quick-protobuf's primitives, which it keeps on a leash: every length is checked against what is left before the crate sees it, a nested
+//! message is a slice with a reader of its own, groups are refused, and the number of fields is capped before anything is collected.
+//! Unknown fields are skipped by ignoring them; the last value of a repeated singular field wins because the caller overwrites it.
+
+use alloc::vec::Vec;
+use core::fmt;
+use quick_protobuf::BytesReader;
+
+/// What is wrong with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtobufError {
+    /// A value reaches past the end of the message.
+    #[error("value passes the end of the message")]
+    Truncated,
+    /// A varint of more than ten bytes or 64 bits.
+    #[error("varint too long")]
+    BadVarint,
+    /// Field number 0 or over 2²⁹−1.
+    #[error("bad field number")]
+    BadFieldNumber,
+    /// A group (wire types 3 and 4) or an undefined wire type.
+    #[error("wire type {0} refused")]
+    BadWireType(u8),
+    /// More fields than the limit.
+    #[error("too many fields")]
+    TooManyFields,
+    /// The message is larger than the limit.
+    #[error("message too large")]
+    TooLarge,
+    /// Messages nested deeper than the limit.
+    #[error("nested too deeply")]
+    TooDeep,
+}
+
+/// How much of a message is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the message. Default 1 MiB.
+    pub bytes: usize,
+    /// Fields of one message, unknown ones included. Default 16 384.
+    pub fields: usize,
+    /// Messages inside of messages. Default 16.
+    pub depth: u8,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bytes: 1 << 20,
+            fields: 16_384,
+            depth: 16,
+        }
+    }
+}
+
+/// One field of a message; `Bytes` borrows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// The field number.
+    pub number: u32,
+    /// Its value, as the wire type tells it.
+    pub value: Value<'a>,
+}
+
+/// The value of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// Wire type 0.
+    Varint(u64),
+    /// Wire type 1, little endian.
+    Fixed64(u64),
+    /// Wire type 2: bytes, a string, a nested message or packed numbers.
+    Bytes(&'a [u8]),
+    /// Wire type 5, little endian.
+    Fixed32(u32),
+}
+
+/// Reads the fields of one message in the order of the wire.
+pub struct Reader<'a> {
+    input: &'a [u8],
+    fields_left: usize,
+    limits: Limits,
+    failed: Option<ProtobufError>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of `message` under these limits.
+    pub const fn new(message: &'a [u8], limits: Limits) -> Self {
+        let failed = if message.len() > limits.bytes {
+            Some(ProtobufError::TooLarge)
+        } else {
+            None
+        };
+        Self {
+            input: message,
+            fields_left: limits.fields,
+            limits,
+            failed,
+        }
+    }
+
+    /// A reader of a nested message, one level deeper.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtobufError::TooDeep`].
+    pub const fn nested(&self, message: &'a [u8]) -> Result<Self, ProtobufError> {
+        match self.limits.depth.checked_sub(1) {
+            Some(depth) => Ok(Self::new(message, Limits { depth, ..self.limits })),
+            None => Err(ProtobufError::TooDeep),
+        }
+    }
+
+    /// The next field, `None` at the end. After an error every call gives the same error.
+    ///
+    /// # Errors
+    ///
+    /// See [`ProtobufError`].
+    pub fn next_field(&mut self) -> Result<Option<Field<'a>>, ProtobufError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        if self.input.is_empty() {
+            return Ok(None);
+        }
+        let result = self.read_field();
+        self.failed = result.err();
+        result.map(Some)
+    }
+
+    fn read_field(&mut self) -> Result<Field<'a>, ProtobufError> {
+        self.fields_left = self
+            .fields_left
+            .checked_sub(1)
+            .ok_or(ProtobufError::TooManyFields)?;
+        let tag = u32::try_from(self.read_varint()?).map_err(|_| ProtobufError::BadFieldNumber)?;
+        let number = tag >> 3;
+        if number == 0 {
+            return Err(ProtobufError::BadFieldNumber);
+        }
+        let value = match tag & 7 {
+            0 => Value::Varint(self.read_varint()?),
+            1 => Value::Fixed64(u64::from_le_bytes(self.read_array()?)),
+            2 => {
+                let len = usize::try_from(self.read_varint()?).map_err(|_| ProtobufError::Truncated)?;
+                Value::Bytes(self.take(len)?)
+            }
+            5 => Value::Fixed32(u32::from_le_bytes(self.read_array()?)),
+            other => return Err(ProtobufError::BadWireType(u8::try_from(other).unwrap_or(7))),
+        };
+        Ok(Field { number, value })
+    }
+
+    /// The leash: the primitive sees exactly the bytes of one varint, whose length and bits are checked here.
+    fn read_varint(&mut self) -> Result<u64, ProtobufError> {
+        let last = self.input.iter().take(10).position(|byte| byte & 0x80 == 0);
+        let Some(last) = last else {
+            return Err(if self.input.len() < 10 {
+                ProtobufError::Truncated
+            } else {
+                ProtobufError::BadVarint
+            });
+        };
+        let bytes = self.take(last.saturating_add(1))?;
+        if bytes.len() == 10 && bytes.last().is_some_and(|byte| *byte > 1) {
+            return Err(ProtobufError::BadVarint);
+        }
+        BytesReader::from_bytes(bytes)
+            .read_varint64(bytes)
+            .map_err(|_| ProtobufError::BadVarint)
+    }
+
+    fn read_array<const N: usize>(&mut self) -> Result<[u8; N], ProtobufError> {
+        <[u8; N]>::try_from(self.take(N)?).map_err(|_| ProtobufError::Truncated)
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], ProtobufError> {
+        let (taken, rest) = self.input.split_at_checked(len).ok_or(ProtobufError::Truncated)?;
+        self.input = rest;
+        Ok(taken)
+    }
+}
+
+impl fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reader({} bytes left)", self.input.len())
+    }
+}
+
+/// Appends fields with minimal varints. Writing them in ascending order is the caller's part of a reproducible encoding.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    /// A writer that appends to `out`.
+    pub const fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out }
+    }
+
+    /// Appends a number (wire type 0).
+    pub fn varint(&mut self, number: u32, value: u64) {
+        self.tag(number, 0);
+        self.raw_varint(value);
+    }
+
+    /// Appends bytes, or an encoded nested message (wire type 2).
+    pub fn bytes(&mut self, number: u32, value: &[u8]) {
+        self.tag(number, 2);
+        self.raw_varint(value.len() as u64);
+        self.out.extend_from_slice(value);
+    }
+
+    /// Appends text (wire type 2).
+    pub fn string(&mut self, number: u32, value: &str) {
+        self.bytes(number, value.as_bytes());
+    }
+
+    fn tag(&mut self, number: u32, wire_type: u64) {
+        self.raw_varint((u64::from(number) << 3) | wire_type);
+    }
+
+    fn raw_varint(&mut self, value: u64) {
+        let mut writer = quick_protobuf::Writer::new(VecWriter(self.out));
+        // Writing into memory cannot fail.
+        let _infallible = writer.write_varint(value);
+    }
+}
+
+/// The exact size of a field of bytes with this number and length.
+pub fn bytes_field_len(number: u32, len: usize) -> usize {
+    quick_protobuf::sizeofs::sizeof_varint(u64::from(number) << 3)
+        .saturating_add(quick_protobuf::sizeofs::sizeof_len(len))
+}
+
+struct VecWriter<'a>(&'a mut Vec<u8>);
+
+impl quick_protobuf::WriterBackend for VecWriter<'_> {
+    fn pb_write_u8(&mut self, byte: u8) -> quick_protobuf::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn pb_write_u32(&mut self, value: u32) -> quick_protobuf::Result<()> {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    fn pb_write_i32(&mut self, value: i32) -> quick_protobuf::Result<()> {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    fn pb_write_f32(&mut self, value: f32) -> quick_protobuf::Result<()> {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    fn pb_write_u64(&mut self, value: u64) -> quick_protobuf::Result<()> {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    fn pb_write_i64(&mut self, value: i64) -> quick_protobuf::Result<()> {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    fn pb_write_f64(&mut self, value: f64) -> quick_protobuf::Result<()> {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    fn pb_write_all(&mut self, bytes: &[u8]) -> quick_protobuf::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
