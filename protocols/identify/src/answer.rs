@@ -1,0 +1,160 @@
+//! What we say of ourselves, to each peer what it can use.
+
+use crate::{Config, Message};
+use alloc::{collections::BTreeSet, vec::Vec};
+use bytes::Bytes;
+use libp2p_proto_core::{AddressClass, Component, Multiaddr, UnixTime};
+use libp2p_proto_identity::{Identity, PeerRecord};
+use libp2p_proto_stream_protocol::{ConnectionInfo, Context, Fact};
+
+/// Our addresses, as the facts told them, and the record that was signed over them.
+#[derive(Debug, Default)]
+pub(crate) struct Ourselves {
+    listen: BTreeSet<Multiaddr>,
+    external: BTreeSet<Multiaddr>,
+    record: Option<Bytes>,
+    last_seq: u64,
+}
+
+impl Ourselves {
+    /// Takes a fact in. Says whether it changes what we say of ourselves.
+    pub(crate) fn learn(&mut self, fact: &Fact) -> bool {
+        let changed = match fact {
+            Fact::ListenAddress { addr, up: true } => self.listen.insert(addr.clone()),
+            Fact::ListenAddress { addr, up: false } => self.listen.remove(addr),
+            Fact::ExternalAddress {
+                addr,
+                confirmed: true,
+            } => self.external.insert(addr.clone()),
+            Fact::ExternalAddress {
+                addr,
+                confirmed: false,
+            } => self.external.remove(addr),
+            Fact::LocalProtocols => return true,
+            _ => return false,
+        };
+        if changed {
+            self.record = None;
+        }
+        changed
+    }
+
+    /// Our messages for the peer at the other end of a connection: one, or the signed record in a second where both together are too large for
+    /// the peers that read one.
+    pub(crate) fn messages(
+        &mut self,
+        cx: &Context<'_>,
+        identity: &Identity,
+        config: &Config,
+        stream_conn: libp2p_proto_core::ConnectionId,
+    ) -> Vec<Bytes> {
+        let info = cx.connection_info(stream_conn);
+        let record = config
+            .signed_record
+            .then(|| self.record(cx.unix, identity, config))
+            .flatten();
+        let mut message = Message {
+            public_key: Some(Bytes::copy_from_slice(identity.public_key().encode())),
+            listen_addrs: info.map(|info| self.addrs_for(info)).unwrap_or_default(),
+            protocols: cx.local_protocols(Some(stream_conn)),
+            observed_addr: info.map(|info| info.remote.clone()).filter(everybody_can_parse),
+            protocol_version: Some(config.protocol_version.clone()),
+            agent_version: Some(config.agent_version.clone()),
+            signed_peer_record: None,
+        };
+        let mut first = message.encode();
+        while first.len() > config.max_sent
+            && (message.listen_addrs.pop().is_some() || message.protocols.pop().is_some())
+        {
+            first = message.encode();
+        }
+        let Some(record) = record else {
+            return alloc::vec![first.into()];
+        };
+        message.signed_peer_record = Some(record.clone());
+        let whole = message.encode();
+        if whole.len() <= config.max_sent {
+            return alloc::vec![whole.into()];
+        }
+        let second = Message {
+            signed_peer_record: Some(record),
+            ..Message::default()
+        };
+        alloc::vec![first.into(), second.encode().into()]
+    }
+
+    /// Addresses that this peer can use, best first: confirmed ones, then listeners.
+    fn addrs_for(&self, info: &ConnectionInfo) -> Vec<Multiaddr> {
+        let remote = info.remote.class();
+        let useful = |addr: &&Multiaddr| match addr.class() {
+            AddressClass::Loopback => remote == AddressClass::Loopback,
+            AddressClass::LinkLocal => matches!(remote, AddressClass::Loopback | AddressClass::LinkLocal),
+            AddressClass::Unspecified | AddressClass::Other => false,
+            _ => true,
+        };
+        let listeners = self.listen.difference(&self.external);
+        let mut addrs: Vec<_> = self
+            .external
+            .iter()
+            .chain(listeners)
+            .filter(useful)
+            .map(without_peer)
+            .collect();
+        addrs.sort_by_key(|addr| match addr.class() {
+            AddressClass::Public | AddressClass::Name => 0,
+            AddressClass::Relayed => 2,
+            _ => 1,
+        });
+        addrs
+    }
+
+    /// The signed record over our addresses, made once for each change. `None` if there is nothing to certify, or the key can't sign.
+    fn record(&mut self, unix: UnixTime, identity: &Identity, config: &Config) -> Option<Bytes> {
+        if self.record.is_none() {
+            let allowed = |addr: &&Multiaddr| {
+                everybody_can_parse(addr)
+                    && (config.record_private_addrs
+                        || matches!(addr.class(), AddressClass::Public | AddressClass::Name))
+            };
+            let addrs: Vec<_> = self
+                .external
+                .union(&self.listen)
+                .filter(allowed)
+                .map(without_peer)
+                .collect();
+            if addrs.is_empty() {
+                return None;
+            }
+            self.last_seq = self.last_seq.saturating_add(1).max(unix.as_nanos());
+            let record = PeerRecord::new(identity.peer_id(), self.last_seq, addrs);
+            self.record = record.seal(identity).ok();
+        }
+        self.record.clone()
+    }
+}
+
+fn without_peer(addr: &Multiaddr) -> Multiaddr {
+    addr.split_peer_id().0.unwrap_or_else(|| addr.clone())
+}
+
+/// Whether every deployed implementation knows all components: js fails the whole exchange on an address that it can't parse, and nim too.
+fn everybody_can_parse(addr: &Multiaddr) -> bool {
+    addr.components().all(|component| {
+        matches!(
+            component,
+            Component::Ip4(_)
+                | Component::Ip6(_)
+                | Component::Tcp(_)
+                | Component::Udp(_)
+                | Component::Dns(_)
+                | Component::Dns4(_)
+                | Component::Dns6(_)
+                | Component::QuicV1
+                | Component::Ws
+                | Component::Wss
+                | Component::Tls
+                | Component::P2p(_)
+                | Component::P2pCircuit
+        )
+    })
+}
