@@ -226,7 +226,7 @@ async function act (node, connection, action, signal) {
       return { rttMs: await streams.ping(await open('/ipfs/ping/1.0.0'), text === '' ? 3 : number(text)) }
     }
     case 'identify': {
-      const id = await node.services.identify.identify(connection, { signal })
+      const id = await identified(node, connection, signal)
       if (!id.peerId.equals(connection.remotePeer) || !id.agentVersion) {
         throw new Error('the message is from another peer or has no agent version')
       }
@@ -240,7 +240,7 @@ async function act (node, connection, action, signal) {
         throw new Error(`'${text}' is no protocol name`)
       }
       // js-libp2p pushes only to peers that are known to take pushes, so identify has to be over.
-      const id = await node.services.identify.identify(connection, { signal })
+      const id = await identified(node, connection, signal)
       if (!id.protocols.includes('/ipfs/id/push/1.0.0')) {
         throw new Error('the peer takes no pushes')
       }
@@ -291,6 +291,13 @@ async function act (node, connection, action, signal) {
   }
 }
 
+// js-libp2p asks every new peer to identify itself and allows one such stream at a time. If its own question
+// brings nothing, asking again gives the reason.
+async function identified (node, connection, signal) {
+  const first = await Promise.race([node.firstIdentify, new Promise((resolve) => setTimeout(resolve, 5000))])
+  return first ?? node.services.identify.identify(connection, { signal })
+}
+
 // Resolves when a push has been written to the peer to its end; js-libp2p has no event for that.
 async function pushSent (connection) {
   const newStream = connection.newStream
@@ -323,6 +330,7 @@ async function dial (o) {
   let connection
   try {
     node = await start(o)
+    node.firstIdentify = new Promise((resolve) => node.addEventListener('peer:identify', (event) => resolve(event.detail)))
     const begun = performance.now()
     connection = await Promise.race([node.dial(multiaddr(o.addr), { signal: over.signal }), timedOut])
     await line({

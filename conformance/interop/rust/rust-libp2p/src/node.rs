@@ -11,6 +11,7 @@ use libp2p::swarm::{Stream, StreamProtocol, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, identify, ping};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use crate::keys;
 use crate::streams::{Control, Inbound};
@@ -19,6 +20,9 @@ use crate::swarm::{Behaviour, BehaviourEvent, Mount, VERSION, swarm};
 /// Pause between the pings of a dialer that was asked to ping. Listeners may refuse more than ten a second.
 const FAST_PING: Duration = Duration::from_millis(110);
 
+/// How long a peer may take to ask for our identify message before we push without waiting for that.
+const FIRST_QUESTION: Duration = Duration::from_secs(1);
+
 /// What has become known about the connection of a dialer.
 #[derive(Default)]
 struct Facts {
@@ -26,6 +30,8 @@ struct Facts {
     dial_error: Option<String>,
     close_reason: Option<String>,
     identity: Option<Result<Identity, String>>,
+    /// The peer asked for our identify message and has got it.
+    answered: bool,
     pings: Vec<Duration>,
     ping_error: Option<String>,
     pushed: Vec<String>,
@@ -35,6 +41,7 @@ struct Facts {
 /// What the task that runs the swarm is asked to do.
 enum Command {
     Dial(DialOpts),
+    Push(PeerId),
     Close(PeerId),
 }
 
@@ -179,11 +186,18 @@ impl interop_contract::Node for Node {
     }
 
     async fn push(&mut self, protocol: &str) -> Outcome<()> {
-        // rust-libp2p does not push before the first exchange is over.
+        let peer = self.remote.ok_or_else(gone)?;
         self.identify().await?;
+        // rust-libp2p pushes changes by itself, but not to a peer that has not asked for the first message.
+        let answered = timeout(FIRST_QUESTION, self.wait(|facts| facts.answered, |_| None))
+            .await
+            .is_ok();
         let name =
             StreamProtocol::try_from_owned(protocol.to_owned()).map_err(|error| Failure::of(&error))?;
         self.streams.accept(name);
+        if !answered {
+            self.commands.send(Command::Push(peer)).map_err(|_| gone())?;
+        }
         self.wait(
             |facts| facts.pushed.iter().any(|name| name == protocol),
             |facts| facts.push_error.clone(),
@@ -273,6 +287,9 @@ impl Driver {
             tokio::select! {
                 order = self.orders.recv() => match order {
                     None => return,
+                    Some(Command::Push(peer)) => if let Some(identify) = self.swarm.behaviour_mut().identify.as_mut() {
+                        identify.push([peer]);
+                    },
                     // Without a connection there is nothing to close.
                     Some(Command::Close(peer)) => _ = self.swarm.disconnect_peer_id(peer),
                     Some(Command::Dial(opts)) => if let Err(error) = self.swarm.dial(opts) {
@@ -346,7 +363,7 @@ impl Driver {
                     Some(_) => facts.push_error = Some(text),
                 });
             }
-            identify::Event::Sent { .. } => {}
+            identify::Event::Sent { .. } => self.facts.send_modify(|facts| facts.answered = true),
         }
     }
 }
