@@ -1,9 +1,11 @@
 //! The few shapes of DER that keys come in, read strictly and written canonically. Lengths are checked before anything is looked at.
 
+#[cfg(any(feature = "ecdsa", feature = "rsa-signing"))]
 use alloc::vec::Vec;
 
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
+#[cfg(any(feature = "ecdsa", feature = "rsa-signing"))]
 pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const SEQUENCE: u8 = 0x30;
 
@@ -38,6 +40,7 @@ pub(crate) fn read_all(mut input: &[u8], tag: u8) -> Option<&[u8]> {
     input.is_empty().then_some(content)
 }
 
+#[cfg(feature = "rsa")]
 /// An unsigned integer without its sign byte; minimal, not negative.
 pub(crate) fn read_unsigned<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
     match read(input, INTEGER)? {
@@ -47,6 +50,7 @@ pub(crate) fn read_unsigned<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
     }
 }
 
+#[cfg(any(feature = "ecdsa", feature = "rsa-signing"))]
 /// Appends one element.
 pub(crate) fn write(tag: u8, content: &[u8], out: &mut Vec<u8>) {
     out.push(tag);

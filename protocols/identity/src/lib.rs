@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+#[cfg(any(feature = "ecdsa", feature = "rsa"))]
 mod der;
 mod envelope;
 mod error;
