@@ -191,7 +191,7 @@ impl Negotiation {
                 }
                 // Garbage after a refusal of ours is a dialer that gave up, not one that breaks the rules.
                 Err(_) if matches!(self.state, State::Answering { refused: 1.., .. }) => {
-                    self.state = State::Refused
+                    self.state = State::Refused;
                 }
                 Err(error) => return self.fail(error),
             }

@@ -1,2 +1,31 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+//!
+//! # What can grow, and what stops it
+//!
+//! Nothing. The machines hold keys and counters; the caller holds incomplete frames: at most 8 194 bytes during the handshake, 65 537 after it.
+
+extern crate alloc;
+
+mod config;
+mod error;
+mod handshake;
+mod payload;
+mod provider;
+mod symmetric;
+mod transport;
+
+pub use config::Config;
+pub use error::Error;
+pub use handshake::{Finished, Handshake};
+pub use payload::MAX_MUXERS;
+#[cfg(feature = "aws-lc-rs")]
+pub use provider::AwsLc;
+#[cfg(feature = "ring")]
+pub use provider::Ring;
+pub use provider::{Aead, Provider, RustCrypto};
+pub use transport::{MAX_FRAME, MAX_PLAINTEXT, Opener, Sealer};
+
+/// `/noise`.
+pub const NAME: libp2p_proto_core::ProtocolName = libp2p_proto_core::ProtocolName::from_static("/noise");
