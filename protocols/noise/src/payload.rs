@@ -64,7 +64,7 @@ pub(crate) fn decode(message: &[u8]) -> Result<Payload<'_>, Error> {
     Ok(payload)
 }
 
-fn muxers<'a>(mut extensions: Reader<'a>) -> Result<Vec<&'a [u8]>, Error> {
+fn muxers(mut extensions: Reader<'_>) -> Result<Vec<&[u8]>, Error> {
     let mut list = Vec::new();
     let mut entries = 0_usize;
     while let Some(field) = extensions.next_field().map_err(|_| Error::BadPayload)? {

@@ -1,0 +1,92 @@
+//! Pings of our own: the round trip, and whether the peer lives.
+
+use crate::{Config, Error};
+use core::time::Duration;
+use libp2p_proto_core::{Deadline, Instant};
+
+/// Pongs that nobody asked for, and are put up with.
+const MAX_UNSOLICITED: u8 = 10;
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// The next ping is due then.
+    Resting(Instant),
+    /// A ping is to be sent; it waits since then.
+    Due(Instant),
+    /// A ping was sent then.
+    Sent(Instant),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pinger {
+    state: State,
+    value: u32,
+    rtt: Option<Duration>,
+    unsolicited: u8,
+}
+
+impl Pinger {
+    pub(crate) const fn new(now: Instant, value: u32) -> Self {
+        Self {
+            state: State::Due(now),
+            value,
+            rtt: None,
+            unsolicited: 0,
+        }
+    }
+
+    pub(crate) const fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// The value of the ping that is to be sent now.
+    pub(crate) const fn due(&self) -> Option<u32> {
+        match self.state {
+            State::Due(_) => Some(self.value),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn sent(&mut self, now: Instant) {
+        self.state = State::Sent(now);
+    }
+
+    pub(crate) fn handle_pong(&mut self, now: Instant, value: u32, config: &Config) -> Result<(), Error> {
+        match self.state {
+            State::Sent(at) if value == self.value => {
+                self.rtt = Some(now.since(at).min(config.max_rtt));
+                self.value = self.value.wrapping_add(1);
+                self.state = State::Resting(now + config.ping_interval);
+                Ok(())
+            }
+            _ => {
+                self.unsolicited = self.unsolicited.saturating_add(1);
+                if self.unsolicited > MAX_UNSOLICITED {
+                    Err(Error::PongFlood)
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant, config: &Config) -> Result<(), Error> {
+        match self.state {
+            State::Resting(at) if at <= now => {
+                self.state = State::Due(now);
+                Ok(())
+            }
+            State::Sent(at) if at + config.ping_timeout <= now => Err(Error::KeepAlive),
+            State::Due(at) if at + config.write_timeout <= now => Err(Error::PeerNotReading),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn deadline(&self, config: &Config) -> Deadline {
+        match self.state {
+            State::Resting(at) => Deadline::new(at, "ping"),
+            State::Sent(at) => Deadline::new(at + config.ping_timeout, "pong"),
+            State::Due(at) => Deadline::new(at + config.write_timeout, "write"),
+        }
+    }
+}
