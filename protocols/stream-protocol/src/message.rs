@@ -113,6 +113,23 @@ pub struct Seat {
     pub limits: StreamLimits,
 }
 
+impl Seat {
+    /// A seat without streams or limits of its own, and without a deadline: for a connection on its own.
+    pub fn new(conn: ConnectionId, side: Side, seed: [u8; 32]) -> Self {
+        Self {
+            conn,
+            side,
+            expect: None,
+            seed,
+            upgrade_by: Instant::MAX,
+            limited: false,
+            specs: Arc::default(),
+            inbound: SmallVec::new(),
+            limits: StreamLimits::default(),
+        }
+    }
+}
+
 impl fmt::Debug for Seat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Seat({:?}, {:?})", self.conn, self.side)
@@ -212,14 +229,12 @@ pub enum FromConnection {
         /// The agreed name.
         name: ProtocolName,
     },
-    /// A frame.
+    /// A frame. Once it is delivered, its length is returned with [`ToConnection::Grant`].
     Frame {
         /// The stream.
         stream: StreamId,
         /// Without length prefix.
         data: Bytes,
-        /// Bytes of receive credit that the frame holds, to be returned with [`ToConnection::Grant`]. 0 where the framer has returned them already.
-        credit: usize,
     },
     /// This many bytes of written frames have left; the send credit is free again.
     Sent {

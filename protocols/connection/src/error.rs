@@ -1,0 +1,69 @@
+//! Why a connection ended.
+
+use libp2p_proto_core::Fault;
+use libp2p_proto_stream_protocol::LinkError;
+use libp2p_proto_yamux as yamux;
+use {libp2p_proto_multistream_select as multistream, libp2p_proto_noise as noise};
+
+/// Why a connection ended. Every error is final.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The negotiation of security or multiplexer failed.
+    #[error("negotiation: {0}")]
+    Multistream(#[from] multistream::Error),
+    /// No security protocol or multiplexer in common.
+    #[error("no common protocol")]
+    NoCommonProtocol,
+    /// The secure channel failed.
+    #[error("noise: {0}")]
+    Noise(#[from] noise::Error),
+    /// The multiplexer failed.
+    #[error("yamux: {0}")]
+    Yamux(#[from] yamux::Error),
+    /// The upgrade took too long.
+    #[error("upgrade timed out")]
+    UpgradeTimeout,
+    /// The link ended before the upgrade was done, inside a frame, or with open streams.
+    #[error("unexpected end of the link")]
+    UnexpectedEof,
+    /// The remote went away with this code.
+    #[error("remote went away with code {0}")]
+    GoAway(u32),
+    /// The transport failed.
+    #[error("link: {0}")]
+    Link(&'static str),
+}
+
+impl Error {
+    /// Whom the error accuses.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Multistream(error) => error.fault(),
+            Self::Noise(error) => error.fault(),
+            Self::Yamux(error) => error.fault(),
+            _ => Fault::Peer,
+        }
+    }
+
+    /// The cause in one word.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Multistream(error) => error.code(),
+            Self::NoCommonProtocol => "no-common-protocol",
+            Self::Noise(error) => error.code(),
+            Self::Yamux(error) => error.code(),
+            Self::UpgradeTimeout => "upgrade-timeout",
+            Self::UnexpectedEof => "eof",
+            Self::GoAway(_) => "go-away",
+            Self::Link(code) => code,
+        }
+    }
+
+    pub(crate) const fn link_error(&self) -> LinkError {
+        LinkError {
+            fault: self.fault(),
+            code: self.code(),
+        }
+    }
+}

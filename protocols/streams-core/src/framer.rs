@@ -1,0 +1,133 @@
+//! Bytes to frames, and back.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+use libp2p_proto_core::{framing::LengthDelimited, varint};
+use libp2p_proto_stream_protocol::{Closed, Framing};
+
+/// Raw bytes of one read are gathered up to this size.
+const MAX_RAW: usize = 256 * 1024;
+
+/// Length prefixes of one byte, so that they need no memory of their own.
+static SHORT_PREFIXES: [u8; 128] = {
+    let mut bytes = [0; 128];
+    let mut rest: &mut [u8] = &mut bytes;
+    let mut value = 0;
+    while let [first, tail @ ..] = rest {
+        *first = value;
+        value = value.wrapping_add(1);
+        rest = tail;
+    }
+    bytes
+};
+
+/// The inbound half of a stream's framing.
+#[derive(Debug)]
+pub(crate) struct Framer {
+    framing: Framing,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Prefixed(LengthDelimited),
+    /// Bytes of an incomplete frame, or raw bytes of this read.
+    Gathering(Vec<u8>),
+}
+
+impl Framer {
+    pub(crate) const fn new(framing: Framing) -> Self {
+        let state = match framing {
+            Framing::LengthDelimited { max } | Framing::Held { max } => {
+                State::Prefixed(LengthDelimited::new(max))
+            }
+            Framing::Fixed { .. } | Framing::UntilEnd { .. } | Framing::Raw => State::Gathering(Vec::new()),
+        };
+        Self { framing, state }
+    }
+
+    pub(crate) const fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Takes bytes from the front of `input`; a whole frame comes back, with what is behind it left in `input`. `None`: the input is used up. `more`: bytes that
+    /// may follow in this read, a hint for memory.
+    pub(crate) fn next(&mut self, input: &mut &[u8], more: usize) -> Result<Option<Bytes>, Closed> {
+        match (&mut self.state, self.framing) {
+            (State::Prefixed(reader), _) => reader.next_frame(input).map_err(|error| match error {
+                libp2p_proto_core::Error::FrameTooLarge { .. } => Closed::FrameTooLarge,
+                _ => Closed::Malformed,
+            }),
+            (State::Gathering(held), Framing::Fixed { len }) => {
+                let take = len.saturating_sub(held.len()).min(input.len());
+                let (bytes, rest) = input.split_at_checked(take).unwrap_or((input, &[]));
+                *input = rest;
+                if held.is_empty() && take == len {
+                    return Ok(Some(Bytes::copy_from_slice(bytes)).filter(|frame| !frame.is_empty()));
+                }
+                held.extend_from_slice(bytes);
+                Ok((held.len() == len).then(|| core::mem::take(held).into()))
+            }
+            (State::Gathering(held), Framing::UntilEnd { max }) => {
+                if held.len().saturating_add(input.len()) > max {
+                    return Err(Closed::FrameTooLarge);
+                }
+                held.extend_from_slice(input);
+                *input = &[];
+                Ok(None)
+            }
+            (State::Gathering(held), _) => {
+                if held.is_empty() {
+                    held.reserve_exact(input.len().saturating_add(more).min(MAX_RAW).max(input.len()));
+                }
+                held.extend_from_slice(input);
+                *input = &[];
+                Ok((held.len() >= MAX_RAW).then(|| core::mem::take(held).into()))
+            }
+        }
+    }
+
+    /// The raw bytes of this read, if any.
+    pub(crate) fn flush(&mut self) -> Option<Bytes> {
+        match (&mut self.state, self.framing) {
+            (State::Gathering(held), Framing::Raw) if !held.is_empty() => Some(core::mem::take(held).into()),
+            _ => None,
+        }
+    }
+
+    /// The stream ends here: a last frame, or an error if it ends inside of one.
+    pub(crate) fn end(&mut self) -> Result<Option<Bytes>, Closed> {
+        match (&mut self.state, self.framing) {
+            (State::Prefixed(reader), _) if reader.is_between_frames() => Ok(None),
+            (State::Gathering(held), Framing::UntilEnd { .. }) => Ok(Some(core::mem::take(held).into())),
+            (State::Gathering(held), Framing::Raw) if !held.is_empty() => {
+                Ok(Some(core::mem::take(held).into()))
+            }
+            (State::Gathering(held), _) if held.is_empty() => Ok(None),
+            _ => Err(Closed::UnexpectedEnd),
+        }
+    }
+
+    /// Bytes of an incomplete frame.
+    pub(crate) fn buffered(&self) -> usize {
+        match &self.state {
+            State::Prefixed(reader) => reader.buffered(),
+            State::Gathering(held) => held.len(),
+        }
+    }
+}
+
+/// The length prefix that a frame needs, if any.
+pub(crate) fn prefix(framing: Framing, len: usize) -> Option<Bytes> {
+    match framing {
+        Framing::LengthDelimited { .. } | Framing::Held { .. } => Some(match SHORT_PREFIXES.get(len..=len) {
+            Some(_) => Bytes::from_static(&SHORT_PREFIXES).slice(len..=len),
+            None => {
+                let mut out = Vec::with_capacity(varint::MAX_LEN);
+                varint::encode(len as u64, &mut out);
+                out.into()
+            }
+        }),
+        Framing::Fixed { .. } | Framing::UntilEnd { .. } | Framing::Raw => None,
+    }
+}
