@@ -1,6 +1,8 @@
 //! The listed messages, byte for byte, whole and split at every place.
 #![allow(
     clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    clippy::format_collect,
     clippy::indexing_slicing,
     reason = "tests fail by panicking"
 )]

@@ -1,6 +1,8 @@
 //! The reference session of the requirement list, byte for byte, in both roles.
 #![allow(
     clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    clippy::format_collect,
     clippy::indexing_slicing,
     clippy::panic,
     reason = "tests fail by panicking"
