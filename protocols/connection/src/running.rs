@@ -68,6 +68,7 @@ impl Running {
         Self {
             sealer,
             opener,
+            preface,
             mux: Mux(mux),
             streams,
             leave_by: None,
