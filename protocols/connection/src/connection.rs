@@ -340,6 +340,7 @@ impl Connection {
                 self.after_security()
             }
             Phase::Handshake(handshake, _) => {
+                // A message that could not be made is an error that only `after_handshake` sees.
                 handshake.poll_transmit(out);
                 self.after_handshake()
             }

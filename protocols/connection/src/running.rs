@@ -127,9 +127,13 @@ impl Running {
     /// Appends one sealed frame with as many frames of the multiplexer as fit.
     pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut TransmitBuf<'_>) -> Result<bool, Error> {
         let before = out.len();
-        let mux = &mut self.mux.0;
-        self.sealer
-            .seal(out, |plain| while mux.poll_transmit(now, plain) {})?;
+        let (mux, preface) = (&mut self.mux.0, &mut self.preface);
+        self.sealer.seal(out, |plain| {
+            if preface.is_empty() || plain.put(preface) {
+                *preface = Vec::new();
+                while mux.poll_transmit(now, plain) {}
+            }
+        })?;
         self.carry();
         Ok(out.len() > before)
     }
