@@ -86,6 +86,7 @@ pub struct Streams {
     config: Config,
     specs: Vec<StreamSpec>,
     opening: VecDeque<(Ticket, PeerId, u8)>,
+    announcing: VecDeque<(u8, u16)>,
     pipes: BTreeMap<StreamId, Pipe>,
     /// Streams with something for the next drive to do.
     dirty: BTreeSet<StreamId>,
@@ -115,6 +116,7 @@ impl Streams {
         Ok(Self {
             specs: names.iter().map(spec).collect(),
             opening: VecDeque::new(),
+            announcing: VecDeque::new(),
             pipes: BTreeMap::new(),
             dirty: BTreeSet::new(),
             next_ticket: 0,
@@ -143,6 +145,22 @@ impl Streams {
         self.next_ticket = self.next_ticket.saturating_add(1);
         self.opening.push_back((ticket, peer, spec));
         Ok(ticket)
+    }
+
+    /// Sets how many inbound streams of `name` each connection may have from the next drive on. 0: refused, and no longer announced.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownName`].
+    pub fn set_inbound(&mut self, name: &ProtocolName, max: u16) -> Result<(), Error> {
+        let place = self
+            .specs
+            .iter()
+            .position(|spec| spec.name == *name)
+            .ok_or(Error::UnknownName)?;
+        self.announcing
+            .push_back((u8::try_from(place).map_err(|_| Error::UnknownName)?, max));
+        Ok(())
     }
 
     /// The next received bytes. `None`: nothing waits now; ask [`is_finished`](Self::is_finished) whether more will come.
@@ -363,6 +381,10 @@ impl Protocol for Streams {
                 if let Some((ticket, peer, spec)) = self.opening.pop_front() {
                     self.begin(cx, ticket, peer, spec);
                 }
+                while let Some((spec, max)) = self.announcing.pop_front() {
+                    // The place was looked up in our own list.
+                    let _known = cx.set_inbound(spec, max);
+                }
                 while let Some(stream) = self.dirty.pop_first() {
                     self.flush(cx, stream);
                 }
@@ -372,6 +394,7 @@ impl Protocol for Streams {
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {
-        (!self.opening.is_empty() || !self.dirty.is_empty()).then(|| Deadline::now("command"))
+        (!self.opening.is_empty() || !self.dirty.is_empty() || !self.announcing.is_empty())
+            .then(|| Deadline::now("command"))
     }
 }

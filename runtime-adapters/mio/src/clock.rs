@@ -18,7 +18,9 @@ impl Clock {
     }
 
     pub(crate) fn unix() -> UnixTime {
-        let since = time::SystemTime::now().duration_since(time::UNIX_EPOCH).unwrap_or_default();
+        let since = time::SystemTime::now()
+            .duration_since(time::UNIX_EPOCH)
+            .unwrap_or_default();
         UnixTime::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     }
 }

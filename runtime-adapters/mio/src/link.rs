@@ -35,7 +35,14 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(socket: TcpStream, phase: Phase) -> Self {
-        Self { socket, phase, tail: RecvBuf::new(), unsent: Vec::new(), readable: false, writable: false }
+        Self {
+            socket,
+            phase,
+            tail: RecvBuf::new(),
+            unsent: Vec::new(),
+            readable: false,
+            writable: false,
+        }
     }
 
     pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
@@ -53,7 +60,9 @@ impl Link {
 
     /// Reads once and feeds the machine. Says whether to come again before waiting.
     pub(crate) fn read(&mut self, now: Instant, scratch: &mut Scratch) -> bool {
-        let Phase::Running(connection) = &mut self.phase else { return false };
+        let Phase::Running(connection) = &mut self.phase else {
+            return false;
+        };
         if connection.is_closed() || !connection.wants_input() {
             return false;
         }
@@ -61,7 +70,11 @@ impl Link {
         scratch.input.resize(CHUNK.saturating_add(64 * 1024).max(had), 0);
         let (head, rest) = scratch.input.split_at_mut(had);
         head.copy_from_slice(self.tail.filled_mut());
-        let read = if self.readable { self.socket.read(rest) } else { Err(ErrorKind::WouldBlock.into()) };
+        let read = if self.readable {
+            self.socket.read(rest)
+        } else {
+            Err(ErrorKind::WouldBlock.into())
+        };
         match read {
             Ok(0) => {
                 self.readable = false;
@@ -88,7 +101,9 @@ impl Link {
 
     /// Hands input to the machine and keeps the rest. Says whether the machine took any.
     fn feed(&mut self, now: Instant, input: &mut [u8]) -> bool {
-        let Phase::Running(connection) = &mut self.phase else { return false };
+        let Phase::Running(connection) = &mut self.phase else {
+            return false;
+        };
         // An error is also the machine's last message, which the swarm reports.
         let taken = connection.handle_input(now, input).unwrap_or(input.len());
         let rest = input.get(taken..).unwrap_or_default();
@@ -106,7 +121,9 @@ impl Link {
     pub(crate) fn write(&mut self, now: Instant, scratch: &mut Scratch) {
         while self.writable {
             if self.unsent.is_empty() {
-                let Phase::Running(connection) = &mut self.phase else { return };
+                let Phase::Running(connection) = &mut self.phase else {
+                    return;
+                };
                 scratch.output.clear();
                 let mut out = TransmitBuf::new(&mut scratch.output, CHUNK);
                 while connection.poll_transmit(now, &mut out) {}

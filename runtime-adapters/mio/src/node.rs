@@ -10,7 +10,10 @@ use libp2p_proto_core::{ConnectionId, Deadline, Instant, Multiaddr, Timers};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_stream_protocol::{AttemptError, FromConnection, LinkError, Protocols, Seat, ToConnection};
 use libp2p_proto_swarm::{self as swarm, Action, Event, ResolveId, Swarm};
-use mio::{Events, Interest, Poll, Token, net::{TcpListener, TcpStream}};
+use mio::{
+    Events, Interest, Poll, Token,
+    net::{TcpListener, TcpStream},
+};
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 /// Inputs that one drive delivers before sockets have their turn again.
@@ -105,10 +108,17 @@ impl Node {
         let mut listener = bind(socket)?;
         let addr = to_multiaddr(listener.local_addr()?);
         let token = self.token();
-        self.poll.registry().register(&mut listener, Token(token), Interest::READABLE)?;
+        self.poll
+            .registry()
+            .register(&mut listener, Token(token), Interest::READABLE)?;
         self.sources.insert(token, Source::Listener(listener));
         self.swarm.handle_listening(self.clock.now(), addr.clone(), true);
         Ok(addr)
+    }
+
+    /// Counters of the swarm.
+    pub fn stats(&self) -> swarm::Stats {
+        self.swarm.stats()
     }
 
     /// The swarm, for its commands and getters.
@@ -142,13 +152,20 @@ impl Node {
         let links = self.timers.next().map(|(at, _)| Deadline::new(at, "link"));
         let deadline = Deadline::earliest(self.swarm.poll_timeout(protocols), links);
         let until = deadline.map(|deadline| deadline.at.since(now));
-        let wait = if self.busy.is_empty() { [wait, until].into_iter().flatten().min() } else { Some(Duration::ZERO) };
+        let wait = if self.busy.is_empty() {
+            [wait, until].into_iter().flatten().min()
+        } else {
+            Some(Duration::ZERO)
+        };
         match self.poll.poll(&mut self.events, wait) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }
-        let ready: Vec<_> =
-            self.events.iter().map(|event| (event.token().0, event.is_readable(), event.is_writable())).collect();
+        let ready: Vec<_> = self
+            .events
+            .iter()
+            .map(|event| (event.token().0, event.is_readable(), event.is_writable()))
+            .collect();
         for (token, readable, writable) in ready {
             self.wake(token, readable, writable);
         }
@@ -193,9 +210,14 @@ impl Node {
     fn accept(&mut self, token: usize) {
         while let Some(Source::Listener(listener)) = self.sources.get(&token) {
             // A listener never dies of one failed accept: the peer may be gone already, or descriptors are short for a moment.
-            let Ok((socket, remote)) = listener.accept() else { return };
+            let Ok((socket, remote)) = listener.accept() else {
+                return;
+            };
             let local = socket.local_addr().ok().map(to_multiaddr);
-            if let Ok(seat) = self.swarm.handle_accepted(self.clock.now(), local, to_multiaddr(remote)) {
+            if let Ok(seat) = self
+                .swarm
+                .handle_accepted(self.clock.now(), local, to_multiaddr(remote))
+            {
                 self.sit(seat, socket);
             }
         }
@@ -212,7 +234,12 @@ impl Node {
         let token = self.token();
         let _no_delay = link.socket.set_nodelay(true);
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut link.socket, Token(token), interest).is_ok() {
+        if self
+            .poll
+            .registry()
+            .register(&mut link.socket, Token(token), interest)
+            .is_ok()
+        {
             self.sources.insert(token, Source::Link(conn));
             self.links.insert(conn, (token, link));
             self.busy.insert(conn);
@@ -222,8 +249,15 @@ impl Node {
     }
 
     fn lost(&mut self, conn: ConnectionId) {
-        let error = LinkError { fault: libp2p_proto_core::Fault::Local, code: "register" };
-        self.swarm.handle_message(self.clock.now(), conn, FromConnection::Disconnected { error: Some(error) });
+        let error = LinkError {
+            fault: libp2p_proto_core::Fault::Local,
+            code: "register",
+        };
+        self.swarm.handle_message(
+            self.clock.now(),
+            conn,
+            FromConnection::Disconnected { error: Some(error) },
+        );
     }
 
     fn token(&mut self) -> usize {
@@ -233,7 +267,9 @@ impl Node {
 
     /// Serves one link: what it read goes to the machine, what the machine says goes to the swarm and to the socket.
     fn serve(&mut self, now: Instant, conn: ConnectionId) {
-        let Some((_, link)) = self.links.get_mut(&conn) else { return };
+        let Some((_, link)) = self.links.get_mut(&conn) else {
+            return;
+        };
         if matches!(link.phase, Phase::Connecting) {
             self.finish_connect(now, conn);
             return;
@@ -253,7 +289,10 @@ impl Node {
         if link.is_over() {
             self.drop_link(conn);
         } else {
-            let at = link.connection().and_then(|machine| machine.poll_timeout()).map(|deadline| deadline.at);
+            let at = link
+                .connection()
+                .and_then(|machine| machine.poll_timeout())
+                .map(|deadline| deadline.at);
             self.timers.set_or_clear(conn, at);
         }
     }
@@ -289,16 +328,22 @@ impl Node {
     }
 
     fn dial(&mut self, now: Instant, conn: ConnectionId, addr: &Multiaddr) {
-        let socket = to_socket(addr).ok_or("unsupported").and_then(|to| TcpStream::connect(to).map_err(|error| code(&error)));
+        let socket = to_socket(addr)
+            .ok_or("unsupported")
+            .and_then(|to| TcpStream::connect(to).map_err(|error| code(&error)));
         match socket {
             Ok(socket) => self.add(conn, Link::new(socket, Phase::Connecting)),
-            Err(cause) => self.swarm.handle_dial_failed(now, conn, AttemptError::Transport(cause)),
+            Err(cause) => self
+                .swarm
+                .handle_dial_failed(now, conn, AttemptError::Transport(cause)),
         }
     }
 
     /// The kernel reported something about a socket that connects: it stands, it failed, or it is not decided.
     fn finish_connect(&mut self, now: Instant, conn: ConnectionId) {
-        let Some((_, link)) = self.links.get_mut(&conn) else { return };
+        let Some((_, link)) = self.links.get_mut(&conn) else {
+            return;
+        };
         let failed = link.socket.take_error().ok().flatten();
         let remote = match (failed, link.socket.peer_addr()) {
             (Some(error), _) => Err(code(&error)),
@@ -318,7 +363,8 @@ impl Node {
             },
             Err(cause) => {
                 self.drop_link(conn);
-                self.swarm.handle_dial_failed(now, conn, AttemptError::Transport(cause));
+                self.swarm
+                    .handle_dial_failed(now, conn, AttemptError::Transport(cause));
             }
         }
     }

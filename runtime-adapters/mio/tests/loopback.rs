@@ -20,13 +20,22 @@ impl Peer {
     fn new(seed: u8) -> Self {
         let identity = Identity::from(Keypair::ed25519_from_seed([seed; 32]));
         let mut identify = Identify::new(identity.clone(), libp2p_proto_identify::Config::default()).unwrap();
-        let mut perf = Perf::new(libp2p_proto_perf::Config { serve: true, ..Default::default() }).unwrap();
+        let mut perf = Perf::new(libp2p_proto_perf::Config {
+            serve: true,
+            ..Default::default()
+        })
+        .unwrap();
         let node = Node::new(identity, Config::default(), &mut [&mut identify, &mut perf]).unwrap();
         Self { node, identify, perf }
     }
 
     fn turn(&mut self) {
-        self.node.turn(&mut [&mut self.identify, &mut self.perf], Some(Duration::from_millis(1))).unwrap();
+        self.node
+            .turn(
+                &mut [&mut self.identify, &mut self.perf],
+                Some(Duration::from_millis(1)),
+            )
+            .unwrap();
     }
 }
 
@@ -55,7 +64,13 @@ fn two_nodes_identify_each_other() {
             break;
         }
     }
-    assert!(a.identify.info(&peer).unwrap().agent_version.starts_with("libp2p-proto/"));
+    assert!(
+        a.identify
+            .info(&peer)
+            .unwrap()
+            .agent_version
+            .starts_with("libp2p-proto/")
+    );
 }
 
 #[test]
