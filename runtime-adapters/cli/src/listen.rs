@@ -121,9 +121,7 @@ fn listen_all(node: &mut Node, args: &args::Listen, file: &File) -> Result<Vec<M
 /// Prints what happened, and answers requests.
 fn report(node: &mut Node, out: Output) -> Result<(), Box<dyn Error>> {
     while let Some(event) = node.mio.poll_event() {
-        if !out.is_json() {
-            eprintln!("{event:?}");
-        }
+        eprintln!("{event:?}");
     }
     while let Some(event) = node
         .protocols

@@ -87,7 +87,7 @@ impl Link {
                 true
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.readable = false;
+                self.readable &= had >= CHUNK;
                 // The machine may take now what it refused before.
                 had > 0 && self.feed(now, scratch.input.get_mut(..had).unwrap_or_default())
             }

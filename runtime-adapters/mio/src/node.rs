@@ -280,12 +280,13 @@ impl Node {
         if link.read(now, &mut self.scratch) {
             self.busy.insert(conn);
         }
+        link.write(now, &mut self.scratch);
+        // After writing: what has left is news too.
         if let Some(machine) = link.connection() {
             while let Some(message) = machine.poll_message() {
                 self.swarm.handle_message(now, conn, message);
             }
         }
-        link.write(now, &mut self.scratch);
         if link.is_over() {
             self.drop_link(conn);
         } else {
