@@ -278,6 +278,19 @@ impl Identify {
         }
         self.writing.remove(&stream);
         cx.finish(stream);
+        if self.outbox.under_way.contains(&stream) {
+            cx.notify_flushed(stream);
+        }
+    }
+
+    /// A push of ours has left; that the peer ends its side too is not waited for.
+    fn handle_flushed(&mut self, cx: &mut Context<'_>, stream: StreamId) {
+        if self.outbox.under_way.remove(&stream) {
+            if let Some(peer) = cx.peer_of(stream) {
+                self.emit(cx.seq, Event::PushSent { peer });
+            }
+            self.push_next(cx);
+        }
     }
 
     fn handle_message(&mut self, cx: &mut Context<'_>, stream: StreamId, data: &[u8]) {
@@ -366,9 +379,6 @@ impl Identify {
     fn handle_closed(&mut self, cx: &mut Context<'_>, stream: StreamId, reason: Closed) {
         self.writing.remove(&stream);
         if self.outbox.under_way.remove(&stream) {
-            if let (Closed::Finished, Some(peer)) = (reason, cx.peer_of(stream)) {
-                self.emit(cx.seq, Event::PushSent { peer });
-            }
             self.push_next(cx);
         }
         let failure = match reason {
@@ -467,6 +477,7 @@ impl Protocol for Identify {
             } => self.handle_opened(cx, stream, peer, spec),
             Input::Frame { stream, data } => self.handle_message(cx, stream, &data),
             Input::Writable { stream } => self.pump(cx, stream),
+            Input::Flushed { stream, .. } => self.handle_flushed(cx, stream),
             Input::Finished { stream } => self.conclude(cx, stream, Failure::StreamClosed),
             Input::Closed { stream, reason } => self.handle_closed(cx, stream, reason),
             Input::Fact(fact) => self.handle_fact(cx, &fact),

@@ -103,7 +103,8 @@ impl Yamux {
                 self.data.push_front(id);
                 return false;
             }
-            let last = stream.sending == Sending::Finishing && stream.queued() == len;
+            // FIN has a frame of its own: js drops the body of a frame that carries both.
+            let last = stream.sending == Sending::Finishing && stream.queued() == 0;
             let fin = if last { FIN } else { 0 };
             let ack = if core::mem::take(&mut stream.ack_due) {
                 ACK
