@@ -59,12 +59,7 @@ fn fastest() -> Box<dyn noise::Provider> {
     Box::new(noise::Ring)
 }
 
-#[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]
-fn fastest() -> Box<dyn noise::Provider> {
-    Box::new(noise::AwsLc)
-}
-
-#[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+#[cfg(not(feature = "ring"))]
 fn fastest() -> Box<dyn noise::Provider> {
     Box::new(noise::RustCrypto)
 }

@@ -55,7 +55,7 @@ impl Message {
                 PROTOCOLS => self.push_protocol(bytes, config)?,
                 // An address that doesn't parse counts as none.
                 OBSERVED_ADDR => {
-                    self.observed_addr = Multiaddr::from_bytes(Bytes::copy_from_slice(bytes)).ok()
+                    self.observed_addr = Multiaddr::from_bytes(Bytes::copy_from_slice(bytes)).ok();
                 }
                 PROTOCOL_VERSION => self.protocol_version = Some(text(bytes, config.max_string)?),
                 AGENT_VERSION => self.agent_version = Some(text(bytes, config.max_string)?),

@@ -20,8 +20,6 @@ pub use config::Config;
 pub use error::Error;
 pub use handshake::{Finished, Handshake};
 pub use payload::MAX_MUXERS;
-#[cfg(feature = "aws-lc-rs")]
-pub use provider::AwsLc;
 #[cfg(feature = "ring")]
 pub use provider::Ring;
 pub use provider::{Aead, Provider, RustCrypto};

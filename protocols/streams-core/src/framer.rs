@@ -120,14 +120,15 @@ impl Framer {
 /// The length prefix that a frame needs, if any.
 pub(crate) fn prefix(framing: Framing, len: usize) -> Option<Bytes> {
     match framing {
-        Framing::LengthDelimited { .. } | Framing::Held { .. } => Some(match SHORT_PREFIXES.get(len..=len) {
-            Some(_) => Bytes::from_static(&SHORT_PREFIXES).slice(len..=len),
-            None => {
+        Framing::LengthDelimited { .. } | Framing::Held { .. } => {
+            Some(if SHORT_PREFIXES.get(len..=len).is_some() {
+                Bytes::from_static(&SHORT_PREFIXES).slice(len..=len)
+            } else {
                 let mut out = Vec::with_capacity(varint::MAX_LEN);
                 varint::encode(len as u64, &mut out);
                 out.into()
-            }
-        }),
+            })
+        }
         Framing::Fixed { .. } | Framing::UntilEnd { .. } | Framing::Raw => None,
     }
 }

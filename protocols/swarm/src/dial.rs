@@ -26,8 +26,8 @@ pub(crate) struct Question {
 }
 
 impl Core {
-    pub(crate) fn begin_dial(&mut self, now: Instant, dial: Dial) -> Result<DialOutcome, DialRefused> {
-        let (peer, addrs) = self.wanted(&dial)?;
+    pub(crate) fn begin_dial(&mut self, now: Instant, dial: &Dial) -> Result<DialOutcome, DialRefused> {
+        let (peer, addrs) = self.wanted(dial)?;
         if let Some(peer) = peer {
             if peer == self.local {
                 return Err(DialRefused::SelfDial);

@@ -256,7 +256,7 @@ impl Host for Core {
     }
 
     fn dial(&mut self, _: u8, dial: Dial) -> Result<DialOutcome, DialRefused> {
-        self.begin_dial(self.now, dial)
+        self.begin_dial(self.now, &dial)
     }
 
     fn disconnect(&mut self, conn: ConnectionId) {

@@ -29,7 +29,7 @@ pub fn rank(addrs: &[Multiaddr], class: impl Fn(&Multiaddr) -> AddressClass) -> 
         match class(addr) {
             AddressClass::Relayed => relayed.push(addr.clone()),
             AddressClass::Loopback | AddressClass::LinkLocal | AddressClass::Private => {
-                private.push(addr.clone())
+                private.push(addr.clone());
             }
             _ => public.push(addr.clone()),
         }

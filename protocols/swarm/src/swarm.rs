@@ -554,7 +554,7 @@ impl Swarm {
     /// See [`DialRefused`].
     pub fn dial(&mut self, now: Instant, dial: Dial) -> Result<DialOutcome, DialRefused> {
         self.tick(now);
-        self.core.begin_dial(now, dial)
+        self.core.begin_dial(now, &dial)
     }
 
     /// Ends a dial; [`Event::DialFailed`] follows.
@@ -700,7 +700,7 @@ impl Swarm {
         seat.upgrade_by = upgrade_by;
         seat.limited = entry.info.limited;
         seat.specs = self.core.specs.clone();
-        seat.inbound = self.core.inbound.clone();
+        seat.inbound.clone_from(&self.core.inbound);
         seat.limits = self.core.config.streams;
         Some(seat)
     }
@@ -758,7 +758,7 @@ impl Swarm {
         match message {
             FromConnection::Authenticated { peer } => self.authenticated(conn, peer),
             FromConnection::Established { security, muxer } => {
-                self.established(unix, protocols, conn, security, muxer)
+                self.established(unix, protocols, conn, security, muxer);
             }
             FromConnection::Disconnected { error } => self.disconnected(unix, protocols, conn, error),
             FromConnection::Opened { stream, spec, name } => self.opened(unix, protocols, stream, spec, name),
@@ -958,30 +958,27 @@ impl Swarm {
             } => AttemptError::SelfDial,
             other => AttemptError::Upgrade(other),
         };
-        match info.dial {
-            Some(dial) => {
-                let error = verdict.unwrap_or(upgrade);
-                if error != AttemptError::Cancelled {
-                    self.core
-                        .attempt_failed(self.core.now, conn, dial, &info.remote, error);
-                }
+        if let Some(dial) = info.dial {
+            let error = verdict.unwrap_or(upgrade);
+            if error != AttemptError::Cancelled {
+                self.core
+                    .attempt_failed(self.core.now, conn, dial, &info.remote, error);
             }
-            None => {
-                let code = match verdict {
-                    Some(AttemptError::Denied(code)) => Some(code),
-                    Some(AttemptError::SelfDial) => Some("self-dial"),
-                    _ => None,
-                };
-                let denied = code.map(|code| LinkError {
-                    fault: Fault::Limit,
-                    code,
-                });
-                let error = denied.or(error).unwrap_or(unexplained);
-                self.core.events.push_back(Event::IncomingFailed {
-                    remote: info.remote.clone(),
-                    error,
-                });
-            }
+        } else {
+            let code = match verdict {
+                Some(AttemptError::Denied(code)) => Some(code),
+                Some(AttemptError::SelfDial) => Some("self-dial"),
+                _ => None,
+            };
+            let denied = code.map(|code| LinkError {
+                fault: Fault::Limit,
+                code,
+            });
+            let error = denied.or(error).unwrap_or(unexplained);
+            self.core.events.push_back(Event::IncomingFailed {
+                remote: info.remote.clone(),
+                error,
+            });
         }
     }
 

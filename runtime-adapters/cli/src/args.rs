@@ -70,7 +70,7 @@ pub(crate) struct Listen {
     pub(crate) common: Common,
     /// Address to listen on (repeatable; default: loopback, any port)
     #[arg(long = "listen", value_name = "MULTIADDR")]
-    pub(crate) listen: Vec<Multiaddr>,
+    pub(crate) addrs: Vec<Multiaddr>,
     /// Services to mount: identify,push,ping,perf,echo,reqresp,fetch
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) services: Option<Vec<String>>,

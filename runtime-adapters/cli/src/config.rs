@@ -56,9 +56,11 @@ impl File {
 
     pub(crate) fn swarm_config(&self) -> swarm::Config {
         let limits = &self.limits;
-        let mut config = swarm::Config::default();
         // A person at a terminal keeps a connection by keeping the program running.
-        config.idle_timeout = Some(Duration::from_secs(300));
+        let mut config = swarm::Config {
+            idle_timeout: Some(Duration::from_secs(300)),
+            ..swarm::Config::default()
+        };
         let set = |to: &mut usize, from: Option<usize>| *to = from.unwrap_or(*to);
         set(&mut config.max_connections, limits.max_connections);
         set(&mut config.max_inbound, limits.max_inbound);

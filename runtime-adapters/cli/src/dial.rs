@@ -56,43 +56,9 @@ pub(crate) fn run(args: &args::Dial) -> Result<Exit, Box<dyn Error>> {
     {
         return refuse(format!("the transport of {} is not supported", args.addr));
     }
-    let file = File::read(args.common.config.as_deref())?;
-    let identity = node::identity(&args.common, &file)?;
-    let mut names = vec![ECHO];
-    for action in &args.actions {
-        if let Some(name) = action.strip_prefix("push:") {
-            match ProtocolName::new(name) {
-                Ok(name) if !names.contains(&name) => names.push(name),
-                Ok(_) => {}
-                Err(error) => {
-                    eprintln!("p2p: {action}: {error}");
-                    return Ok(Exit::Usage);
-                }
-            }
-        }
-    }
-    let protocols = Protocols {
-        identify: Some(node::identify(&identity)?),
-        ping: Some(Ping::new(ping::Config {
-            interval: None,
-            ..ping::Config::default()
-        })?),
-        perf: Some(Perf::new(perf::Config {
-            timeout: Duration::from_secs(3600),
-            ..perf::Config::default()
-        })?),
-        echo: None,
-        fetch: Some(Fetch::new(|_| None)),
-        reqresp: Some(node::request_response(false)?),
-        streams: Some(Streams::new(
-            &names,
-            streams::Config {
-                max_inbound: 0,
-                ..streams::Config::default()
-            },
-        )?),
+    let Some(mut node) = build(args)? else {
+        return Ok(Exit::Usage);
     };
-    let mut node = Node::new(identity, &file, protocols)?;
     let began = node.mio.now();
     let end = began + Duration::from_secs(args.common.timeout.unwrap_or(30));
     let connected = match connect(&mut node, args, end)? {
@@ -144,6 +110,47 @@ pub(crate) fn run(args: &args::Dial) -> Result<Exit, Box<dyn Error>> {
     }
     shut_down(&mut run.node)?;
     Ok(exit)
+}
+
+/// The node of a dialer. `None`: an action names no protocol.
+fn build(args: &args::Dial) -> Result<Option<Node>, Box<dyn Error>> {
+    let file = File::read(args.common.config.as_deref())?;
+    let identity = node::identity(&args.common, &file)?;
+    let mut names = vec![ECHO];
+    for action in &args.actions {
+        if let Some(name) = action.strip_prefix("push:") {
+            match ProtocolName::new(name) {
+                Ok(name) if !names.contains(&name) => names.push(name),
+                Ok(_) => {}
+                Err(error) => {
+                    eprintln!("p2p: {action}: {error}");
+                    return Ok(None);
+                }
+            }
+        }
+    }
+    let protocols = Protocols {
+        identify: Some(node::identify(&identity)?),
+        ping: Some(Ping::new(ping::Config {
+            interval: None,
+            ..ping::Config::default()
+        })?),
+        perf: Some(Perf::new(perf::Config {
+            timeout: Duration::from_secs(3600),
+            ..perf::Config::default()
+        })?),
+        echo: None,
+        fetch: Some(Fetch::new(|_| None)),
+        reqresp: Some(node::request_response(false)?),
+        streams: Some(Streams::new(
+            &names,
+            streams::Config {
+                max_inbound: 0,
+                ..streams::Config::default()
+            },
+        )?),
+    };
+    Node::new(identity, &file, protocols).map(Some)
 }
 
 fn result(action: &str, ok: bool, fields: Map<String, Value>) -> Value {

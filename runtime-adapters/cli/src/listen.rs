@@ -104,7 +104,7 @@ pub(crate) fn run(args: &args::Listen) -> Result<Exit, Box<dyn Error>> {
 
 /// Listens wherever the options or the configuration say; loopback otherwise.
 fn listen_all(node: &mut Node, args: &args::Listen, file: &File) -> Result<Vec<Multiaddr>, Box<dyn Error>> {
-    let mut wanted = args.listen.clone();
+    let mut wanted = args.addrs.clone();
     if wanted.is_empty() {
         wanted = file.listen_addrs()?;
     }

@@ -66,9 +66,9 @@ impl Link {
         if connection.is_closed() || !connection.wants_input() {
             return false;
         }
-        let had = self.tail.len();
-        scratch.input.resize(CHUNK.saturating_add(64 * 1024).max(had), 0);
-        let (head, rest) = scratch.input.split_at_mut(had);
+        let kept = self.tail.len();
+        scratch.input.resize(CHUNK.saturating_add(64 * 1024).max(kept), 0);
+        let (head, rest) = scratch.input.split_at_mut(kept);
         head.copy_from_slice(self.tail.filled_mut());
         let read = if self.readable {
             self.socket.read(rest)
@@ -82,14 +82,14 @@ impl Link {
                 false
             }
             Ok(n) => {
-                let total = had.saturating_add(n);
+                let total = kept.saturating_add(n);
                 self.feed(now, scratch.input.get_mut(..total).unwrap_or_default());
                 true
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.readable &= had >= CHUNK;
+                self.readable &= kept >= CHUNK;
                 // The machine may take now what it refused before.
-                had > 0 && self.feed(now, scratch.input.get_mut(..had).unwrap_or_default())
+                kept > 0 && self.feed(now, scratch.input.get_mut(..kept).unwrap_or_default())
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => true,
             Err(error) => {
@@ -161,7 +161,7 @@ impl Link {
         whole.saturating_sub(data.len())
     }
 
-    /// Whether the machine is done and everything it had to say has left, or cannot leave.
+    /// Whether the machine is done and everything it kept to say has left, or cannot leave.
     pub(crate) fn is_over(&self) -> bool {
         matches!(&self.phase, Phase::Running(connection) if connection.is_closed())
     }

@@ -347,10 +347,9 @@ impl Node {
         };
         let failed = link.socket.take_error().ok().flatten();
         let remote = match (failed, link.socket.peer_addr()) {
-            (Some(error), _) => Err(code(&error)),
             (None, Ok(remote)) => Ok(remote),
             (None, Err(error)) if error.kind() == io::ErrorKind::NotConnected => return,
-            (None, Err(error)) => Err(code(&error)),
+            (Some(error), _) | (None, Err(error)) => Err(code(&error)),
         };
         let local = link.socket.local_addr().ok().map(to_multiaddr);
         match remote {

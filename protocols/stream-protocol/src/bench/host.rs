@@ -148,13 +148,13 @@ impl Node {
     }
 
     pub(super) fn disconnected(&mut self, conn: ConnectionId) {
-        let lost: Vec<StreamId> = self
+        let open: Vec<StreamId> = self
             .streams
             .keys()
             .filter(|stream| stream.conn == conn)
             .copied()
             .collect();
-        for stream in lost {
+        for stream in open {
             self.close(stream, Closed::ConnectionLost);
         }
         if let Some(gone) = self.conns.remove(&conn) {

@@ -1,0 +1,162 @@
+//! Which requirement is proved by which test: names in `covers:` comments and vectors, and `vul_NNN_` test names, held against the lists.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// One requirement of a list.
+struct Requirement {
+    list: String,
+    level: String,
+}
+
+pub(crate) fn check() -> Result<Vec<String>, Box<dyn Error>> {
+    let root = Path::new("conformance/requirements");
+    let mut known: BTreeMap<String, Requirement> = BTreeMap::new();
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "md") {
+            let list = path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            read_list(&fs::read_to_string(&path)?, &list, &mut known);
+        }
+    }
+    let mut proved = BTreeSet::new();
+    for folder in [
+        "protocols",
+        "runtime-adapters",
+        "conformance/vectors",
+        "fuzz",
+        "benches",
+    ] {
+        visit(Path::new(folder), &mut |path| collect(path, &mut proved))?;
+    }
+    let mut explained = BTreeSet::new();
+    for entry in fs::read_dir(root.join("status"))? {
+        let path = entry?.path();
+        let table: toml::Table = toml::from_str(&fs::read_to_string(&path)?)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        explained.extend(table.keys().cloned());
+    }
+    report(&known, &proved, &explained);
+    let unknown = proved.union(&explained).filter(|id| !known.contains_key(*id));
+    Ok(unknown.map(|id| format!("{id} is in no list")).collect())
+}
+
+/// Rows that begin `| ABC-123 | LEVEL |` and headings that begin `**VUL-123 `.
+fn read_list(text: &str, list: &str, known: &mut BTreeMap<String, Requirement>) {
+    for line in text.lines() {
+        let (id, level) = match line.strip_prefix("| ") {
+            Some(row) => {
+                let mut cells = row.split('|').map(str::trim);
+                (cells.next().unwrap_or_default(), cells.next().unwrap_or_default())
+            }
+            None => match line.strip_prefix("**VUL-") {
+                Some(rest) => (rest.get(..3).unwrap_or_default(), "VUL"),
+                None => continue,
+            },
+        };
+        let id = if level == "VUL" {
+            format!("VUL-{id}")
+        } else {
+            id.to_owned()
+        };
+        if is_id(&id) {
+            known.insert(
+                id,
+                Requirement {
+                    list: list.to_owned(),
+                    level: level.to_owned(),
+                },
+            );
+        }
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(name, number)| {
+        (2..=4).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_uppercase())
+            && number.len() == 3
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+fn collect(path: &Path, proved: &mut BTreeSet<String>) -> Result<(), Box<dyn Error>> {
+    let text = fs::read_to_string(path)?;
+    for line in text.lines() {
+        if let Some((_, ids)) = line.split_once("covers") {
+            let words = ids.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+            proved.extend(words.filter(|word| is_id(word)).map(str::to_owned));
+        }
+        if let Some((_, rest)) = line.split_once("fn vul_") {
+            proved.extend(
+                rest.get(..3)
+                    .map(|number| format!("VUL-{number}"))
+                    .filter(|id| is_id(id)),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn visit(
+    folder: &Path,
+    act: &mut dyn FnMut(&Path) -> Result<(), Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let path: PathBuf = entry?.path();
+        if path.is_dir() {
+            visit(&path, act)?;
+        } else if path
+            .extension()
+            .is_some_and(|ending| ending == "rs" || ending == "json")
+        {
+            act(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn report(known: &BTreeMap<String, Requirement>, proved: &BTreeSet<String>, explained: &BTreeSet<String>) {
+    let lists: BTreeSet<&str> = known
+        .values()
+        .map(|requirement| requirement.list.as_str())
+        .collect();
+    println!(
+        "{:20} {:>6} {:>7} {:>10} {:>5}",
+        "requirements", "all", "proved", "explained", "open"
+    );
+    for list in lists {
+        let of_list = || {
+            known
+                .iter()
+                .filter(|(_, requirement)| requirement.list == list)
+                .map(|(id, _)| id)
+        };
+        let (all, done) = (
+            of_list().count(),
+            of_list().filter(|id| proved.contains(*id)).count(),
+        );
+        let told = of_list()
+            .filter(|id| explained.contains(*id) && !proved.contains(*id))
+            .count();
+        println!(
+            "{list:20} {all:>6} {done:>7} {told:>10} {:>5}",
+            all.saturating_sub(done).saturating_sub(told)
+        );
+    }
+    let must_open = known.iter().filter(|(id, requirement)| {
+        requirement.level.contains("MUST") && !proved.contains(*id) && !explained.contains(*id)
+    });
+    println!("MUST without a test or an explanation: {}", must_open.count());
+}
