@@ -1,2 +1,35 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "connection")]
+pub use libp2p_proto_connection as connection;
+pub use libp2p_proto_core as core;
+#[cfg(feature = "echo")]
+pub use libp2p_proto_echo as echo;
+#[cfg(feature = "fetch")]
+pub use libp2p_proto_fetch as fetch;
+#[cfg(feature = "identify")]
+pub use libp2p_proto_identify as identify;
+#[cfg(feature = "identity")]
+pub use libp2p_proto_identity as identity;
+#[cfg(feature = "multistream-select")]
+pub use libp2p_proto_multistream_select as multistream_select;
+#[cfg(feature = "noise")]
+pub use libp2p_proto_noise as noise;
+#[cfg(feature = "perf")]
+pub use libp2p_proto_perf as perf;
+#[cfg(feature = "ping")]
+pub use libp2p_proto_ping as ping;
+#[cfg(feature = "request-response")]
+pub use libp2p_proto_request_response as request_response;
+#[cfg(feature = "stream-protocol")]
+pub use libp2p_proto_stream_protocol as stream_protocol;
+#[cfg(feature = "streams")]
+pub use libp2p_proto_streams as streams;
+#[cfg(feature = "streams-core")]
+pub use libp2p_proto_streams_core as streams_core;
+#[cfg(feature = "swarm")]
+pub use libp2p_proto_swarm as swarm;
+#[cfg(feature = "yamux")]
+pub use libp2p_proto_yamux as yamux;

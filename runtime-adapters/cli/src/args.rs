@@ -101,6 +101,9 @@ pub(crate) struct Demo {
     /// Mebibytes to move each way
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     pub(crate) mib: u64,
+    /// Be the listening process of the demo
+    #[arg(long, hide = true)]
+    pub(crate) serve: bool,
     /// Print JSON lines, also on a terminal
     #[arg(long)]
     pub(crate) json: bool,

@@ -22,15 +22,15 @@ use serde_json::{Map, Value, json};
 use std::{error::Error, time::Duration};
 
 /// What an action ended with.
-enum Done {
+pub(crate) enum Done {
     Ok(Map<String, Value>),
     Failed(String),
     Unsupported,
 }
 
 /// One run: the node, whom it talks to, and until when.
-struct Run {
-    node: Node,
+pub(crate) struct Run {
+    pub(crate) node: Node,
     peer: PeerId,
     conn: ConnectionId,
     end: Instant,
@@ -113,7 +113,7 @@ pub(crate) fn run(args: &args::Dial) -> Result<Exit, Box<dyn Error>> {
 }
 
 /// The node of a dialer. `None`: an action names no protocol.
-fn build(args: &args::Dial) -> Result<Option<Node>, Box<dyn Error>> {
+pub(crate) fn build(args: &args::Dial) -> Result<Option<Node>, Box<dyn Error>> {
     let file = File::read(args.common.config.as_deref())?;
     let identity = node::identity(&args.common, &file)?;
     let mut names = vec![ECHO];
@@ -168,13 +168,15 @@ fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
         .collect()
 }
 
-fn millis(duration: Duration) -> f64 {
+pub(crate) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-type Connected = (PeerId, ConnectionId, String, String);
+/// Peer, connection, security protocol, multiplexer.
+pub(crate) type Connected = (PeerId, ConnectionId, String, String);
 
-fn connect(
+/// Connects, or says why not.
+pub(crate) fn connect(
     node: &mut Node,
     args: &args::Dial,
     end: Instant,
@@ -221,7 +223,19 @@ fn explain(error: &DialError) -> String {
 }
 
 impl Run {
-    fn act(&mut self, action: &str) -> Result<Done, Box<dyn Error>> {
+    /// A run on a fresh connection.
+    pub(crate) const fn new(node: Node, peer: PeerId, conn: ConnectionId, end: Instant, out: Output) -> Self {
+        Self {
+            node,
+            peer,
+            conn,
+            end,
+            out,
+        }
+    }
+
+    /// Does one action.
+    pub(crate) fn act(&mut self, action: &str) -> Result<Done, Box<dyn Error>> {
         let (name, rest) = action.split_once(':').unwrap_or((action, ""));
         match name {
             "ping" => self.ping(rest),
