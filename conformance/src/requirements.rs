@@ -106,10 +106,10 @@ fn collect(path: &Path, proved: &mut BTreeSet<String>) -> Result<(), Box<dyn Err
     Ok(())
 }
 
-fn visit(
-    folder: &Path,
-    act: &mut dyn FnMut(&Path) -> Result<(), Box<dyn Error>>,
-) -> Result<(), Box<dyn Error>> {
+/// What is done with a file.
+type Act<'a> = &'a mut dyn FnMut(&Path) -> Result<(), Box<dyn Error>>;
+
+fn visit(folder: &Path, act: Act<'_>) -> Result<(), Box<dyn Error>> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Ok(());
     };

@@ -99,7 +99,9 @@ impl Listener {
 
     /// Whether an event of this kind that mentions `text` comes within `limit`.
     pub(crate) fn saw(&self, event: &str, text: &str, limit: Duration) -> bool {
-        let until = now() + limit;
+        let Some(until) = now().checked_add(limit) else {
+            return false;
+        };
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(now())) {
                 Ok(line) => {
