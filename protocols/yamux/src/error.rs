@@ -2,7 +2,10 @@
 
 use libp2p_proto_core::Fault;
 
-/// What can go wrong. The errors of commands (the second half) harm nothing; all others end the session with one go-away frame.
+/// What can go wrong.
+///
+/// The errors of commands (from [`BadConfig`](Self::BadConfig) on) change nothing. All others end the session: at most one go-away frame leaves, then
+/// nothing, and every later call answers the same error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -56,10 +59,22 @@ pub enum Error {
     /// The byte stream ended inside a frame.
     #[error("ended inside a frame")]
     UnexpectedEnd,
+    /// The byte stream ended between two frames while streams were open; they are lost, not finished.
+    #[error("the connection was lost")]
+    ConnectionLost,
+    /// The remote went away with this code, which is not 0.
+    #[error("the remote went away with code {0}")]
+    RemoteGoAway(u32),
+    /// [`Yamux::abort`](crate::Yamux::abort) was called.
+    #[error("aborted")]
+    Aborted,
+    /// The byte stream ended in order; nothing was open, or the remote had said that it goes away.
+    #[error("the session is over")]
+    Closed,
+
     /// A configuration out of its range.
     #[error("{0} is out of range")]
     BadConfig(&'static str),
-
     /// No such stream.
     #[error("unknown stream")]
     UnknownStream,
@@ -84,7 +99,9 @@ impl Error {
     /// Whom the error accuses.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::BadConfig(_) | Self::UnknownStream | Self::Finished => Fault::Local,
+            Self::BadConfig(_) | Self::UnknownStream | Self::Finished | Self::Aborted | Self::Closed => {
+                Fault::Local
+            }
             Self::TooManyStreams | Self::AckBacklog | Self::IdsExhausted | Self::GoingAway => Fault::Limit,
             _ => Fault::Peer,
         }
@@ -108,6 +125,10 @@ impl Error {
             Self::KeepAlive => "keep-alive-timeout",
             Self::PeerNotReading => "peer-not-reading",
             Self::UnexpectedEnd => "yamux-unexpected-end",
+            Self::ConnectionLost => "eof",
+            Self::RemoteGoAway(_) => "yamux-go-away",
+            Self::Aborted => "yamux-aborted",
+            Self::Closed => "yamux-closed",
             Self::BadConfig(_) => "yamux-bad-config",
             Self::UnknownStream => "yamux-unknown-stream",
             Self::Finished => "yamux-finished",

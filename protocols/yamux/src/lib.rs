@@ -20,17 +20,20 @@ extern crate alloc;
 
 mod config;
 mod error;
+mod event;
 mod rate;
 mod receive;
 mod rtt;
 mod send;
 mod stream;
+mod tombs;
 mod wire;
 mod yamux;
 
 pub use config::Config;
 pub use error::Error;
-pub use yamux::{Event, Stats, Yamux};
+pub use event::{Event, Stats};
+pub use yamux::Yamux;
 
 /// `/yamux/1.0.0`.
 pub const NAME: libp2p_proto_core::ProtocolName =

@@ -20,6 +20,11 @@ impl Rate {
         self.count = self.count.saturating_add(amount);
         self.count <= max
     }
+
+    /// Takes one back.
+    pub(crate) const fn refund(&mut self) {
+        self.count = self.count.saturating_sub(1);
+    }
 }
 
 /// A bucket that holds twice the rate of one second: `true` while it is not empty.

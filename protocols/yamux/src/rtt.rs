@@ -4,7 +4,7 @@ use crate::{Config, Error};
 use core::time::Duration;
 use libp2p_proto_core::{Deadline, Instant};
 
-/// Pongs that nobody asked for, and are put up with.
+/// Pongs that nobody asked for, and that are put up with between two that we did ask for.
 const MAX_UNSOLICITED: u8 = 10;
 
 #[derive(Clone, Copy, Debug)]
@@ -21,15 +21,19 @@ enum State {
 pub(crate) struct Pinger {
     state: State,
     value: u32,
+    /// Odd, so that no value comes back before all others were used.
+    step: u32,
     rtt: Option<Duration>,
     unsolicited: u8,
 }
 
 impl Pinger {
-    pub(crate) const fn new(now: Instant, value: u32) -> Self {
+    pub(crate) fn new(now: Instant, seed: u64) -> Self {
+        let [a, b, c, d, e, f, g, h] = seed.to_be_bytes();
         Self {
             state: State::Due(now),
-            value,
+            value: u32::from_be_bytes([e, f, g, h]),
+            step: u32::from_be_bytes([a, b, c, d]) | 1,
             rtt: None,
             unsolicited: 0,
         }
@@ -51,41 +55,46 @@ impl Pinger {
         self.state = State::Sent(now);
     }
 
-    pub(crate) fn handle_pong(&mut self, now: Instant, value: u32, config: &Config) -> Result<(), Error> {
+    /// `true`: this was the answer to our ping. `false`: nobody asked for it.
+    pub(crate) fn handle_pong(&mut self, now: Instant, value: u32, config: &Config) -> Result<bool, Error> {
         match self.state {
             State::Sent(at) if value == self.value => {
                 self.rtt = Some(now.since(at).min(config.max_rtt));
-                self.value = self.value.wrapping_add(1);
+                self.value = self.value.wrapping_add(self.step);
                 self.state = State::Resting(now + config.ping_interval);
-                Ok(())
+                self.unsolicited = 0;
+                Ok(true)
             }
+            _ if self.unsolicited >= MAX_UNSOLICITED => Err(Error::PongFlood),
             _ => {
                 self.unsolicited = self.unsolicited.saturating_add(1);
-                if self.unsolicited > MAX_UNSOLICITED {
-                    Err(Error::PongFlood)
-                } else {
-                    Ok(())
-                }
+                Ok(false)
             }
         }
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant, config: &Config) -> Result<(), Error> {
+    /// `heard`: when the last bytes came; a peer that sends is alive, even if its pong waits behind its data.
+    pub(crate) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        heard: Instant,
+        config: &Config,
+    ) -> Result<(), Error> {
         match self.state {
             State::Resting(at) if at <= now => {
                 self.state = State::Due(now);
                 Ok(())
             }
-            State::Sent(at) if at + config.ping_timeout <= now => Err(Error::KeepAlive),
+            State::Sent(at) if at.max(heard) + config.ping_timeout <= now => Err(Error::KeepAlive),
             State::Due(at) if at + config.write_timeout <= now => Err(Error::PeerNotReading),
             _ => Ok(()),
         }
     }
 
-    pub(crate) fn deadline(&self, config: &Config) -> Deadline {
+    pub(crate) fn deadline(&self, heard: Instant, config: &Config) -> Deadline {
         match self.state {
             State::Resting(at) => Deadline::new(at, "ping"),
-            State::Sent(at) => Deadline::new(at + config.ping_timeout, "pong"),
+            State::Sent(at) => Deadline::new(at.max(heard) + config.ping_timeout, "pong"),
             State::Due(at) => Deadline::new(at + config.write_timeout, "write"),
         }
     }

@@ -14,6 +14,7 @@ pub(crate) const RST: u16 = 8;
 /// Codes of a go-away frame.
 pub(crate) const NORMAL: u32 = 0;
 pub(crate) const PROTOCOL_ERROR: u32 = 1;
+pub(crate) const INTERNAL_ERROR: u32 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -43,6 +44,14 @@ impl Header {
 
     pub(crate) const fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Bytes that follow, and the number of a window update.
+    pub(crate) const fn body_and_increment(&self) -> (u32, u32) {
+        match self.kind {
+            Kind::Data => (self.length, 0),
+            _ => (0, self.length),
+        }
     }
 
     /// Reads a header, and checks that its stream id fits its type.

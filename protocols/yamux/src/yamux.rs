@@ -1,85 +1,24 @@
 //! The machine: its state and its commands. What arrives is handled in `receive`, what leaves in `send`.
 
 use crate::{
-    Config, Error,
+    Config, Error, Event, Stats,
     rate::{Bucket, Rate},
     receive::Inbox,
     rtt::Pinger,
-    stream::{Sending, Stream},
+    stream::{Opening, Sending, Stream},
+    tombs::Tombs,
+    wire::{INTERNAL_ERROR, NORMAL, PROTOCOL_ERROR},
 };
 use alloc::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
-use core::{fmt, time::Duration};
+use core::{fmt, mem, time::Duration};
 use libp2p_proto_core::{Deadline, Instant, Side};
 
-/// What the layer above is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event<'b> {
-    /// The remote opened a stream; it waits for [`Yamux::accept`] or [`Yamux::reset`].
-    Opened {
-        /// The stream.
-        stream: u32,
-    },
-    /// The remote acknowledged a stream of ours.
-    Acknowledged {
-        /// The stream.
-        stream: u32,
-    },
-    /// Bytes of a stream, borrowed from the input. Give the credit back with [`Yamux::grant`] once they are used up.
-    Data {
-        /// The stream.
-        stream: u32,
-        /// The bytes.
-        bytes: &'b [u8],
-    },
-    /// Bytes of a stream have left, so that [`Yamux::write`] takes as many more.
-    Drained {
-        /// The stream.
-        stream: u32,
-        /// How many.
-        bytes: usize,
-    },
-    /// The remote sends no more on a stream.
-    Finished {
-        /// The stream.
-        stream: u32,
-    },
-    /// The remote reset a stream: both directions are gone, and so is its id.
-    Reset {
-        /// The stream.
-        stream: u32,
-        /// What go sends along; 0 from all others.
-        code: u32,
-    },
-    /// Both directions are finished: the id is gone.
-    Closed {
-        /// The stream.
-        stream: u32,
-    },
-    /// The remote goes away: no new streams. With a code other than 0 everything ends at once.
-    GoAway {
-        /// 0 normal, 1 protocol error, 2 internal error; go has more.
-        code: u32,
-    },
-}
+/// The last id that a side may use; those above have no successor that fits.
+const LAST_ID: u32 = 0xffff_fffd;
 
-/// Counters since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Data bytes received.
-    pub bytes_in: u64,
-    /// Data bytes sent.
-    pub bytes_out: u64,
-    /// Frames received.
-    pub frames_in: u64,
-    /// Frames sent.
-    pub frames_out: u64,
-    /// Streams refused for a limit.
-    pub refused: u64,
-    /// Pings that were not answered because too many waited.
-    pub pongs_dropped: u64,
-}
+/// An id queue that grew larger gives its memory back when it is empty.
+const KEPT_IDS: usize = 16;
 
 /// Rates of what a remote may do too often.
 #[derive(Debug, Default)]
@@ -96,13 +35,17 @@ pub struct Yamux {
     pub(crate) side: Side,
     pub(crate) config: Config,
     pub(crate) inbox: Inbox,
+    /// Ordered, since the remote chooses the keys.
     pub(crate) streams: BTreeMap<u32, Stream>,
-    /// Streams that we reset: their late frames are dropped within the credit that they had.
-    pub(crate) tombstones: BTreeMap<u32, u32>,
+    pub(crate) tombs: Tombs,
+    /// Streams with SYN, ACK or credit to send; each once, as in the next three.
     pub(crate) control: VecDeque<u32>,
+    /// Streams of ours whose SYN waits for the first frame of the remote.
+    pub(crate) early: VecDeque<u32>,
     pub(crate) data: VecDeque<u32>,
     pub(crate) drained: VecDeque<u32>,
-    pub(crate) closed: VecDeque<u32>,
+    /// Streams that are done, and what had left of them since their last `Drained`.
+    closed: VecDeque<(u32, usize)>,
     pub(crate) resets: VecDeque<u32>,
     pub(crate) pongs: VecDeque<u32>,
     pub(crate) pinger: Pinger,
@@ -111,44 +54,51 @@ pub struct Yamux {
     pub(crate) outbound: usize,
     pub(crate) unaccepted: usize,
     pub(crate) unacknowledged: usize,
+    /// SYNs that have left before the first frame of the remote.
+    pub(crate) early_syns: u32,
+    /// Credit beyond the initial windows, over all streams.
     pub(crate) growth: usize,
     next_id: Option<u32>,
     pub(crate) go_away_due: Option<u32>,
     pub(crate) going_away: bool,
     pub(crate) peer_going_away: bool,
-    /// Since when control frames wait for the link.
+    /// Since when control frames wait and none has left.
     pub(crate) waiting_since: Option<Instant>,
     pub(crate) failed: Option<Error>,
     pub(crate) stats: Stats,
+    /// When the last bytes came.
+    pub(crate) heard: Instant,
     pub(crate) now: Instant,
 }
 
 impl Yamux {
-    /// One end of a new session. `nonce` makes the values of pings.
+    /// One end of a new session, due to send its first ping. `nonce_seed` makes the values of pings, a different row for every seed.
     ///
     /// # Errors
     ///
     /// [`Error::BadConfig`] names the field that is out of range.
-    pub fn new(side: Side, config: Config, nonce: u32, now: Instant) -> Result<Self, Error> {
+    pub fn new(side: Side, config: Config, nonce_seed: impl Into<u64>, now: Instant) -> Result<Self, Error> {
         config.validate()?;
         Ok(Self {
             side,
             config,
             inbox: Inbox::default(),
             streams: BTreeMap::new(),
-            tombstones: BTreeMap::new(),
+            tombs: Tombs::default(),
             control: VecDeque::new(),
+            early: VecDeque::new(),
             data: VecDeque::new(),
             drained: VecDeque::new(),
             closed: VecDeque::new(),
             resets: VecDeque::new(),
             pongs: VecDeque::new(),
-            pinger: Pinger::new(now, nonce),
+            pinger: Pinger::new(now, nonce_seed.into()),
             rates: Rates::default(),
             inbound: 0,
             outbound: 0,
             unaccepted: 0,
             unacknowledged: 0,
+            early_syns: 0,
             growth: 0,
             next_id: Some(if side.is_dialer() { 1 } else { 2 }),
             go_away_due: None,
@@ -157,30 +107,30 @@ impl Yamux {
             waiting_since: None,
             failed: None,
             stats: Stats::default(),
+            heard: now,
             now,
         })
     }
 
-    /// Opens a stream on which at most `capacity` bytes may wait to be sent. SYN leaves with the next transmit.
+    /// Opens a stream on which at most `capacity` bytes may wait to be sent. SYN leaves with the next transmit, data may follow without waiting.
     ///
     /// # Errors
     ///
-    /// [`Error::GoingAway`], [`Error::TooManyStreams`], [`Error::AckBacklog`], [`Error::IdsExhausted`].
+    /// [`Error::GoingAway`], [`Error::TooManyStreams`], [`Error::AckBacklog`], [`Error::IdsExhausted`], or the error that ended the session.
     pub fn open(&mut self, capacity: usize) -> Result<u32, Error> {
-        if self.going_away || self.peer_going_away || self.failed.is_some() {
+        self.check_alive()?;
+        if self.going_away || self.peer_going_away {
             return Err(Error::GoingAway);
         }
-        if self.outbound >= self.config.max_outbound {
+        if self.outbound.saturating_add(self.closed.len()) >= self.config.max_outbound {
             return Err(Error::TooManyStreams);
         }
         if self.unacknowledged >= self.config.max_unacknowledged {
             return Err(Error::AckBacklog);
         }
         let id = self.next_id.ok_or(Error::IdsExhausted)?;
-        self.next_id = id.checked_add(2).filter(|next| *next <= 0xffff_fffd);
-        let mut stream = Stream::new(self.now, capacity, &self.config);
-        stream.syn_due = true;
-        stream.unacknowledged = true;
+        self.next_id = id.checked_add(2).filter(|next| *next <= LAST_ID);
+        let stream = Stream::new(self.now, Opening::SynDue, capacity, &self.config);
         self.streams.insert(id, stream);
         self.outbound = self.outbound.saturating_add(1);
         self.unacknowledged = self.unacknowledged.saturating_add(1);
@@ -188,30 +138,37 @@ impl Yamux {
         Ok(id)
     }
 
-    /// Takes a stream that the remote opened; at most `capacity` bytes may wait to be sent on it. ACK leaves with the next frame of the stream.
+    /// Takes a stream that the remote opened; at most `capacity` bytes may wait to be sent on it. ACK leaves with the next frame of the stream, which
+    /// is due at the next transmit. Any other stream: no effect.
     pub fn accept(&mut self, stream: u32, capacity: usize) {
-        if let Some(entry) = self.streams.get_mut(&stream).filter(|entry| entry.unaccepted) {
-            entry.unaccepted = false;
-            entry.ack_due = true;
+        if let Some(entry) = self
+            .streams
+            .get_mut(&stream)
+            .filter(|entry| entry.opening == Opening::Unaccepted)
+        {
+            entry.opening = Opening::AckDue;
             entry.set_capacity(capacity);
             self.unaccepted = self.unaccepted.saturating_sub(1);
+            self.queue_data(stream);
             self.queue_control(stream);
         }
     }
 
-    /// Lets the receive window of a stream grow to `bytes` at most.
+    /// Lets the receive window of a stream grow to `bytes` at most, within 256 KiB and `max_window` of the configuration. It never shrinks.
     pub fn set_max_window(&mut self, stream: u32, bytes: usize) {
         if let Some(entry) = self.streams.get_mut(&stream) {
             entry.set_limit(bytes, &self.config);
         }
     }
 
-    /// Queues what fits of `data`, which keeps the rest, and answers how many bytes that was.
+    /// Queues what fits of `data`, which keeps the rest, and answers how many bytes that was. Nothing is copied. After less than all,
+    /// [`Event::Drained`] says when there is room.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownStream`] or [`Error::Finished`].
+    /// [`Error::UnknownStream`], [`Error::Finished`], or the error that ended the session.
     pub fn write(&mut self, stream: u32, data: &mut Bytes) -> Result<usize, Error> {
+        self.check_alive()?;
         let entry = self.streams.get_mut(&stream).ok_or(Error::UnknownStream)?;
         if entry.sending != Sending::Open {
             return Err(Error::Finished);
@@ -221,14 +178,17 @@ impl Yamux {
         Ok(taken)
     }
 
-    /// Returns receive credit to the remote: this call *is* inbound backpressure. The window grows if the round trip asks for it and the budget allows.
+    /// Returns receive credit for bytes that were used up: this call *is* inbound backpressure. More than was received counts as all of it. The window
+    /// grows if the round trip asks for it and the budget allows.
     pub fn grant(&mut self, now: Instant, stream: u32, bytes: usize) {
         self.now = self.now.max(now);
         let budget = self.config.growth_budget.saturating_sub(self.growth);
         if let Some(entry) = self.streams.get_mut(&stream) {
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            let growth = entry.grant(self.now, bytes, self.pinger.rtt(), budget);
             self.growth = self
                 .growth
-                .saturating_add(entry.grant(self.now, bytes, self.pinger.rtt(), budget));
+                .saturating_add(usize::try_from(growth).unwrap_or(usize::MAX));
             self.queue_control(stream);
         }
     }
@@ -245,98 +205,144 @@ impl Yamux {
         }
     }
 
-    /// Ends both directions of a stream at once and forgets its id. What is still on its way is dropped silently.
+    /// Ends both directions of a stream at once and forgets its id. What is still on its way is dropped silently. A stream that the remote has not heard
+    /// of ends without a frame.
     pub fn reset(&mut self, stream: u32) {
         let Some(entry) = self.remove(stream) else { return };
-        if !entry.syn_due {
-            self.tombstones.insert(stream, entry.recv_window);
-            if self.tombstones.len() > self.config.max_tombstones {
-                self.tombstones.pop_first();
-            }
+        if entry.opening != Opening::SynDue {
+            self.tombs
+                .bury(stream, entry.recv_window, self.config.max_tombstones);
             self.queue_reset(stream);
         }
     }
 
-    /// Throws away what arrives on a stream from now on, and lets the remote go on sending it.
-    pub fn stop_reading(&mut self, stream: u32) {
-        if let Some(entry) = self.streams.get_mut(&stream) {
-            entry.discarding = true;
+    /// What a dropped handle means: FIN if the remote has finished and nothing is queued, [`reset`](Self::reset) otherwise.
+    pub fn abandon(&mut self, stream: u32) {
+        let ends_well = self.streams.get(&stream).is_some_and(|entry| {
+            entry.peer_finished
+                && !entry.is_silent()
+                && entry.held() == 0
+                && (entry.queued() == 0 || entry.sending == Sending::Finishing)
+        });
+        if ends_well {
+            self.finish(stream);
+        } else {
+            self.reset(stream);
         }
     }
 
-    /// Says that we go away: no new streams on either side. Streams that stand may finish.
+    /// Throws away what arrives on a stream from now on and gives its credit back, so that the remote never stalls. Bytes that were received and not granted are
+    /// granted. Writing goes on.
+    pub fn stop_reading(&mut self, stream: u32) {
+        if let Some(entry) = self.streams.get_mut(&stream) {
+            entry.discarding = true;
+            let held = usize::try_from(entry.held()).unwrap_or(usize::MAX);
+            self.grant(self.now, stream, held);
+        }
+    }
+
+    /// Says that we go away, with code 0: no new streams on either side, those that stand may finish.
     pub fn go_away(&mut self) {
-        if !self.going_away {
+        if !self.going_away && self.failed.is_none() {
             self.going_away = true;
-            self.go_away_due = Some(crate::wire::NORMAL);
-            self.waiting_since = Some(self.waiting_since.unwrap_or(self.now));
+            self.go_away_due = Some(NORMAL);
+            self.wait_for_link();
+        }
+    }
+
+    /// Ends the session for a failure of our own: go-away with code 2, then nothing. Every later call answers [`Error::Aborted`].
+    pub fn abort(&mut self) {
+        if self.failed.is_none() {
+            self.end(Error::Aborted, Some(INTERNAL_ERROR));
         }
     }
 
     /// The next event that no input carries.
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
-        while let Some(stream) = self.drained.pop_front() {
+        while let Some(stream) = pop(&mut self.drained) {
             if let Some(entry) = self.streams.get_mut(&stream) {
                 entry.in_drained = false;
-                let bytes = core::mem::take(&mut entry.drained);
+                let bytes = entry.take_drained();
                 if bytes > 0 {
                     return Some(Event::Drained { stream, bytes });
                 }
             }
         }
-        if self.drained.capacity() > 16 {
-            self.drained = VecDeque::new();
+        if let Some((stream, bytes)) = self.closed.front_mut().filter(|(_, bytes)| *bytes > 0) {
+            let (stream, bytes) = (*stream, mem::take(bytes));
+            return Some(Event::Drained { stream, bytes });
         }
-        self.closed.pop_front().map(|stream| Event::Closed { stream })
+        pop(&mut self.closed).map(|(stream, _)| Event::Closed { stream })
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    /// When [`handle_timeout`](Self::handle_timeout) is due: a ping, its answer, or control frames that can't leave.
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        if self.failed.is_some() {
+        if self.failed.is_some() || self.is_closed() {
             return None;
         }
         let write = self
             .waiting_since
             .map(|since| Deadline::new(since + self.config.write_timeout, "write"));
-        Deadline::earliest(Some(self.pinger.deadline(&self.config)), write)
+        Deadline::earliest(Some(self.pinger.deadline(self.heard, &self.config)), write)
     }
 
     /// The deadline has come; harmless if early.
     ///
     /// # Errors
     ///
-    /// [`Error::KeepAlive`] or [`Error::PeerNotReading`]; the session is over.
+    /// [`Error::KeepAlive`] or [`Error::PeerNotReading`]: the session is over. Later calls answer the error that ended it.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.now = self.now.max(now);
-        if let Some(error) = self.failed {
-            return Err(error);
+        self.check_alive()?;
+        if self.is_closed() {
+            return Ok(());
         }
-        if self
+        let stalled = self
             .waiting_since
-            .is_some_and(|since| since + self.config.write_timeout <= self.now)
-        {
+            .is_some_and(|since| since + self.config.write_timeout <= self.now);
+        if stalled {
             return self.fail(Error::PeerNotReading);
         }
-        match self.pinger.handle_timeout(self.now, &self.config) {
+        match self.pinger.handle_timeout(self.now, self.heard, &self.config) {
             Ok(()) => Ok(()),
             Err(error) => self.fail(error),
         }
     }
 
-    /// The byte stream has ended: whatever is open is lost.
+    /// The byte stream has ended, and the session with it. `Ok`: in order, because nothing was open, or the remote had said that it goes away.
     ///
     /// # Errors
     ///
-    /// [`Error::UnexpectedEnd`] if it ended inside a frame, or the error that ended the session before.
+    /// [`Error::UnexpectedEnd`] inside a frame, [`Error::ConnectionLost`] if streams were open, or the error that ended the session before.
     pub fn handle_eof(&mut self) -> Result<(), Error> {
         match self.failed {
+            Some(Error::Closed) => Ok(()),
             Some(error) => Err(error),
-            None if self.inbox.is_between_frames() => Ok(()),
-            None => self.fail(Error::UnexpectedEnd),
+            None if !self.inbox.is_between_frames() => self.fail(Error::UnexpectedEnd),
+            None if self.streams.is_empty() || self.peer_going_away => {
+                self.end(Error::Closed, None);
+                Ok(())
+            }
+            None => self.fail(Error::ConnectionLost),
         }
     }
 
-    /// The measured round trip.
+    /// Whether to go on reading: `false` while so many resets wait for the link that the remote would only add to them.
+    pub fn wants_input(&self) -> bool {
+        self.failed.is_none() && (self.resets.is_empty() || self.resets.len() < self.config.max_resets / 2)
+    }
+
+    /// Whether nothing is left to do: the session has failed and its last frame has left, or one side goes away and no stream is left.
+    pub fn is_closed(&self) -> bool {
+        match self.failed {
+            Some(_) => self.go_away_due.is_none(),
+            None => {
+                (self.going_away || self.peer_going_away) && self.streams.is_empty() && !self.has_control()
+            }
+        }
+    }
+
+    /// The measured round trip, at most `max_rtt`; `None` before the first answer to a ping.
     pub const fn rtt(&self) -> Option<Duration> {
         self.pinger.rtt()
     }
@@ -361,30 +367,52 @@ impl Yamux {
         self.stats
     }
 
-    /// Ends the session: one go-away frame, then nothing.
+    pub(crate) const fn check_alive(&self) -> Result<(), Error> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the session with the go-away frame that fits the error.
     pub(crate) fn fail<T>(&mut self, error: Error) -> Result<T, Error> {
+        let code = match error {
+            Error::ConnectionLost => None,
+            Error::KeepAlive | Error::PeerNotReading => Some(INTERNAL_ERROR),
+            _ => Some(PROTOCOL_ERROR),
+        };
+        self.end(error, code);
+        Err(error)
+    }
+
+    /// Frees everything; at most one go-away frame is left to send.
+    pub(crate) fn end(&mut self, error: Error, go_away: Option<u32>) {
         self.failed = Some(error);
-        self.go_away_due = Some(crate::wire::PROTOCOL_ERROR);
-        self.streams.clear();
-        self.tombstones.clear();
+        self.go_away_due = go_away;
+        self.waiting_since = None;
+        self.streams = BTreeMap::new();
+        self.tombs = Tombs::default();
+        self.inbox = Inbox::default();
+        self.closed = VecDeque::new();
         for queue in [
             &mut self.control,
+            &mut self.early,
             &mut self.data,
             &mut self.drained,
-            &mut self.closed,
             &mut self.resets,
             &mut self.pongs,
         ] {
             *queue = VecDeque::new();
         }
-        Err(error)
+        (self.inbound, self.outbound, self.growth) = (0, 0, 0);
+        (self.unaccepted, self.unacknowledged) = (0, 0);
     }
 
     pub(crate) fn is_ours(&self, stream: u32) -> bool {
         (stream % 2 == 1) == self.side.is_dialer()
     }
 
-    /// Takes a stream out of every count.
+    /// Takes a stream out of every queue and every count.
     pub(crate) fn remove(&mut self, id: u32) -> Option<Stream> {
         let stream = self.streams.remove(&id)?;
         let count = if self.is_ours(id) {
@@ -393,17 +421,33 @@ impl Yamux {
             &mut self.inbound
         };
         *count = count.saturating_sub(1);
-        self.unaccepted = self.unaccepted.saturating_sub(usize::from(stream.unaccepted));
+        let unaccepted = stream.opening == Opening::Unaccepted;
+        self.unaccepted = self.unaccepted.saturating_sub(usize::from(unaccepted));
         self.unacknowledged = self
             .unacknowledged
-            .saturating_sub(usize::from(stream.unacknowledged));
+            .saturating_sub(usize::from(stream.is_unacknowledged()));
         self.growth = self.growth.saturating_sub(stream.growth());
+        for (queue, stands) in [
+            (&mut self.control, stream.in_control),
+            (&mut self.early, stream.opening == Opening::SynDue),
+            (&mut self.data, stream.in_data),
+            (&mut self.drained, stream.in_drained),
+        ] {
+            if stands {
+                queue.retain(|other| *other != id);
+            }
+        }
         Some(stream)
+    }
+
+    /// Control frames wait for the link, from now on if not already.
+    pub(crate) fn wait_for_link(&mut self) {
+        self.waiting_since = Some(self.waiting_since.unwrap_or(self.now));
     }
 
     pub(crate) fn queue_reset(&mut self, stream: u32) {
         self.resets.push_back(stream);
-        self.waiting_since = Some(self.waiting_since.unwrap_or(self.now));
+        self.wait_for_link();
     }
 
     pub(crate) fn queue_control(&mut self, id: u32) {
@@ -414,7 +458,7 @@ impl Yamux {
         {
             stream.in_control = true;
             self.control.push_back(id);
-            self.waiting_since = Some(self.waiting_since.unwrap_or(self.now));
+            self.wait_for_link();
         }
     }
 
@@ -429,13 +473,35 @@ impl Yamux {
         }
     }
 
+    pub(crate) fn queue_drained(&mut self, id: u32) {
+        if let Some(stream) = self.streams.get_mut(&id).filter(|stream| !stream.in_drained) {
+            stream.in_drained = true;
+            self.drained.push_back(id);
+        }
+    }
+
     /// Forgets a stream whose directions are both done, and says so.
     pub(crate) fn close_if_done(&mut self, id: u32) {
         if self.streams.get(&id).is_some_and(Stream::is_done) {
-            self.remove(id);
-            self.closed.push_back(id);
+            if let Some(mut stream) = self.remove(id) {
+                self.closed.push_back((id, stream.take_drained()));
+            }
         }
     }
+
+    /// Streams that are done and not yet reported: they count as open.
+    pub(crate) fn unreported(&self) -> usize {
+        self.closed.len()
+    }
+}
+
+/// The first of a queue, which gives its memory back when it is empty.
+pub(crate) fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let first = queue.pop_front();
+    if queue.is_empty() && queue.capacity() > KEPT_IDS {
+        *queue = VecDeque::new();
+    }
+    first
 }
 
 impl fmt::Debug for Yamux {
