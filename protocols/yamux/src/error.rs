@@ -68,9 +68,6 @@ pub enum Error {
     /// [`Yamux::abort`](crate::Yamux::abort) was called.
     #[error("aborted")]
     Aborted,
-    /// The byte stream ended in order; nothing was open, or the remote had said that it goes away.
-    #[error("the session is over")]
-    Closed,
 
     /// A configuration out of its range.
     #[error("{0} is out of range")]
@@ -99,9 +96,7 @@ impl Error {
     /// Whom the error accuses.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::BadConfig(_) | Self::UnknownStream | Self::Finished | Self::Aborted | Self::Closed => {
-                Fault::Local
-            }
+            Self::BadConfig(_) | Self::UnknownStream | Self::Finished | Self::Aborted => Fault::Local,
             Self::TooManyStreams | Self::AckBacklog | Self::IdsExhausted | Self::GoingAway => Fault::Limit,
             _ => Fault::Peer,
         }
@@ -128,7 +123,6 @@ impl Error {
             Self::ConnectionLost => "eof",
             Self::RemoteGoAway(_) => "yamux-go-away",
             Self::Aborted => "yamux-aborted",
-            Self::Closed => "yamux-closed",
             Self::BadConfig(_) => "yamux-bad-config",
             Self::UnknownStream => "yamux-unknown-stream",
             Self::Finished => "yamux-finished",

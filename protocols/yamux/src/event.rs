@@ -42,7 +42,7 @@ pub enum Event<'b> {
         stream: u32,
         /// What go sends along; 0 from all others.
         code: u32,
-        /// It was ours and came in place of the acknowledgement: the remote may have read nothing.
+        /// It was ours and this came in place of the acknowledgement: the remote may have read nothing.
         refused: bool,
     },
     /// Both directions are finished: the id is gone.

@@ -21,19 +21,15 @@ enum State {
 pub(crate) struct Pinger {
     state: State,
     value: u32,
-    /// Odd, so that no value comes back before all others were used.
-    step: u32,
     rtt: Option<Duration>,
     unsolicited: u8,
 }
 
 impl Pinger {
-    pub(crate) fn new(now: Instant, seed: u64) -> Self {
-        let [a, b, c, d, e, f, g, h] = seed.to_be_bytes();
+    pub(crate) const fn new(now: Instant, value: u32) -> Self {
         Self {
             state: State::Due(now),
-            value: u32::from_be_bytes([e, f, g, h]),
-            step: u32::from_be_bytes([a, b, c, d]) | 1,
+            value,
             rtt: None,
             unsolicited: 0,
         }
@@ -60,7 +56,7 @@ impl Pinger {
         match self.state {
             State::Sent(at) if value == self.value => {
                 self.rtt = Some(now.since(at).min(config.max_rtt));
-                self.value = self.value.wrapping_add(self.step);
+                self.value = self.value.wrapping_add(1);
                 self.state = State::Resting(now + config.ping_interval);
                 self.unsolicited = 0;
                 Ok(true)

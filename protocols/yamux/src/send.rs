@@ -19,7 +19,11 @@ impl Yamux {
             || (self.failed.is_none() && (self.send_control(out) || self.send_data(out)));
         if sent {
             self.stats.frames_out = self.stats.frames_out.saturating_add(1);
-            self.waiting_since = self.has_control().then_some(self.now);
+        }
+        if !self.has_control() {
+            self.waiting_since = None;
+        } else if sent {
+            self.waiting_since = Some(self.now);
         }
         sent
     }

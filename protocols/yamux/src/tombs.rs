@@ -43,10 +43,6 @@ impl Tombs {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.order.len()
-    }
-
     fn forget_oldest(&mut self) {
         if let Some(id) = self.order.pop_front() {
             self.credit.remove(&id);

@@ -72,12 +72,12 @@ pub struct Yamux {
 }
 
 impl Yamux {
-    /// One end of a new session, due to send its first ping. `nonce_seed` makes the values of pings, a different row for every seed.
+    /// One end of a new session, due to send its first ping. `nonce` is the value of that, and those of later ones follow it.
     ///
     /// # Errors
     ///
     /// [`Error::BadConfig`] names the field that is out of range.
-    pub fn new(side: Side, config: Config, nonce_seed: impl Into<u64>, now: Instant) -> Result<Self, Error> {
+    pub fn new(side: Side, config: Config, nonce: u32, now: Instant) -> Result<Self, Error> {
         config.validate()?;
         Ok(Self {
             side,
@@ -92,7 +92,7 @@ impl Yamux {
             closed: VecDeque::new(),
             resets: VecDeque::new(),
             pongs: VecDeque::new(),
-            pinger: Pinger::new(now, nonce_seed.into()),
+            pinger: Pinger::new(now, nonce),
             rates: Rates::default(),
             inbound: 0,
             outbound: 0,
@@ -316,11 +316,11 @@ impl Yamux {
     /// [`Error::UnexpectedEnd`] inside a frame, [`Error::ConnectionLost`] if streams were open, or the error that ended the session before.
     pub fn handle_eof(&mut self) -> Result<(), Error> {
         match self.failed {
-            Some(Error::Closed) => Ok(()),
             Some(error) => Err(error),
             None if !self.inbox.is_between_frames() => self.fail(Error::UnexpectedEnd),
             None if self.streams.is_empty() || self.peer_going_away => {
-                self.end(Error::Closed, None);
+                self.going_away = true;
+                self.forget_all();
                 Ok(())
             }
             None => self.fail(Error::ConnectionLost),
@@ -385,10 +385,16 @@ impl Yamux {
         Err(error)
     }
 
-    /// Frees everything; at most one go-away frame is left to send.
+    /// Ends the session; at most one go-away frame is left to send.
     pub(crate) fn end(&mut self, error: Error, go_away: Option<u32>) {
+        self.forget_all();
         self.failed = Some(error);
         self.go_away_due = go_away;
+    }
+
+    /// Frees everything.
+    fn forget_all(&mut self) {
+        self.go_away_due = None;
         self.waiting_since = None;
         self.streams = BTreeMap::new();
         self.tombs = Tombs::default();
@@ -436,6 +442,9 @@ impl Yamux {
             if stands {
                 queue.retain(|other| *other != id);
             }
+        }
+        if !self.has_control() {
+            self.waiting_since = None;
         }
         Some(stream)
     }
