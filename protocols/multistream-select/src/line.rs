@@ -61,10 +61,6 @@ impl Lines {
         let text = strip(scratch.get(prefix..).unwrap_or_default())?;
         Ok(Step::Line { text, taken: missing })
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.partial.is_empty()
-    }
 }
 
 /// The length of the prefix and of the message behind it, once known. Refuses a bad length as early as possible.

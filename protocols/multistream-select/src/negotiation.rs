@@ -85,6 +85,10 @@ enum State {
     Agreed {
         place: u16,
     },
+    /// The dialer gave up after our refusals, of which so many have not left.
+    Refusing {
+        unsent: u8,
+    },
     Refused,
     Failed(Error),
 }
@@ -127,7 +131,7 @@ impl Negotiation {
     pub const fn outcome(&self) -> Outcome {
         match self.state {
             State::Agreed { place } | State::Echoing { place, .. } => Outcome::Agreed(place as usize),
-            State::Refused => Outcome::Refused,
+            State::Refusing { .. } | State::Refused => Outcome::Refused,
             _ => Outcome::Pending,
         }
     }
@@ -173,7 +177,7 @@ impl Negotiation {
             match self.state {
                 State::Agreed { .. } | State::Echoing { .. } => return Ok(taken),
                 // What arrives after a refusal may be an answer to early data: it means nothing.
-                State::Refused => return Ok(input.len()),
+                State::Refusing { .. } | State::Refused => return Ok(input.len()),
                 State::Failed(error) => return Err(error),
                 State::Proposing { .. } | State::Answering { .. } => {}
             }
@@ -190,10 +194,10 @@ impl Negotiation {
                     }
                 }
                 // Garbage after a refusal of ours is a dialer that gave up, not one that breaks the rules.
-                Err(_) if matches!(self.state, State::Answering { refused: 1.., .. }) => {
-                    self.state = State::Refused;
-                }
-                Err(error) => return self.fail(error),
+                Err(error) => match self.state {
+                    State::Answering { refused: 1.., unsent } => self.state = State::Refusing { unsent },
+                    _ => return self.fail(error),
+                },
             }
         }
     }
@@ -205,9 +209,9 @@ impl Negotiation {
     /// [`Error::UnexpectedEnd`] if a name is neither agreed nor refused.
     pub fn handle_eof(&mut self) -> Result<(), Error> {
         match self.state {
-            State::Agreed { .. } | State::Echoing { .. } | State::Refused => Ok(()),
-            State::Answering { refused: 1.., .. } if self.lines.is_empty() => {
-                self.state = State::Refused;
+            State::Agreed { .. } | State::Echoing { .. } | State::Refusing { .. } | State::Refused => Ok(()),
+            State::Answering { refused: 1.., unsent } => {
+                self.state = State::Refusing { unsent };
                 Ok(())
             }
             State::Failed(error) => Err(error),
@@ -300,6 +304,12 @@ impl Negotiation {
                     .is_some_and(|name| line::write(name, out));
             }
             State::Answering { unsent, .. } => drain_refusals(unsent, out),
+            State::Refusing { unsent } => {
+                drain_refusals(unsent, out);
+                if *unsent == 0 {
+                    self.state = State::Refused;
+                }
+            }
             State::Echoing { place, unsent, line } => {
                 drain_refusals(unsent, out);
                 let name = line

@@ -519,6 +519,8 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         match outcome {
             Outcome::Pending => {}
             Outcome::Agreed(place) => self.agreed(mux, id, place, line.as_deref()),
+            // Our refusal must reach the remote, so the stream is finished and not reset; what follows is thrown away.
+            Outcome::Refused if stream.is_inbound() => mux.finish(id),
             Outcome::Refused => self.close_stream(mux, stream, Closed::Refused),
         }
         taken

@@ -26,6 +26,8 @@ mod receive;
 mod rtt;
 mod send;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tombs;
 mod wire;
 mod yamux;

@@ -147,7 +147,7 @@ impl Yamux {
         Some(Event::Finished { stream })
     }
 
-    fn handle_header(&mut self, header: Header) -> Result<Option<Event<'static>>, Error> {
+    pub(crate) fn handle_header(&mut self, header: Header) -> Result<Option<Event<'static>>, Error> {
         match header.kind {
             Kind::Ping => self.handle_ping(header).map(|()| None),
             Kind::GoAway => self.handle_go_away(header.length),

@@ -58,7 +58,7 @@ pub struct Yamux {
     pub(crate) early_syns: u32,
     /// Credit beyond the initial windows, over all streams.
     pub(crate) growth: usize,
-    next_id: Option<u32>,
+    pub(crate) next_id: Option<u32>,
     pub(crate) go_away_due: Option<u32>,
     pub(crate) going_away: bool,
     pub(crate) peer_going_away: bool,
