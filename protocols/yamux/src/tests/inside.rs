@@ -102,6 +102,7 @@ fn late_frames_of_a_reset_stream_are_known_until_two_pings_were_answered() {
     let mut now = NOW;
     feed(&mut yamux, now, &frame(1, SYN, 1, 0)).unwrap();
     yamux.reset(1);
+    transmit(&mut yamux, now);
     for (value, known) in [(8_u32, true), (9, false)] {
         now = now + Duration::from_secs(30);
         yamux.handle_timeout(now).unwrap();
