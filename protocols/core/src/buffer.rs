@@ -101,8 +101,8 @@ impl fmt::Debug for TransmitBuf<'_> {
 /// The caller's input memory: read into [`spare_mut`](Self::spare_mut), say how much with [`fill`](Self::fill), hand
 /// [`filled_mut`](Self::filled_mut) to a machine, [`consume`](Self::consume) what it used.
 ///
-/// Consumption moves a cursor; bytes move only when the space behind them is needed, so a backlog costs linear time. Memory goes back
-/// to the allocator when [`shrink`](Self::shrink) finds the buffer empty.
+/// Consumption moves a cursor. Bytes move to the front only when room is needed and at least as many were consumed as are left, so that a backlog
+/// costs linear time however small the steps; until then the buffer grows. Memory goes back to the allocator with [`shrink`](Self::shrink).
 #[derive(Default)]
 pub struct RecvBuf {
     bytes: Vec<u8>,
@@ -122,10 +122,8 @@ impl RecvBuf {
 
     /// Room for at least `at_least` bytes behind the filled part. What is filled keeps its content.
     pub fn spare_mut(&mut self, at_least: usize) -> &mut [u8] {
-        if self.bytes.len().saturating_sub(self.end) < at_least && self.start > 0 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            self.end = self.end.saturating_sub(self.start);
-            self.start = 0;
+        if self.bytes.len().saturating_sub(self.end) < at_least && self.start >= self.len() {
+            self.compact();
         }
         let wanted = self.end.saturating_add(at_least);
         if self.bytes.len() < wanted {
@@ -163,11 +161,26 @@ impl RecvBuf {
         self.len() == 0
     }
 
-    /// Gives unused memory back: everything if the buffer is empty, what is over `keep` bytes otherwise.
+    /// If more than `keep` bytes are held: gives all of them back if the buffer is empty, else what is over `keep` and over the filled part.
     pub fn shrink(&mut self, keep: usize) {
-        if self.is_empty() && self.bytes.capacity() > keep {
-            drop(mem::take(&mut self.bytes));
+        if self.bytes.capacity() <= keep {
+            return;
         }
+        if self.is_empty() {
+            drop(mem::take(&mut self.bytes));
+            return;
+        }
+        self.compact();
+        let room = keep.max(self.end).min(self.bytes.len());
+        self.bytes.truncate(room);
+        self.bytes.shrink_to(room);
+    }
+
+    /// Moves the filled part to the front.
+    fn compact(&mut self) {
+        self.bytes.copy_within(self.start..self.end, 0);
+        self.end = self.end.saturating_sub(self.start);
+        self.start = 0;
     }
 }
 

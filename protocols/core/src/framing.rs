@@ -1,4 +1,25 @@
 //! Messages with a varint length in front. The limit is enforced on the prefix, before a byte of the message is kept.
+//!
+//! ```
+//! use libp2p_proto_core::{Error, framing};
+//!
+//! let mut wire = Vec::new();
+//! framing::encode(b"abc", &mut wire);
+//! assert_eq!(wire, b"\x03abc");
+//!
+//! // Bytes may come in any split; what is behind a message stays with the caller.
+//! let mut reader = framing::LengthDelimited::new(4096);
+//! assert_eq!(reader.next_frame(&mut &wire[..2])?, None);
+//! let mut rest: &[u8] = b"bcdef";
+//! assert_eq!(reader.next_frame(&mut rest)?.as_deref(), Some(&b"abc"[..]));
+//! assert_eq!(rest, b"def");
+//! reader.finish()?; // the stream may end here
+//!
+//! // A prefix of 4097 is refused before any byte of the message has come.
+//! let refused = reader.next_frame(&mut &[0x81, 0x20][..]);
+//! assert_eq!(refused, Err(Error::FrameTooLarge { len: 4097, max: 4096 }));
+//! # Ok::<(), Error>(())
+//! ```
 
 use crate::{Error, varint};
 use alloc::vec::Vec;
@@ -25,7 +46,13 @@ pub fn encode(message: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(message);
 }
 
-/// An incremental reader of length-prefixed messages. Its memory grows with what arrived, never with what was announced.
+/// Bytes of a message of `len` bytes with its length in front; saturates.
+pub const fn encoded_len(len: usize) -> usize {
+    varint::encoded_len(len as u64).saturating_add(len)
+}
+
+/// An incremental reader of length-prefixed messages. Its memory grows with what arrived, never with what was announced, and a finished message
+/// holds no byte more than its own.
 #[derive(Clone, Debug)]
 pub struct LengthDelimited {
     max: usize,
@@ -33,6 +60,7 @@ pub struct LengthDelimited {
     prefix_len: usize,
     body: Vec<u8>,
     wanted: Option<usize>,
+    failed: Option<Error>,
 }
 
 impl LengthDelimited {
@@ -44,6 +72,7 @@ impl LengthDelimited {
             prefix_len: 0,
             body: Vec::new(),
             wanted: None,
+            failed: None,
         }
     }
 
@@ -51,8 +80,60 @@ impl LengthDelimited {
     ///
     /// # Errors
     ///
-    /// [`Error::FrameTooLarge`] as soon as the prefix is known, and the errors of [`varint::decode`]. The reader must not be used after an error.
+    /// [`Error::FrameTooLarge`] as soon as the prefix is known, and the errors of [`varint::decode`]. After an error every call gives the same error
+    /// and takes nothing.
     pub fn next_frame(&mut self, input: &mut &[u8]) -> Result<Option<Bytes>, Error> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let Some(wanted) = self
+            .take_prefix(input)
+            .inspect_err(|error| self.failed = Some(*error))?
+        else {
+            return Ok(None);
+        };
+        let take = wanted.saturating_sub(self.body.len()).min(input.len());
+        let (body, rest) = input.split_at_checked(take).unwrap_or((input, &[]));
+        *input = rest;
+        if self.body.is_empty() && take == wanted {
+            self.reset();
+            return Ok(Some(Bytes::copy_from_slice(body)));
+        }
+        self.grow(body.len(), wanted);
+        self.body.extend_from_slice(body);
+        if self.body.len() < wanted {
+            return Ok(None);
+        }
+        let frame = core::mem::take(&mut self.body);
+        self.reset();
+        Ok(Some(frame.into()))
+    }
+
+    /// The end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnexpectedEnd`] inside a prefix or a message, and the error of an earlier call. Between two messages the end is clean.
+    pub const fn finish(&self) -> Result<(), Error> {
+        match self.failed {
+            Some(error) => Err(error),
+            None if self.is_between_frames() => Ok(()),
+            None => Err(Error::UnexpectedEnd),
+        }
+    }
+
+    /// Whether the reader stands between two messages, so that the end of the stream is clean.
+    pub const fn is_between_frames(&self) -> bool {
+        self.prefix_len == 0 && self.wanted.is_none()
+    }
+
+    /// Bytes of an incomplete message that are held.
+    pub fn buffered(&self) -> usize {
+        self.body.len().saturating_add(self.prefix_len)
+    }
+
+    /// The length of the message, once its prefix is complete.
+    fn take_prefix(&mut self, input: &mut &[u8]) -> Result<Option<usize>, Error> {
         while self.wanted.is_none() {
             let Some((byte, rest)) = input.split_first() else {
                 return Ok(None);
@@ -65,31 +146,16 @@ impl LengthDelimited {
             let known = self.prefix.get(..self.prefix_len).unwrap_or_default();
             self.wanted = decode_prefix(known, self.max)?.map(|(len, _)| len);
         }
-        let wanted = self.wanted.unwrap_or(0);
-        let take = wanted.saturating_sub(self.body.len()).min(input.len());
-        let (body, rest) = input.split_at_checked(take).unwrap_or((input, &[]));
-        *input = rest;
-        if self.body.is_empty() && take == wanted {
-            self.reset();
-            return Ok(Some(Bytes::copy_from_slice(body)));
-        }
-        self.body.extend_from_slice(body);
-        if self.body.len() < wanted {
-            return Ok(None);
-        }
-        let frame = core::mem::take(&mut self.body);
-        self.reset();
-        Ok(Some(frame.into()))
+        Ok(self.wanted)
     }
 
-    /// Whether the reader stands between two messages, so that the end of the stream is clean.
-    pub const fn is_between_frames(&self) -> bool {
-        self.prefix_len == 0 && self.wanted.is_none()
-    }
-
-    /// Bytes of an incomplete message that are held.
-    pub fn buffered(&self) -> usize {
-        self.body.len().saturating_add(self.prefix_len)
+    /// Makes room for `more` bytes that have arrived: twice what is held, so that copies stay linear, but not past the end of the message.
+    fn grow(&mut self, more: usize, wanted: usize) {
+        let needed = self.body.len().saturating_add(more);
+        if needed > self.body.capacity() {
+            let room = needed.max(self.body.len().saturating_mul(2)).min(wanted);
+            self.body.reserve_exact(room.saturating_sub(self.body.len()));
+        }
     }
 
     fn reset(&mut self) {

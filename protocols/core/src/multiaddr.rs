@@ -1,4 +1,11 @@
 //! Multiaddrs: validated once on both doors, then cheap to clone and to walk.
+//!
+//! Text is turned into bytes, and the bytes are what is checked, so the two doors accept the same set. At most [`MAX_BYTES`] bytes and [`MAX_COMPONENTS`]
+//! components, well above any legal use. Whatever is accepted prints to text that parses back to the same bytes.
+//!
+//! Where implementations differ: `unix` holds the rest of the text with its leading `/` (go), so it stands last; `memory` is 8 bytes (go, rust);
+//! `http-path` is the decoded segment without a slash of its own (go), and must be UTF-8 (rust); onion ports are not zero (go); trailing slashes are read
+//! and never written (go); a zone, a name or a path is never empty and, but for paths, free of `/` and of control characters.
 
 mod binary;
 mod component;
@@ -73,7 +80,7 @@ pub enum AddressClass {
     LinkLocal,
     /// A private network: RFC 1918, RFC 4193, RFC 6598.
     Private,
-    /// Anywhere else.
+    /// A unicast address of none of the other networks.
     Public,
     /// Through a relay, whatever the relay's address.
     Relayed,
@@ -81,11 +88,22 @@ pub enum AddressClass {
     Unspecified,
     /// A name that must be resolved first.
     Name,
-    /// Neither an IP address nor a name.
+    /// Neither an IP address nor a name; or an IP address that no peer can have: multicast, reserved, `0/8`, and IPv6 outside of `2000::/3`.
     Other,
 }
 
 /// A validated multiaddr, never empty. Cheap to clone; compared, ordered and hashed by its bytes.
+///
+/// ```
+/// use libp2p_proto_core::{AddressClass, Component, Multiaddr};
+///
+/// let addr: Multiaddr = "/dns4/example.com/tcp/443/tls/http/http-path/a%2Fb".parse()?;
+/// assert_eq!(addr.class(), AddressClass::Name);
+/// assert_eq!(addr.components().last(), Some(Component::HttpPath("a/b")));
+/// assert_eq!(Multiaddr::from_bytes(addr.as_bytes().to_vec())?, addr);
+/// assert_eq!(addr.to_string(), "/dns4/example.com/tcp/443/tls/http/http-path/a%2Fb");
+/// # Ok::<(), libp2p_proto_core::multiaddr::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Multiaddr(Bytes);
 
@@ -110,6 +128,10 @@ impl Multiaddr {
         let mut out = Vec::new();
         for component in components {
             binary::write(component, &mut out);
+            // The iterator may have no end.
+            if out.len() > MAX_BYTES {
+                return Err(Error::TooLong);
+            }
         }
         Self::from_bytes(out)
     }
@@ -179,7 +201,7 @@ impl Multiaddr {
         }
     }
 
-    /// The address with `/p2p/<peer>` at its end; unchanged if it stands there already.
+    /// The address with `/p2p/<peer>` at its end, before a last `/http-path`; unchanged if it stands there already.
     ///
     /// # Errors
     ///
@@ -188,7 +210,15 @@ impl Multiaddr {
         match self.peer_id() {
             Some(known) if known == peer => Ok(self.clone()),
             Some(_) => Err(Error::OtherPeer),
-            None => self.with(Component::P2p(peer)),
+            None => {
+                let path = self
+                    .components()
+                    .last()
+                    .filter(|last| matches!(last, Component::HttpPath(_)));
+                let kept = self.components().count().saturating_sub(path.iter().count());
+                let before = self.components().take(kept);
+                Self::from_components(before.chain([Component::P2p(peer)]).chain(path))
+            }
         }
     }
 
@@ -296,6 +326,7 @@ fn class_of(ip: IpAddr) -> AddressClass {
         _ if ip.is_unspecified() => AddressClass::Unspecified,
         IpAddr::V4(ip) if ip.is_link_local() => AddressClass::LinkLocal,
         IpAddr::V4(ip) if ip.is_private() || is_shared(ip.octets()) => AddressClass::Private,
+        IpAddr::V4(ip) if is_no_host(ip.octets()) => AddressClass::Other,
         IpAddr::V6(ip) if ip.is_unicast_link_local() => AddressClass::LinkLocal,
         IpAddr::V6(ip) if ip.is_unique_local() => AddressClass::Private,
         IpAddr::V6(ip) if !is_global_unicast(ip) => AddressClass::Other,
@@ -306,6 +337,11 @@ fn class_of(ip: IpAddr) -> AddressClass {
 /// RFC 6598: 100.64.0.0/10.
 const fn is_shared(octets: [u8; 4]) -> bool {
     matches!(octets, [100, second, ..] if second & 0b1100_0000 == 0b0100_0000)
+}
+
+/// RFC 6890's `0.0.0.0/8`, and from `224.0.0.0` up multicast (RFC 5771) and reserved (RFC 1112) addresses.
+const fn is_no_host(octets: [u8; 4]) -> bool {
+    matches!(octets, [0 | 224..=255, ..])
 }
 
 /// `2000::/3`, and `64:ff9b::/96` that leads to IPv4.

@@ -1,6 +1,6 @@
 //! Peer ids: the multihash of a public key, inline and `Copy`.
 
-use crate::Error;
+use crate::{Error, Rng};
 use alloc::{string::String, vec::Vec};
 use core::{fmt, str::FromStr};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
@@ -11,10 +11,26 @@ const MAX_INLINE_KEY: usize = 42;
 const MAX_LEN: usize = 44;
 /// The longest text that is decoded at all: base58 costs the square of its length.
 const MAX_TEXT: usize = 128;
+/// Room for the longest id in base58: 44 bytes make at most 61 digits.
+const MAX_PRINTED: usize = 64;
 /// Version 1, codec `libp2p-key`.
 const CID_PREFIX: [u8; 2] = [0x01, 0x72];
 
 /// A multihash of at most 44 bytes: `Copy`, ordered by its bytes, no allocation.
+///
+/// ```
+/// use libp2p_proto_core::PeerId;
+///
+/// // Three spellings, one id; base58 is what is printed.
+/// let id: PeerId = "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq".parse()?;
+/// assert_eq!("k51qzi5uqu5dgy8qsq67hbz73jqkw87l3fgf4a91qb0d9b5173tir7n4vxk1oe".parse::<PeerId>()?, id);
+/// assert_eq!(id.to_cid(), "bafzaajaiaejcahwr5d5ofrfbis4l5d6uwr57hu5tjodrypfm6yaq6dsc2r2pzyt6");
+/// assert_eq!(PeerId::from_bytes(id.as_bytes())?, id);
+/// # Ok::<(), libp2p_proto_core::Error>(())
+/// ```
+///
+/// An identity hash of at most 42 bytes is an id even if no key can be read from it, since such ids are legal as keys of a lookup; whether a *peer* can
+/// have it, the identity crate says.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId {
     bytes: [u8; MAX_LEN],
@@ -38,6 +54,12 @@ impl PeerId {
             id.extend(&Sha256::digest(key));
         }
         id
+    }
+
+    /// An id of 32 random bytes under the identity hash: a key to look up, as a walk through a routing table needs it. No key stands behind it, so no
+    /// peer can ever prove to have it.
+    pub fn random(rng: &mut Rng) -> Self {
+        Self::from_encoded_key(&rng.bytes32())
     }
 
     /// The multihash bytes.
@@ -150,7 +172,12 @@ fn decode_base36(digits: &str) -> Option<Vec<u8>> {
 
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&bs58::encode(self.as_bytes()).into_string())
+        let mut text = [0; MAX_PRINTED];
+        let len = bs58::encode(self.as_bytes())
+            .onto(&mut text[..])
+            .map_err(|_| fmt::Error)?;
+        let text = text.get(..len).unwrap_or_default();
+        f.pad(core::str::from_utf8(text).map_err(|_| fmt::Error)?)
     }
 }
 

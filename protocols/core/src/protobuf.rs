@@ -3,10 +3,36 @@
 //! It stands on quick-protobuf's primitives, which it keeps on a leash: every length is checked against what is left before the crate sees it, a nested
 //! message is a slice with a reader of its own, groups are refused, and the number of fields is capped before anything is collected.
 //! Unknown fields are skipped by ignoring them; the last value of a repeated singular field wins because the caller overwrites it.
+//!
+//! ```
+//! use libp2p_proto_core::protobuf::{Limits, ProtobufError, Reader, Writer};
+//!
+//! let mut message = Vec::new();
+//! let mut writer = Writer::new(&mut message);
+//! writer.varint(1, 300);
+//! writer.string(3, "hello");
+//! assert_eq!(message, b"\x08\xac\x02\x1a\x05hello");
+//!
+//! let (mut number, mut text) = (0, "");
+//! let mut reader = Reader::new(&message, Limits::default());
+//! while let Some(field) = reader.next_field()? {
+//!     match field.number {
+//!         1 => number = field.value.to_u64()?,
+//!         3 => text = field.value.to_str()?,
+//!         _ => {} // unknown fields are no error
+//!     }
+//! }
+//! assert_eq!((number, text), (300, "hello"));
+//! # Ok::<(), ProtobufError>(())
+//! ```
 
-use alloc::vec::Vec;
+use crate::Fault;
 use core::fmt;
 use quick_protobuf::BytesReader;
+
+mod writer;
+
+pub use writer::{Writer, bytes_field_len, varint_field_len};
 
 /// What is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +59,22 @@ pub enum ProtobufError {
     /// Messages nested deeper than the limit.
     #[error("nested too deeply")]
     TooDeep,
+    /// A known field has another wire type than its kind of value.
+    #[error("value of another wire type")]
+    WrongWireType,
+    /// A string that is not UTF-8.
+    #[error("string is not UTF-8")]
+    BadUtf8,
+}
+
+impl ProtobufError {
+    /// Whom the error accuses.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::TooManyFields | Self::TooLarge | Self::TooDeep => Fault::Limit,
+            _ => Fault::Peer,
+        }
+    }
 }
 
 /// How much of a message is read.
@@ -76,6 +118,41 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     /// Wire type 5, little endian.
     Fixed32(u32),
+}
+
+impl<'a> Value<'a> {
+    /// The number of a field of type `uint64`, `uint32`, `int64`, `bool` or an enum.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtobufError::WrongWireType`].
+    pub const fn to_u64(self) -> Result<u64, ProtobufError> {
+        match self {
+            Self::Varint(number) => Ok(number),
+            _ => Err(ProtobufError::WrongWireType),
+        }
+    }
+
+    /// The bytes of a field of type `bytes`, or of a nested message.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtobufError::WrongWireType`].
+    pub const fn to_bytes(self) -> Result<&'a [u8], ProtobufError> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            _ => Err(ProtobufError::WrongWireType),
+        }
+    }
+
+    /// The text of a field of type `string`.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtobufError::WrongWireType`], and [`ProtobufError::BadUtf8`], for which a protocol may drop the one entry instead of the message.
+    pub fn to_str(self) -> Result<&'a str, ProtobufError> {
+        core::str::from_utf8(self.to_bytes()?).map_err(|_| ProtobufError::BadUtf8)
+    }
 }
 
 /// Reads the fields of one message in the order of the wire.
@@ -187,96 +264,5 @@ impl<'a> Reader<'a> {
 impl fmt::Debug for Reader<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Reader({} bytes left)", self.input.len())
-    }
-}
-
-/// Appends fields with minimal varints. Writing them in ascending order is the caller's part of a reproducible encoding.
-#[derive(Debug)]
-pub struct Writer<'a> {
-    out: &'a mut Vec<u8>,
-}
-
-impl<'a> Writer<'a> {
-    /// A writer that appends to `out`.
-    pub const fn new(out: &'a mut Vec<u8>) -> Self {
-        Self { out }
-    }
-
-    /// Appends a number (wire type 0).
-    pub fn varint(&mut self, number: u32, value: u64) {
-        self.tag(number, 0);
-        self.raw_varint(value);
-    }
-
-    /// Appends bytes, or an encoded nested message (wire type 2).
-    pub fn bytes(&mut self, number: u32, value: &[u8]) {
-        self.tag(number, 2);
-        self.raw_varint(value.len() as u64);
-        self.out.extend_from_slice(value);
-    }
-
-    /// Appends text (wire type 2).
-    pub fn string(&mut self, number: u32, value: &str) {
-        self.bytes(number, value.as_bytes());
-    }
-
-    fn tag(&mut self, number: u32, wire_type: u64) {
-        self.raw_varint((u64::from(number) << 3) | wire_type);
-    }
-
-    fn raw_varint(&mut self, value: u64) {
-        let mut writer = quick_protobuf::Writer::new(VecWriter(self.out));
-        // Writing into memory cannot fail.
-        let _infallible = writer.write_varint(value);
-    }
-}
-
-/// The exact size of a field of bytes with this number and length.
-pub fn bytes_field_len(number: u32, len: usize) -> usize {
-    quick_protobuf::sizeofs::sizeof_varint(u64::from(number) << 3)
-        .saturating_add(quick_protobuf::sizeofs::sizeof_len(len))
-}
-
-struct VecWriter<'a>(&'a mut Vec<u8>);
-
-impl quick_protobuf::WriterBackend for VecWriter<'_> {
-    fn pb_write_u8(&mut self, byte: u8) -> quick_protobuf::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    fn pb_write_u32(&mut self, value: u32) -> quick_protobuf::Result<()> {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        Ok(())
-    }
-
-    fn pb_write_i32(&mut self, value: i32) -> quick_protobuf::Result<()> {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        Ok(())
-    }
-
-    fn pb_write_f32(&mut self, value: f32) -> quick_protobuf::Result<()> {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        Ok(())
-    }
-
-    fn pb_write_u64(&mut self, value: u64) -> quick_protobuf::Result<()> {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        Ok(())
-    }
-
-    fn pb_write_i64(&mut self, value: i64) -> quick_protobuf::Result<()> {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        Ok(())
-    }
-
-    fn pb_write_f64(&mut self, value: f64) -> quick_protobuf::Result<()> {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        Ok(())
-    }
-
-    fn pb_write_all(&mut self, bytes: &[u8]) -> quick_protobuf::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
     }
 }

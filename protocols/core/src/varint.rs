@@ -43,7 +43,7 @@ pub const fn encoded_len(value: u64) -> usize {
 ///
 /// # Errors
 ///
-/// [`Error::VarintTooLong`] from the ninth byte on, [`Error::VarintNotMinimal`] for a longer form than needed.
+/// [`Error::VarintTooLong`] as soon as nine bytes are held and none of them is the last one, [`Error::VarintNotMinimal`] for a longer form than needed.
 pub fn decode(input: &[u8]) -> Result<Option<(u64, usize)>, Error> {
     let mut value = 0_u64;
     let mut shift = 0_u32;
@@ -72,9 +72,17 @@ pub fn decode(input: &[u8]) -> Result<Option<(u64, usize)>, Error> {
 /// Those of [`decode`], and [`Error::UnexpectedEnd`].
 pub fn decode_usize(input: &[u8]) -> Result<(usize, usize), Error> {
     let (value, len) = decode(input)?.ok_or(Error::UnexpectedEnd)?;
-    Ok((usize::try_from(value).map_err(|_| Error::VarintTooLong)?, len))
+    Ok((narrow(value)?, len))
+}
+
+/// The checked conversion of [`decode_usize`], for a `usize` of any width.
+fn narrow<T: TryFrom<u64>>(value: u64) -> Result<T, Error> {
+    T::try_from(value).map_err(|_| Error::VarintTooLong)
 }
 
 fn low7(value: u64) -> u8 {
     u8::try_from(value & 0x7f).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,6 +86,8 @@ pub(super) fn read<'a>(rest: &mut &'a [u8]) -> Result<Component<'a>, Error> {
         Code::Http => Component::Http,
         Code::HttpPath => Component::HttpPath(text(rest, name)?),
         Code::Memory => Component::Memory(u64::from_be_bytes(array(rest)?)),
+        Code::XParityWs => Component::XParityWs(text(rest, name)?),
+        Code::XParityWss => Component::XParityWss(text(rest, name)?),
     })
 }
 
@@ -106,7 +108,9 @@ pub(super) fn write(component: Component<'_>, out: &mut Vec<u8>) {
         | Component::Dnsaddr(text)
         | Component::Unix(text)
         | Component::Sni(text)
-        | Component::HttpPath(text) => write_sized(text.as_bytes(), out),
+        | Component::HttpPath(text)
+        | Component::XParityWs(text)
+        | Component::XParityWss(text) => write_sized(text.as_bytes(), out),
         Component::P2p(peer) => write_sized(peer.as_bytes(), out),
         Component::Onion(address, port) => {
             out.extend_from_slice(&address);

@@ -4,7 +4,9 @@ use super::binary;
 use crate::PeerId;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// One component, borrowed from its address. Text values hold no control characters that could not be printed: see [`core::fmt::Display`].
+/// One component, borrowed from its address.
+///
+/// Names and zones of an address hold neither `/` nor control characters; the paths of `http-path` and `x-parity-ws` may, and are escaped when printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Component<'a> {
@@ -88,6 +90,10 @@ pub enum Component<'a> {
     HttpPath(&'a str),
     /// `/memory/<number>`, as go and rust write it
     Memory(u64),
+    /// `/x-parity-ws/<percent-encoded path>`, only in rust-libp2p; here decoded
+    XParityWs(&'a str),
+    /// `/x-parity-wss/<percent-encoded path>`, only in rust-libp2p; here decoded
+    XParityWss(&'a str),
 }
 
 /// A multihash of a certificate.
@@ -180,6 +186,7 @@ table! {
     Onion3 445 "onion3", Garlic64 446 "garlic64", Garlic32 447 "garlic32", Tls 448 "tls", Sni 449 "sni", Noise 454 "noise", Quic 460 "quic",
     QuicV1 461 "quic-v1", Webtransport 465 "webtransport", Certhash 466 "certhash", Ws 477 "ws", Wss 478 "wss",
     P2pWebsocketStar 479 "p2p-websocket-star", Http 480 "http", HttpPath 481 "http-path", Memory 777 "memory",
+    XParityWs 4770 "x-parity-ws", XParityWss 4780 "x-parity-wss",
 }
 
 impl Component<'_> {
@@ -225,6 +232,8 @@ impl Component<'_> {
             Self::Http => Code::Http,
             Self::HttpPath(_) => Code::HttpPath,
             Self::Memory(_) => Code::Memory,
+            Self::XParityWs(_) => Code::XParityWs,
+            Self::XParityWss(_) => Code::XParityWss,
         }
     }
 }

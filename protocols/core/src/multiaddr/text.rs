@@ -80,6 +80,8 @@ fn write_component<'t>(code: Code, behind: Option<&'t str>, out: &mut Vec<u8>) -
         Code::Sni => binary::write(Component::Sni(value), out),
         Code::P2p => binary::write(Component::P2p(value.parse().map_err(|_| bad)?), out),
         Code::HttpPath => binary::write(Component::HttpPath(&percent_decode(value).ok_or(bad)?), out),
+        Code::XParityWs => binary::write(Component::XParityWs(&percent_decode(value).ok_or(bad)?), out),
+        Code::XParityWss => binary::write(Component::XParityWss(&percent_decode(value).ok_or(bad)?), out),
         Code::Onion => {
             let (address, port) = onion(value).ok_or(bad)?;
             binary::write(Component::Onion(address, port), out);
@@ -241,7 +243,7 @@ impl fmt::Display for Component<'_> {
             }
             // The path's own first slash separates it from the name.
             Self::Unix(path) => f.write_str(path),
-            Self::HttpPath(path) => {
+            Self::HttpPath(path) | Self::XParityWs(path) | Self::XParityWss(path) => {
                 f.write_str("/")?;
                 path.bytes().try_for_each(|byte| {
                     if is_plain(byte) {
