@@ -6,6 +6,7 @@ use crate::{
     wire::{ACK, FIN, HEADER, Header, Kind, NORMAL, RST, SYN},
     yamux::Yamux,
 };
+use alloc::boxed::Box;
 use core::time::Duration;
 use libp2p_proto_core::Instant;
 
@@ -293,7 +294,7 @@ impl Yamux {
         let mut stream = Stream::new(self.now, Opening::Unaccepted, 0, &self.config);
         stream.send_window = send_window;
         stream.recv_window = recv_window;
-        self.streams.insert(id, stream);
+        self.streams.insert(id, Box::new(stream));
         self.inbound = self.inbound.saturating_add(1);
         self.unaccepted = self.unaccepted.saturating_add(1);
         self.inbox.expect(Some(id), body, header.has(FIN));

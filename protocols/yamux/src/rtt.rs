@@ -11,8 +11,8 @@ const MAX_UNSOLICITED: u8 = 10;
 enum State {
     /// The next ping is due then.
     Resting(Instant),
-    /// A ping is to be sent; it waits since then.
-    Due(Instant),
+    /// A ping is to be sent.
+    Due,
     /// A ping was sent then.
     Sent(Instant),
 }
@@ -26,9 +26,9 @@ pub(crate) struct Pinger {
 }
 
 impl Pinger {
-    pub(crate) const fn new(now: Instant, value: u32) -> Self {
+    pub(crate) const fn new(value: u32) -> Self {
         Self {
-            state: State::Due(now),
+            state: State::Due,
             value,
             rtt: None,
             unsolicited: 0,
@@ -42,7 +42,7 @@ impl Pinger {
     /// The value of the ping that is to be sent now.
     pub(crate) const fn due(&self) -> Option<u32> {
         match self.state {
-            State::Due(_) => Some(self.value),
+            State::Due => Some(self.value),
             _ => None,
         }
     }
@@ -78,20 +78,20 @@ impl Pinger {
     ) -> Result<(), Error> {
         match self.state {
             State::Resting(at) if at <= now => {
-                self.state = State::Due(now);
+                self.state = State::Due;
                 Ok(())
             }
             State::Sent(at) if at.max(heard) + config.ping_timeout <= now => Err(Error::KeepAlive),
-            State::Due(at) if at + config.write_timeout <= now => Err(Error::PeerNotReading),
             _ => Ok(()),
         }
     }
 
-    pub(crate) fn deadline(&self, heard: Instant, config: &Config) -> Deadline {
+    pub(crate) fn deadline(&self, heard: Instant, config: &Config) -> Option<Deadline> {
         match self.state {
-            State::Resting(at) => Deadline::new(at, "ping"),
-            State::Sent(at) => Deadline::new(at.max(heard) + config.ping_timeout, "pong"),
-            State::Due(at) => Deadline::new(at + config.write_timeout, "write"),
+            State::Resting(at) => Some(Deadline::new(at, "ping")),
+            State::Sent(at) => Some(Deadline::new(at.max(heard) + config.ping_timeout, "pong")),
+            // It waits for the link, as any control frame.
+            State::Due => None,
         }
     }
 }

@@ -20,12 +20,17 @@ impl Yamux {
         if sent {
             self.stats.frames_out = self.stats.frames_out.saturating_add(1);
         }
-        if !self.has_control() {
+        if !self.waits() {
             self.waiting_since = None;
         } else if sent {
             self.waiting_since = Some(self.now);
         }
         sent
+    }
+
+    /// Whether anything but data is to be sent.
+    pub(crate) fn waits(&self) -> bool {
+        self.has_control() || self.pinger.due().is_some()
     }
 
     pub(crate) fn has_control(&self) -> bool {

@@ -9,7 +9,10 @@ use crate::{
     tombs::Tombs,
     wire::{INTERNAL_ERROR, NORMAL, PROTOCOL_ERROR},
 };
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+};
 use bytes::Bytes;
 use core::{fmt, mem, time::Duration};
 use libp2p_proto_core::{Deadline, Instant, Side};
@@ -35,8 +38,8 @@ pub struct Yamux {
     pub(crate) side: Side,
     pub(crate) config: Config,
     pub(crate) inbox: Inbox,
-    /// Ordered, since the remote chooses the keys.
-    pub(crate) streams: BTreeMap<u32, Stream>,
+    /// Ordered, since the remote chooses the keys; boxed, since a node of the tree has room for eleven.
+    pub(crate) streams: BTreeMap<u32, Box<Stream>>,
     pub(crate) tombs: Tombs,
     /// Streams with SYN, ACK or credit to send; each once, as in the next three.
     pub(crate) control: VecDeque<u32>,
@@ -92,7 +95,7 @@ impl Yamux {
             closed: VecDeque::new(),
             resets: VecDeque::new(),
             pongs: VecDeque::new(),
-            pinger: Pinger::new(now, nonce),
+            pinger: Pinger::new(nonce),
             rates: Rates::default(),
             inbound: 0,
             outbound: 0,
@@ -104,7 +107,7 @@ impl Yamux {
             go_away_due: None,
             going_away: false,
             peer_going_away: false,
-            waiting_since: None,
+            waiting_since: Some(now),
             failed: None,
             stats: Stats::default(),
             heard: now,
@@ -131,7 +134,7 @@ impl Yamux {
         let id = self.next_id.ok_or(Error::IdsExhausted)?;
         self.next_id = id.checked_add(2).filter(|next| *next <= LAST_ID);
         let stream = Stream::new(self.now, Opening::SynDue, capacity, &self.config);
-        self.streams.insert(id, stream);
+        self.streams.insert(id, Box::new(stream));
         self.outbound = self.outbound.saturating_add(1);
         self.unacknowledged = self.unacknowledged.saturating_add(1);
         self.queue_control(id);
@@ -283,7 +286,7 @@ impl Yamux {
         let write = self
             .waiting_since
             .map(|since| Deadline::new(since + self.config.write_timeout, "write"));
-        Deadline::earliest(Some(self.pinger.deadline(self.heard, &self.config)), write)
+        Deadline::earliest(self.pinger.deadline(self.heard, &self.config), write)
     }
 
     /// The deadline has come; harmless if early.
@@ -303,10 +306,13 @@ impl Yamux {
         if stalled {
             return self.fail(Error::PeerNotReading);
         }
-        match self.pinger.handle_timeout(self.now, self.heard, &self.config) {
-            Ok(()) => Ok(()),
-            Err(error) => self.fail(error),
+        if let Err(error) = self.pinger.handle_timeout(self.now, self.heard, &self.config) {
+            return self.fail(error);
         }
+        if self.pinger.due().is_some() {
+            self.wait_for_link();
+        }
+        Ok(())
     }
 
     /// The byte stream has ended, and the session with it. `Ok`: in order, because nothing was open, or the remote had said that it goes away.
@@ -354,7 +360,7 @@ impl Yamux {
 
     /// Bytes that wait to be sent on a stream.
     pub fn queued(&self, stream: u32) -> usize {
-        self.streams.get(&stream).map_or(0, Stream::queued)
+        self.streams.get(&stream).map_or(0, |entry| entry.queued())
     }
 
     /// Whether the remote said that it goes away.
@@ -419,7 +425,7 @@ impl Yamux {
     }
 
     /// Takes a stream out of every queue and every count.
-    pub(crate) fn remove(&mut self, id: u32) -> Option<Stream> {
+    pub(crate) fn remove(&mut self, id: u32) -> Option<Box<Stream>> {
         let stream = self.streams.remove(&id)?;
         let count = if self.is_ours(id) {
             &mut self.outbound
@@ -443,7 +449,7 @@ impl Yamux {
                 queue.retain(|other| *other != id);
             }
         }
-        if !self.has_control() {
+        if !self.waits() {
             self.waiting_since = None;
         }
         Some(stream)
@@ -491,7 +497,7 @@ impl Yamux {
 
     /// Forgets a stream whose directions are both done, and says so.
     pub(crate) fn close_if_done(&mut self, id: u32) {
-        if self.streams.get(&id).is_some_and(Stream::is_done) {
+        if self.streams.get(&id).is_some_and(|stream| stream.is_done()) {
             if let Some(mut stream) = self.remove(id) {
                 self.closed.push_back((id, stream.take_drained()));
             }

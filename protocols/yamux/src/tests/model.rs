@@ -308,11 +308,11 @@ proptest! {
         }
         settle(&mut ends, &mut now);
         assert_settled(&ends);
-        for who in 0..2 {
-            let ids: Vec<u32> = ends[who].yamux.streams.keys().copied().collect();
+        for end in &mut ends {
+            let ids: Vec<u32> = end.yamux.streams.keys().copied().collect();
             for id in ids {
-                ends[who].yamux.finish(id);
-                ends[who].streams.get_mut(&id).unwrap().finished = true;
+                end.yamux.finish(id);
+                end.streams.get_mut(&id).unwrap().finished = true;
             }
         }
         settle(&mut ends, &mut now);
