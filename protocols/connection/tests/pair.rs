@@ -122,7 +122,7 @@ impl Pair {
             any = true;
             match &message {
                 FromConnection::Authenticated { .. } => {
-                    self.ends[end].handle_message(NOW, ToConnection::Admit)
+                    self.ends[end].handle_message(NOW, ToConnection::Admit);
                 }
                 FromConnection::Frame { stream, data } if self.grant => {
                     let (stream, bytes) = (*stream, data.len());
@@ -172,7 +172,7 @@ impl Pair {
         self.told[end].iter().filter_map(reason).collect()
     }
 
-    fn their_stream(&self) -> StreamId {
+    fn their_stream() -> StreamId {
         StreamId::theirs(ConnectionId::new(2), 0)
     }
 }
@@ -446,7 +446,7 @@ fn a_held_stream_gives_one_frame_until_it_is_asked_for_the_next() {
     pair.order(0, stream, StreamOrder::Finish);
     pair.run();
     assert_eq!(pair.frames(1), ["one"]);
-    let theirs = pair.their_stream();
+    let theirs = Pair::their_stream();
     pair.order(1, theirs, StreamOrder::Next);
     pair.run();
     assert_eq!(pair.frames(1), ["one", "two"]);

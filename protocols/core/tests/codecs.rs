@@ -54,10 +54,10 @@ fn vul_156_all_short_varints_agree_with_the_reference() {
                 let theirs = unsigned_varint::decode::u64(&bytes);
                 match (varint::decode(&bytes), theirs) {
                     (Ok(Some((value, len))), Ok((wanted, rest))) => {
-                        assert_eq!((value, len), (wanted, 3 - rest.len()))
+                        assert_eq!((value, len), (wanted, 3 - rest.len()));
                     }
-                    (Ok(None), Err(unsigned_varint::decode::Error::Insufficient)) => {}
-                    (Err(_), Err(unsigned_varint::decode::Error::NotMinimal)) => {}
+                    (Ok(None), Err(unsigned_varint::decode::Error::Insufficient))
+                    | (Err(_), Err(unsigned_varint::decode::Error::NotMinimal)) => {}
                     other => panic!("{bytes:?}: {other:?}"),
                 }
             }

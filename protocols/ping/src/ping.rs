@@ -128,7 +128,7 @@ impl Ping {
         config.validate()?;
         let spec = StreamSpec {
             max_inbound: config.max_inbound,
-            max_outbound: 1,
+            max_outbound: 2,
             send_capacity: 1024,
             open_timeout: config.timeout,
             on_limited: true,
