@@ -14,10 +14,6 @@ use proptest::{collection::vec, prelude::*};
 const A: &str = "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq";
 const B: &str = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N";
 
-fn binary(hex: &str) -> Result<Multiaddr, Error> {
-    Multiaddr::from_bytes(HEX.decode(hex.as_bytes()).unwrap())
-}
-
 fn addr(text: &str) -> Multiaddr {
     text.parse().unwrap()
 }
@@ -153,7 +149,7 @@ fn an_id_is_its_key_up_to_42_bytes_and_a_digest_above() {
         match id.inline_key() {
             Some(inline) => assert!(len <= 42 && inline == &key[..len]),
             None => {
-                assert!(len > 42 && id.as_bytes().len() == 34 && id.as_bytes().starts_with(&[0x12, 0x20]))
+                assert!(len > 42 && id.as_bytes().len() == 34 && id.as_bytes().starts_with(&[0x12, 0x20]));
             }
         }
         assert_eq!(PeerId::from_bytes(id.as_bytes()), Ok(id));
