@@ -350,6 +350,40 @@ fn a_window_grows_to_the_limit_of_its_stream() {
     }
 }
 
+// covers: YMX-046
+#[test]
+fn credit_that_waits_when_the_remote_finishes_is_not_sent_any_more() {
+    let mut yamux = with_stream(64);
+    feed(&mut yamux, NOW, &data(0, 1, &vec![0; 200_000])).unwrap();
+    yamux.grant(NOW, 1, 200_000);
+    feed(&mut yamux, NOW, &data(FIN, 1, &[])).unwrap();
+    assert!(transmit(&mut yamux, NOW).is_empty());
+    yamux.write(1, &mut "on".into()).unwrap();
+    assert_eq!(transmit(&mut yamux, NOW), data(0, 1, b"on"));
+}
+
+// covers: YMX-029
+#[test]
+fn our_streams_count_until_their_end_was_reported() {
+    let config = Config {
+        max_outbound: 2,
+        ..Config::default()
+    };
+    let mut yamux = session_with(Side::Dialer, config);
+    for id in [1, 3] {
+        assert_eq!(yamux.open(64), Ok(id));
+        yamux.finish(id);
+    }
+    assert_eq!(yamux.open(64), Err(Error::TooManyStreams));
+    transmit(&mut yamux, NOW);
+    let mut input = &data(FIN | ACK, 1, &[])[..];
+    while yamux.handle_input(NOW, &mut input).unwrap().is_some() {}
+    assert_eq!(yamux.stream_count(), 1);
+    assert_eq!(yamux.open(64), Err(Error::TooManyStreams));
+    assert_eq!(events(&mut yamux), ["closed 1"]);
+    assert_eq!(yamux.open(64), Ok(5));
+}
+
 #[test]
 fn more_credit_than_was_received_is_not_given() {
     let mut yamux = with_stream(0);

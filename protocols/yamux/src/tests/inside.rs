@@ -4,6 +4,7 @@ use super::{NOW, census::assert_census, feed, frame, session, session_with, stat
 use crate::{
     Config, Error, Yamux,
     stream::Stream,
+    tombs::Tombs,
     wire::{Header, RST, SYN},
 };
 use alloc::{vec, vec::Vec};
@@ -126,6 +127,23 @@ fn the_oldest_reset_stream_is_forgotten_first_whatever_its_id() {
     }
     let known: Vec<bool> = [9, 3, 1].map(|id| yamux.tombs.contains(id)).to_vec();
     assert_eq!(known, [false, true, true]);
+}
+
+#[test]
+fn streams_forgotten_for_their_number_do_not_shorten_the_memory_of_others() {
+    let mut tombs = Tombs::default();
+    for id in [1, 3] {
+        tombs.bury(id, 9, 2);
+    }
+    tombs.handle_pong();
+    // 1 and 3 were settled; 5 and 7 push them out, and are not.
+    for id in [5, 7] {
+        tombs.bury(id, 9, 2);
+    }
+    tombs.handle_pong();
+    assert!(tombs.contains(5) && tombs.contains(7));
+    tombs.handle_pong();
+    assert!(!tombs.contains(5) && !tombs.contains(7));
 }
 
 // covers: YMX-039
