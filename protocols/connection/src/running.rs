@@ -139,6 +139,9 @@ impl Running {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        if !self.wants_input() {
+            self.mux.0.excuse_silence(now);
+        }
         self.mux.0.handle_timeout(now)?;
         self.streams.handle_timeout(now, &mut self.mux);
         Ok(())
@@ -163,7 +166,7 @@ impl Running {
     }
 
     pub(crate) fn wants_input(&self) -> bool {
-        self.streams.wants_input()
+        self.streams.wants_input() && self.mux.0.wants_input()
     }
 
     /// The link ended: an error if it ended inside a frame or with open streams.

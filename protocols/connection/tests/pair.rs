@@ -485,6 +485,36 @@ fn vul_035_unread_bytes_stop_the_link_and_then_cost_the_stream_that_holds_most()
     assert!(pair.ends[1].wants_input());
 }
 
+#[test]
+fn a_pause_in_reading_is_not_the_peers_silence() {
+    let mut pair = Pair::established(100_000);
+    pair.grant = false;
+    let ping_at = pair.ends[1].poll_timeout().unwrap().at;
+    pair.ends[1].handle_timeout(ping_at);
+    let mut ping = Vec::new();
+    while pair.ends[1].poll_transmit(ping_at, &mut TransmitBuf::new(&mut ping, 4096)) {}
+    assert!(!ping.is_empty());
+    let conn = ConnectionId::new(1);
+    for count in 0..6 {
+        let stream = StreamId::ours(conn, count);
+        let specs = [SpecId(0)].into_iter().collect();
+        let lazy = true;
+        pair.ends[0].handle_message(NOW, ToConnection::Open { stream, specs, lazy });
+        pair.write(stream, vec![1; 256 << 10]);
+    }
+    pair.run();
+    assert!(!pair.ends[1].wants_input());
+    // The pong waits behind more than is read.
+    pair.tails[0] = ping;
+    pair.run();
+    let both_due = ping_at + Duration::from_secs(10);
+    pair.ends[1].handle_timeout(both_due);
+    pair.run();
+    assert_eq!(pair.closed(1), [Closed::Limit]);
+    pair.ends[1].handle_timeout(both_due + Duration::from_secs(9));
+    assert!(!pair.ends[1].is_closed(), "{:?}", pair.told[1].last());
+}
+
 // covers: CON-064
 #[test]
 fn an_orderly_close_says_go_away_and_waits_a_second_at_most() {

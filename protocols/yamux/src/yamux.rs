@@ -338,6 +338,12 @@ impl Yamux {
         self.failed.is_none() && (self.resets.is_empty() || self.resets.len() < self.config.max_resets / 2)
     }
 
+    /// Our side is not reading: until `now` the remote's silence is ours, and its pong may wait in the link.
+    pub fn excuse_silence(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.heard = self.now;
+    }
+
     /// Whether nothing is left to do: the session has failed and its last frame has left, or one side goes away and no stream is left.
     pub fn is_closed(&self) -> bool {
         match self.failed {
