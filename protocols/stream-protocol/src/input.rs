@@ -104,28 +104,38 @@ pub struct ConnectionInfo {
 }
 
 /// Why a stream is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Closed {
     /// Both sides finished.
+    #[error("finished")]
     Finished,
     /// The remote reset it.
+    #[error("reset by the peer")]
     Reset,
     /// We reset it.
+    #[error("reset")]
     LocalReset,
     /// The remote speaks none of the proposed names.
+    #[error("protocol not supported by the peer")]
     Refused,
     /// Negotiation did not end in time.
+    #[error("negotiation timed out")]
     TimedOut,
     /// The remote announced or sent a frame over the spec's limit.
+    #[error("frame too large")]
     FrameTooLarge,
     /// The remote broke the framing or the negotiation.
+    #[error("malformed")]
     Malformed,
     /// The stream ended inside a frame.
+    #[error("ended inside a frame")]
     UnexpectedEnd,
     /// A budget of the connection was used up, and this stream held most.
+    #[error("unread budget used up")]
     Limit,
     /// The connection is gone.
+    #[error("connection lost")]
     ConnectionLost,
 }
 
