@@ -15,7 +15,7 @@ fn floor(folder: &str) -> Option<u8> {
         "protocols/streams-core" => 5,
         "protocols/swarm" => 8,
         "protocols/facade" => 9,
-        "runtime-adapters/driver" | "runtime-adapters/mio" => 10,
+        "runtime-adapters/dns" | "runtime-adapters/driver" | "runtime-adapters/mio" => 10,
         "runtime-adapters/cli" => 14,
         other if other.starts_with("protocols/") => 6,
         other if other.starts_with("runtime-adapters/") => 12,
