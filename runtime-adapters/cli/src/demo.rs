@@ -14,8 +14,7 @@ use libp2p_proto_identity::{Identity, KeyType};
 use libp2p_proto_perf::{self as perf, Perf};
 use libp2p_proto_ping::{self as ping, Ping};
 use libp2p_proto_stream_protocol::Protocol;
-use libp2p_proto_swarm::Event;
-use libp2p_proto_tokio::{App, Config, Node};
+use libp2p_proto_tokio::{self as tokio_node, App, Config};
 use serde_json::{Map, Value, json};
 use std::{
     error::Error,
@@ -42,8 +41,6 @@ impl App for Server {
     fn protocols(&mut self) -> Vec<&mut dyn Protocol> {
         vec![&mut self.identify, &mut self.ping, &mut self.perf]
     }
-
-    fn handle_event(&mut self, _: Event) {}
 
     fn after_drive(&mut self) {
         while let Some(event) = self.identify.poll_event() {
@@ -79,7 +76,7 @@ fn serve() -> Result<Exit, Box<dyn Error>> {
         .enable_all()
         .build()?
         .block_on(async {
-            let node = Node::spawn(identity, Config::default(), server)?;
+            let node = tokio_node::spawn(identity, Config::default(), server)?;
             let addr = node
                 .listen("/ip4/127.0.0.1/tcp/0".parse()?)
                 .await?

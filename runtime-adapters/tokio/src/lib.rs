@@ -1,7 +1,92 @@
 #![doc = include_str!("../README.md")]
 
-mod clock;
-mod link;
-mod node;
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use libp2p_proto_driver as driver;
+use libp2p_proto_identity::Identity;
+use std::{io, net::SocketAddr, time::Instant};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::Sleep,
+};
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
-pub use node::{App, Closed, Config, Error, Handle, Node};
+pub use driver::{App, Closed, Config, DialFailure, Error, Handle, Incoming, OpenFailure, Resolver, Stream};
+
+/// tokio, as the driver sees it.
+#[derive(Debug)]
+pub enum Tokio {}
+
+/// Starts a node for `identity` that runs `app`, in a task of the current runtime.
+///
+/// # Errors
+///
+/// See [`Error`].
+pub fn spawn<A: App + Send>(identity: Identity, config: Config, app: A) -> Result<Handle<A>, Error> {
+    let (node, handle) = driver::Node::<A, Tokio>::new(identity, config, app)?;
+    tokio::spawn(node);
+    Ok(handle)
+}
+
+impl driver::Runtime for Tokio {
+    type Socket = Compat<TcpStream>;
+    type Listener = TcpListener;
+    type Timer = Timer;
+    type Connecting = Pin<Box<dyn Future<Output = io::Result<Self::Socket>> + Send>>;
+
+    fn connect(addr: SocketAddr) -> Self::Connecting {
+        Box::pin(async move { prepare(TcpStream::connect(addr).await?) })
+    }
+
+    fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+        let listener = std::net::TcpListener::bind(addr)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    }
+
+    fn listening_at(listener: &TcpListener) -> io::Result<SocketAddr> {
+        listener.local_addr()
+    }
+
+    fn poll_accept(listener: &mut TcpListener, cx: &mut Context<'_>) -> Poll<io::Result<Self::Socket>> {
+        let (socket, _) = ready!(listener.poll_accept(cx))?;
+        Poll::Ready(prepare(socket))
+    }
+
+    fn addrs(socket: &Self::Socket) -> io::Result<(SocketAddr, SocketAddr)> {
+        let socket = socket.get_ref();
+        Ok((socket.local_addr()?, socket.peer_addr()?))
+    }
+
+    fn spawn(link: driver::Link<Self>) {
+        tokio::spawn(link);
+    }
+}
+
+fn prepare(socket: TcpStream) -> io::Result<Compat<TcpStream>> {
+    socket.set_nodelay(true)?;
+    Ok(socket.compat())
+}
+
+/// A timer of tokio's.
+#[derive(Debug)]
+pub struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl driver::Timer for Timer {
+    fn new() -> Self {
+        Self(None)
+    }
+
+    fn poll_at(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self
+            .0
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
+        if sleep.deadline() != at.into() {
+            sleep.as_mut().reset(at.into());
+        }
+        sleep.as_mut().poll(cx)
+    }
+}

@@ -1,5 +1,6 @@
-//! The only place where the time is read and dice are thrown.
+//! The only place where the time is read.
 
+use core::time::Duration;
 use libp2p_proto_core::{Instant, UnixTime};
 use std::time;
 
@@ -17,17 +18,9 @@ impl Clock {
         Instant::from_nanos(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// The runtime's name for an instant of ours.
-    pub(crate) fn sleep_until(self, at: Instant) -> tokio::time::Sleep {
-        let since = core::time::Duration::from_nanos(at.as_nanos());
-        // A deadline beyond the range of the operating system's clock is looked at again in an hour.
-        let hour = core::time::Duration::from_secs(3600);
-        let at = self
-            .0
-            .checked_add(since)
-            .or_else(|| time::Instant::now().checked_add(hour))
-            .unwrap_or(self.0);
-        tokio::time::sleep_until(at.into())
+    /// The runtime's name for an instant of ours. `None`: beyond the range of the operating system's clock.
+    pub(crate) fn to_std(self, at: Instant) -> Option<time::Instant> {
+        self.0.checked_add(Duration::from_nanos(at.as_nanos()))
     }
 
     pub(crate) fn unix() -> UnixTime {

@@ -1,0 +1,71 @@
+//! What a runtime lends: sockets, a timer, a place for a task.
+
+use crate::Link;
+use core::{
+    future::Future,
+    task::{Context, Poll},
+    time::Duration,
+};
+use futures_io::{AsyncRead, AsyncWrite};
+use libp2p_proto_swarm::{Record, ResolveKind};
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+
+/// A runtime with TCP. Porting the node to another one is writing this.
+pub trait Runtime: Sized + 'static {
+    /// A connected TCP socket, not blocking, without Nagle's delay.
+    type Socket: AsyncRead + AsyncWrite + Unpin;
+    /// A listening TCP socket.
+    type Listener: Unpin;
+    /// Wakes its task once.
+    type Timer: Timer;
+    /// A TCP socket that is being connected; dropped, it stops.
+    type Connecting: Future<Output = io::Result<Self::Socket>> + Unpin;
+
+    /// Connects.
+    fn connect(addr: SocketAddr) -> Self::Connecting;
+
+    /// Listens.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn bind(addr: SocketAddr) -> io::Result<Self::Listener>;
+
+    /// The concrete address of a listener.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn listening_at(listener: &Self::Listener) -> io::Result<SocketAddr>;
+
+    /// The next inbound connection.
+    fn poll_accept(listener: &mut Self::Listener, cx: &mut Context<'_>) -> Poll<io::Result<Self::Socket>>;
+
+    /// Our and the remote address of a socket.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn addrs(socket: &Self::Socket) -> io::Result<(SocketAddr, SocketAddr)>;
+
+    /// Runs a connection to its end, in a task of its own.
+    fn spawn(link: Link<Self>);
+}
+
+/// One timer, set again and again.
+pub trait Timer: Unpin {
+    /// A timer that is not set.
+    fn new() -> Self;
+
+    /// Sets the timer and asks whether it has gone off; if not, the task is woken then.
+    fn poll_at(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// Takes the answer of a resolver: records, or the cause of the failure in one word.
+pub type Answer = Box<dyn FnOnce(Result<Vec<Record>, &'static str>) + Send>;
+
+/// Asks for the records of a name, and answers whenever it likes, from any thread. A question that is dropped is never answered; the dial's time-out ends it.
+pub type Resolver = Arc<dyn Fn(String, ResolveKind, Answer) + Send + Sync>;
+
+/// Deadlines beyond the range of the operating system's clock are looked at again after so long.
+pub(crate) const FAR: Duration = Duration::from_secs(3600);
