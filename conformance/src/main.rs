@@ -8,8 +8,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let findings = match std::env::args().nth(1).as_deref() {
         Some("floors") => floors::check(),
-        Some("requirements") => requirements::check(),
-        _ => Err("usage: libp2p-proto-conformance floors | requirements".into()),
+        Some("requirements") => requirements::check(std::env::args().nth(2).as_deref() == Some("--open")),
+        _ => Err("usage: libp2p-proto-conformance floors | requirements [--open]".into()),
     };
     match findings {
         Ok(findings) if findings.is_empty() => ExitCode::SUCCESS,

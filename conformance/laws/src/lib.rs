@@ -1,0 +1,38 @@
+//! The laws of a machine, as one test suite that every machine runs.
+//!
+//! A test shows its machine to the suite by implementing [`Machine`], writes a [`Script`] of what happens to it, and lets the laws hold:
+//!
+//! ```
+//! use libp2p_proto_core::{Instant, ProtocolName, TransmitBuf};
+//! use libp2p_proto_laws::{Laws, Machine, Said, Script};
+//! use libp2p_proto_multistream_select::Negotiation;
+//!
+//! const NAMES: [ProtocolName; 1] = [ProtocolName::from_static("/noise")];
+//!
+//! struct Listener(Negotiation);
+//!
+//! impl Machine for Listener {
+//!     fn handle_input(&mut self, _: Instant, input: &mut [u8]) -> Result<usize, String> {
+//!         self.0.handle_input(input, &NAMES).map_err(|error| format!("{error:?}"))
+//!     }
+//!     fn poll_transmit(&mut self, _: Instant, out: &mut TransmitBuf<'_>) -> bool {
+//!         self.0.poll_transmit(&NAMES, out)
+//!     }
+//! }
+//!
+//! let laws = Laws::of(|_| Listener(Negotiation::listener()));
+//! laws.hold(&Script::new().input(b"\x13/multistream/1.0.0\n\x07/noise\n"));
+//! laws.are_kept_after_an_error(&Script::new().input(b"\x13/multistream/2.0.0\n"), 64);
+//! ```
+//!
+//! Protocols, which take inputs instead of bytes, have a suite of their own: [`protocol`].
+#![allow(
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    reason = "a law that does not hold fails its test by panicking"
+)]
+
+mod machine;
+pub mod protocol;
+
+pub use machine::{Laws, Machine, Said, Script};

@@ -1,0 +1,180 @@
+//! The laws of protocols: machines that take inputs and act through a context.
+//!
+//! ```
+//! use libp2p_proto_core::ProtocolName;
+//! use libp2p_proto_laws::protocol::{Laws, Subject};
+//! use libp2p_proto_stream_protocol::{Context, Framing, Input, Protocol, StreamSpec};
+//!
+//! struct Discard([StreamSpec; 1]);
+//! impl Protocol for Discard {
+//!     fn specs(&self) -> &[StreamSpec] {
+//!         &self.0
+//!     }
+//!     fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
+//!         if let Input::Finished { stream } = input {
+//!             cx.finish(stream);
+//!         }
+//!     }
+//! }
+//! impl Subject for Discard {}
+//!
+//! const NAME: ProtocolName = ProtocolName::from_static("/discard/1");
+//! Laws::of(|| Discard([StreamSpec::new(NAME, Framing::Raw)])).frame(b"hello").hold();
+//! ```
+
+mod chaos;
+
+use chaos::Chaos;
+use core::{fmt, time::Duration};
+use libp2p_proto_core::{Instant, Rng};
+use libp2p_proto_stream_protocol::{Context, Protocol};
+
+/// Random lives that are led for each subject.
+const LIVES: u64 = 48;
+/// Inputs of one life.
+const INPUTS: usize = 400;
+/// Calls to the host that one input may cause.
+const CALLS: usize = 4096;
+/// Time-outs in a row that a protocol may ask for without any of them coming later than the one before.
+const RESTLESS: usize = 64;
+
+/// A protocol as the laws see it.
+pub trait Subject: Protocol {
+    /// The next event for the application, as text.
+    fn poll_event(&mut self) -> Option<String> {
+        None
+    }
+    /// The application does something: `dice` chooses what.
+    fn command(&mut self, _cx: &mut Context<'_>, _dice: &mut Rng) {}
+}
+
+/// The laws for the protocols that `make` builds, always in the same way.
+pub struct Laws<P> {
+    make: Box<dyn Fn() -> P>,
+    frames: Vec<Vec<u8>>,
+}
+
+impl<P> fmt::Debug for Laws<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Laws({} frames)", self.frames.len())
+    }
+}
+
+/// How a life is led.
+#[derive(Clone, Copy)]
+struct Style {
+    start: Instant,
+    /// Whether time-outs are delivered before each input, due or not.
+    nervous: bool,
+}
+
+impl<P: Subject> Laws<P> {
+    /// The laws for the protocols that `make` builds.
+    pub fn of(make: impl Fn() -> P + 'static) -> Self {
+        Self {
+            make: Box::new(make),
+            frames: vec![Vec::new()],
+        }
+    }
+
+    /// A frame that peers may send: whole, cut, changed, or as it is.
+    #[must_use]
+    pub fn frame(mut self, frame: &[u8]) -> Self {
+        self.frames.push(frame.to_vec());
+        self
+    }
+
+    /// Every law, over random lives in which connections come and go, streams open and end, frames are honest or not, ids are stale or never were, and the
+    /// host blocks and refuses. Answers the hash of all logs, the same on every platform.
+    ///
+    /// # Panics
+    ///
+    /// If a law does not hold.
+    pub fn hold(&self) -> u64 {
+        let calm = Style {
+            start: Instant::from_millis(1000),
+            nervous: false,
+        };
+        let late = Style {
+            start: Instant::from_nanos(u64::MAX - 3_600_000_000_000),
+            ..calm
+        };
+        let nervous = Style {
+            nervous: true,
+            ..calm
+        };
+        let mut hash = 0xcbf2_9ce4_8422_2325;
+        for seed in 0..LIVES {
+            let life = self.live(seed, calm);
+            assert_eq!(
+                life,
+                self.live(seed, calm),
+                "law 9: same inputs, same outputs (seed {seed})"
+            );
+            assert_eq!(
+                life,
+                self.live(seed, nervous),
+                "an early time-out is harmless (seed {seed})"
+            );
+            assert_eq!(
+                life,
+                self.live(seed, late),
+                "law 4: a clock near its end (seed {seed})"
+            );
+            hash = life
+                .iter()
+                .flat_map(|line| line.bytes())
+                .fold(hash, |hash, byte| {
+                    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+                });
+        }
+        hash
+    }
+
+    /// One life; the log of all that the protocol did.
+    fn live(&self, seed: u64, style: Style) -> Vec<String> {
+        let mut protocol = (self.make)();
+        let mut chaos = Chaos::new(seed, style.start, protocol.specs(), &self.frames);
+        for _ in 0..INPUTS {
+            if style.nervous {
+                chaos.early_timeout(&mut protocol);
+            }
+            match chaos.next_input() {
+                Some(input) => chaos.deliver(&mut protocol, input),
+                None => chaos.command(&mut protocol),
+            }
+            drain(&mut protocol, &mut chaos);
+            let wait = chaos.wait();
+            pass(&mut protocol, &mut chaos, wait);
+        }
+        pass(&mut protocol, &mut chaos, Duration::from_secs(600));
+        chaos.log
+    }
+}
+
+fn drain<P: Subject>(protocol: &mut P, chaos: &mut Chaos) {
+    while let Some(event) = protocol.poll_event() {
+        chaos.log.push(event);
+    }
+}
+
+/// Lets time pass, with every time-out at its time.
+fn pass<P: Subject>(protocol: &mut P, chaos: &mut Chaos, time: Duration) {
+    let until = chaos.now + time;
+    let mut restless = 0;
+    for _ in 0..CALLS {
+        let Some(deadline) = protocol.poll_timeout().filter(|deadline| deadline.at <= until) else {
+            break;
+        };
+        restless = if deadline.at <= chaos.now { restless + 1 } else { 0 };
+        assert!(
+            restless < RESTLESS,
+            "law 6: `{}` stays due: a busy loop",
+            deadline.why
+        );
+        chaos.now = chaos.now.max(deadline.at);
+        chaos.timeout(protocol);
+        drain(protocol, chaos);
+    }
+    chaos.now = chaos.now.max(until);
+}
