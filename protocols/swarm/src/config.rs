@@ -1,26 +1,8 @@
 //! Limits.
 
-use crate::Gate;
+use crate::{BookLimits, Error, Gate};
 use core::time::Duration;
 use libp2p_proto_stream_protocol::StreamLimits;
-
-/// What can be wrong with a configuration or a lent list of protocols.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A limit is out of its range.
-    #[error("{0} is out of range")]
-    OutOfRange(&'static str),
-    /// Two specs accept the same name.
-    #[error("two protocols have the same name")]
-    DuplicateName,
-    /// More than 255 protocols, or more than 255 specs of one, or 65 535 of all.
-    #[error("too many protocols")]
-    TooManyProtocols,
-    /// A spec allows frames that are larger than a connection may hold.
-    #[error("a spec's frames exceed the unread budget of a connection")]
-    FrameOverBudget,
-}
 
 /// Limits of one node.
 #[derive(Clone, Debug)]
@@ -61,10 +43,8 @@ pub struct Config {
     pub max_resolve_depth: u8,
     /// Addresses that names of one dial may resolve to. Default 100, as go-libp2p.
     pub max_resolved: usize,
-    /// Addresses kept of a peer that is not connected. Default 64.
-    pub max_addresses: usize,
-    /// Peers that are not connected and whose addresses are kept. Default 10 000.
-    pub max_known_peers: usize,
+    /// Limits of the address book.
+    pub book: BookLimits,
     /// Facts that may wait. Default 4 096.
     pub max_facts: usize,
     /// Events that may wait before no more news is taken from connections. Default 1 024.
@@ -98,8 +78,7 @@ impl Default for Config {
             dial_timeout: Duration::from_secs(30),
             max_resolve_depth: 4,
             max_resolved: 100,
-            max_addresses: 64,
-            max_known_peers: 10_000,
+            book: BookLimits::default(),
             max_facts: 4096,
             max_events: 1024,
             observers: 4,
@@ -114,16 +93,16 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::OutOfRange`] names the field.
-    pub const fn validate(&self) -> Result<(), ConfigError> {
+    /// [`Error::OutOfRange`] names the field.
+    pub const fn validate(&self) -> Result<(), Error> {
         if self.max_events == 0 {
-            return Err(ConfigError::OutOfRange("max_events"));
+            return Err(Error::OutOfRange("max_events"));
         }
         if self.max_facts == 0 {
-            return Err(ConfigError::OutOfRange("max_facts"));
+            return Err(Error::OutOfRange("max_facts"));
         }
         if self.max_parallel_attempts == 0 {
-            return Err(ConfigError::OutOfRange("max_parallel_attempts"));
+            return Err(Error::OutOfRange("max_parallel_attempts"));
         }
         Ok(())
     }

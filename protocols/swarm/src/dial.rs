@@ -112,7 +112,7 @@ impl Core {
             addrs.extend(rest);
         }
         if let Some(peer) = peer {
-            addrs.extend(self.book.addrs(&peer).iter().cloned());
+            addrs.extend(self.book.addrs(self.now, &peer).cloned());
         }
         Ok((peer, addrs))
     }
@@ -320,7 +320,7 @@ impl Core {
         dial.failures.push((addr.clone(), error));
         dial.hold_until = dial.began;
         if let Some(peer) = dial.peer {
-            self.book.failed(now, peer, addr);
+            self.book.failed(now, &peer, addr);
         }
         self.timers.set(Timer::Dial(id), now);
     }

@@ -1,7 +1,7 @@
 //! The machine: what the outside reports, what it must do, and the drive between.
 
 use crate::{
-    Action, AddressBook, Config, ConfigError, Denied, Event, Gate, Record, ResolveId, Stats,
+    Action, AddressBook, Config, Denied, Error, Event, Gate, Record, ResolveId, Source, Stats,
     dial::Question,
     gate::{AcceptRates, host_of},
     observed::Observed,
@@ -166,7 +166,7 @@ impl Core {
                 peer,
                 addrs,
                 certified,
-            } => self.book.claim(*peer, addrs, *certified),
+            } => self.book.claim(self.now, *peer, addrs, *certified),
             Fact::ObservedAddress { addr, by, from } => {
                 let through_listener = self.connections(*by).iter().any(|conn| {
                     let info = self.conns.get(conn).map(|conn| &conn.info);
@@ -290,13 +290,13 @@ impl Swarm {
     ///
     /// # Errors
     ///
-    /// See [`ConfigError`].
+    /// See [`Error`].
     pub fn new(
         identity: Identity,
         config: Config,
         seed: [u8; 32],
         protocols: Protocols<'_, '_>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, Error> {
         config.validate()?;
         let dice = Rng::from_seed(seed);
         let (specs, labels) = collect(protocols, config.streams.unread)?;
@@ -312,7 +312,7 @@ impl Swarm {
             slots: BTreeMap::new(),
             dials: BTreeMap::new(),
             questions: BTreeMap::new(),
-            book: AddressBook::new(config.max_known_peers, config.max_addresses),
+            book: AddressBook::new(config.book),
             listening: BTreeSet::new(),
             observed: Observed::default(),
             rates: AcceptRates::default(),
@@ -864,8 +864,8 @@ impl Swarm {
             }
         }
         if let Some(dial) = info.dial {
-            self.core.book.add(peer, info.remote.clone());
-            self.core.book.worked(peer, &info.remote);
+            self.core.book.add(now, peer, info.remote.clone(), Source::Dialed);
+            self.core.book.worked(&peer, &info.remote);
             self.core.dial_succeeded(conn, dial);
         }
         self.core.watch_idle(conn);
@@ -926,6 +926,7 @@ impl Swarm {
         });
         if last {
             self.core.peers.remove(&peer);
+            self.core.book.last_seen(self.core.now, &peer);
         }
         self.core.events.push_back(Event::Disconnected {
             peer,
@@ -1079,11 +1080,11 @@ impl Swarm {
 fn collect(
     protocols: Protocols<'_, '_>,
     unread: usize,
-) -> Result<(SpecTable, Vec<alloc::string::String>), ConfigError> {
+) -> Result<(SpecTable, Vec<alloc::string::String>), Error> {
     let mut entries: Vec<SpecEntry> = Vec::new();
     let mut labels = Vec::new();
     for (place, protocol) in protocols.iter().enumerate() {
-        let place = u8::try_from(place).map_err(|_| ConfigError::TooManyProtocols)?;
+        let place = u8::try_from(place).map_err(|_| Error::TooManyProtocols)?;
         let label = protocol
             .specs()
             .first()
@@ -1092,9 +1093,9 @@ fn collect(
         labels.push(label.into());
         for (index, spec) in protocol.specs().iter().enumerate() {
             use libp2p_proto_stream_protocol::Framing;
-            let index = u8::try_from(index).map_err(|_| ConfigError::TooManyProtocols)?;
+            let index = u8::try_from(index).map_err(|_| Error::TooManyProtocols)?;
             if entries.iter().any(|known| known.spec.name == spec.name) {
-                return Err(ConfigError::DuplicateName);
+                return Err(Error::DuplicateName);
             }
             let frame = match spec.framing {
                 Framing::Fixed { len } => len,
@@ -1102,7 +1103,7 @@ fn collect(
                 Framing::Raw => 0,
             };
             if frame > unread {
-                return Err(ConfigError::FrameOverBudget);
+                return Err(Error::FrameOverBudget);
             }
             entries.push(SpecEntry {
                 protocol: place,
@@ -1112,7 +1113,7 @@ fn collect(
         }
     }
     if entries.len() > usize::from(u16::MAX) {
-        return Err(ConfigError::TooManyProtocols);
+        return Err(Error::TooManyProtocols);
     }
     Ok((SpecTable::new(entries), labels))
 }

@@ -13,7 +13,7 @@ use libp2p_proto_identity::{Identity, Keypair};
 use libp2p_proto_stream_protocol::{
     AttemptError, Closed, Dial, DialError, DialOutcome, DialRefused, FromConnection, LinkError, ToConnection,
 };
-use libp2p_proto_swarm::{Action, AddressBook, Config, Denied, Event, Record, ResolveKind, Swarm, rank};
+use libp2p_proto_swarm::{Action, Config, Denied, Event, Record, ResolveKind, Source, Swarm, rank};
 
 const NOISE: ProtocolName = ProtocolName::from_static("/noise");
 const YAMUX: ProtocolName = ProtocolName::from_static("/yamux/1.0.0");
@@ -287,7 +287,10 @@ fn vul_171_many_addresses_on_one_host_are_few_attempts() {
 #[test]
 fn addresses_that_failed_are_left_alone_for_a_while() {
     let mut bench = Bench::new(Config::default());
-    bench.swarm.book_mut().add(peer(2), addr("/ip4/192.0.2.1/tcp/1"));
+    bench
+        .swarm
+        .book_mut()
+        .add(at(0), peer(2), addr("/ip4/192.0.2.1/tcp/1"), Source::Told);
     let mut now = 0;
     for wait in [5, 6, 9, 14, 21] {
         bench.swarm.dial(at(now), Dial::peer(peer(2))).unwrap();
@@ -542,29 +545,6 @@ fn vul_167_time_that_runs_back_counts_as_standing_still() {
     let conn = bench.inbound(at(60_000), peer(2), "/ip4/192.0.2.1/tcp/1");
     assert!(orders(&bench.drive(at(0)), conn).is_empty());
     assert_eq!(orders(&bench.drive(at(70_000)), conn), ["Close"]);
-}
-
-#[test]
-fn vul_126_the_address_book_is_bounded_and_survives_a_restart() {
-    let mut book = AddressBook::new(100, 64);
-    for port in 0..10_000 {
-        book.add(peer(2), addr(&format!("/ip4/192.0.2.1/tcp/{port}")));
-    }
-    assert_eq!(book.addrs(&peer(2)).len(), 64);
-    for number in 0..1000_u32 {
-        let id =
-            PeerId::from_encoded_key(&[&[8, 1, 0x12, 0x20][..], &[0; 28], &number.to_be_bytes()].concat());
-        book.add(id, addr("/ip4/192.0.2.1/tcp/1"));
-    }
-    assert_eq!(book.len(), 100);
-    let certified = [addr("/ip4/192.0.2.9/tcp/9")].into();
-    book.claim(peer(2), &certified, true);
-    book.claim(peer(2), &[addr("/ip4/192.0.2.8/tcp/8")].into(), false);
-    assert_eq!(book.addrs(&peer(2)), &certified[..]);
-    let mut restored = AddressBook::new(100, 64);
-    restored.restore(&book.snapshot()).unwrap();
-    assert_eq!(restored.snapshot(), book.snapshot());
-    assert!(restored.restore(&[9, 9, 9]).is_err());
 }
 
 #[test]

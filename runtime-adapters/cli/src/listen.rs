@@ -174,7 +174,8 @@ pub(crate) fn stop_flag() -> Result<Arc<AtomicBool>, Box<dyn Error>> {
 
 fn restore_book(node: &mut Node, file: &File) {
     if let Some(snapshot) = file.address_book.as_ref().and_then(|path| fs::read(path).ok()) {
-        if node.mio.swarm().book_mut().restore(&snapshot).is_err() {
+        let (now, unix) = (node.mio.now(), node.mio.unix());
+        if node.mio.swarm().book_mut().restore(now, unix, &snapshot).is_err() {
             eprintln!("p2p: the address book is damaged; beginning a new one");
         }
     }
@@ -182,7 +183,8 @@ fn restore_book(node: &mut Node, file: &File) {
 
 fn save_book(node: &mut Node, file: &File) -> Result<(), Box<dyn Error>> {
     if let Some(path) = &file.address_book {
-        fs::write(path, node.mio.swarm().book_mut().snapshot())?;
+        let (now, unix) = (node.mio.now(), node.mio.unix());
+        fs::write(path, node.mio.swarm().book_mut().snapshot(now, unix))?;
     }
     Ok(())
 }

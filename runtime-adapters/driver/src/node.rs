@@ -97,7 +97,7 @@ pub enum Error {
     Entropy(getrandom::Error),
     /// A limit is out of its range.
     #[error("{0}")]
-    Config(#[from] swarm::ConfigError),
+    Config(#[from] swarm::Error),
     /// There are too many names of raw streams.
     #[error("{0}")]
     Streams(#[from] streams::Error),

@@ -6,7 +6,7 @@ use crate::{
     link::{Link, Phase, Scratch, code},
 };
 use libp2p_proto_connection as connection;
-use libp2p_proto_core::{ConnectionId, Deadline, Instant, Multiaddr, Timers};
+use libp2p_proto_core::{ConnectionId, Deadline, Instant, Multiaddr, Timers, UnixTime};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_stream_protocol::{AttemptError, FromConnection, LinkError, Protocols, Seat, ToConnection};
 use libp2p_proto_swarm::{self as swarm, Action, Event, ResolveId, Swarm};
@@ -38,7 +38,7 @@ pub enum Error {
     Entropy(getrandom::Error),
     /// A limit is out of its range.
     #[error("{0}")]
-    Config(#[from] swarm::ConfigError),
+    Config(#[from] swarm::Error),
     /// The keys of the secure channel could not be made.
     #[error("{0}")]
     Keys(#[from] connection::Error),
@@ -129,6 +129,11 @@ impl Node {
     /// The node's time, for the swarm's commands.
     pub fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// The wall clock, for the address book's snapshots.
+    pub fn unix(&self) -> UnixTime {
+        Clock::unix()
     }
 
     /// The swarm's oldest event.
