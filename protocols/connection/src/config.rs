@@ -54,12 +54,12 @@ impl Config {
     }
 }
 
-#[cfg(feature = "ring")]
+/// Every provider gives the same bytes; they differ in speed only.
 fn fastest() -> Box<dyn noise::Provider> {
-    Box::new(noise::Ring)
-}
-
-#[cfg(not(feature = "ring"))]
-fn fastest() -> Box<dyn noise::Provider> {
+    #[cfg(feature = "aws-lc-rs")]
+    return Box::new(noise::AwsLc);
+    #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+    return Box::new(noise::Ring);
+    #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
     Box::new(noise::RustCrypto)
 }

@@ -53,20 +53,25 @@ impl<'a> TransmitBuf<'a> {
     ///
     /// If the buffer has no room for head, tail and one byte, or `fill` appends nothing, nothing is written; the answer is then `None`,
     /// respectively `seal` is not called.
-    pub fn envelope<R>(
+    ///
+    /// # Errors
+    ///
+    /// Those of `seal`; nothing is written then.
+    pub fn envelope<R, E>(
         &mut self,
         head: usize,
         tail: usize,
         max_body: usize,
         fill: impl FnOnce(&mut TransmitBuf<'_>) -> R,
-        seal: impl FnOnce(&mut [u8]),
-    ) -> Option<R> {
+        seal: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Option<R>, E> {
         let room = self
             .remaining()
-            .checked_sub(head.checked_add(tail)?)?
+            .saturating_sub(head)
+            .saturating_sub(tail)
             .min(max_body);
         if room == 0 {
-            return None;
+            return Ok(None);
         }
         let at = self.buf.len();
         let body_at = at.saturating_add(head);
@@ -81,9 +86,13 @@ impl<'a> TransmitBuf<'a> {
             self.buf.truncate(at);
         } else {
             self.buf.resize(self.buf.len().saturating_add(tail), 0);
-            seal(self.buf.get_mut(at..).unwrap_or_default());
+            let sealed = seal(self.buf.get_mut(at..).unwrap_or_default());
+            if sealed.is_err() {
+                self.buf.truncate(at);
+            }
+            sealed?;
         }
-        Some(result)
+        Ok(Some(result))
     }
 }
 

@@ -1,20 +1,16 @@
-//! The handshake: three messages, one signature to verify.
+//! The handshake: the pattern XX with identities in its payloads.
 
 use crate::{
     Config, Error, Opener, Sealer,
-    payload::{self, SIGNED_PREFIX},
-    symmetric::{Symmetric, TAG},
+    config::signed_bytes,
+    payload,
+    xx::{KEY, OVERHEAD, Second, Xx},
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{fmt, mem};
 use libp2p_proto_core::{PeerId, ProtocolName, Rng, Side, TransmitBuf};
 use libp2p_proto_identity::PublicKey;
 use zeroize::Zeroizing;
-
-/// The largest handshake message that is read: an RSA key of 8 192 bits with its signature and a hundred multiplexers fits.
-const MAX_MESSAGE: usize = 8192;
-/// Bytes of a public key on the wire.
-const KEY: usize = 32;
 
 /// One handshake: the dialer says `e`, the listener `e, ee, s, es` and its payload, the dialer `s, se` and its payload.
 ///
@@ -23,37 +19,31 @@ pub struct Handshake {
     state: State,
 }
 
-/// What both roles keep until the end.
-struct Common {
-    config: Arc<Config>,
-    expect: Option<PeerId>,
-    symmetric: Symmetric,
-    ephemeral: Zeroizing<[u8; 32]>,
-    ephemeral_public: [u8; 32],
-}
-
 enum State {
-    /// Dialer: message 1 is to leave.
-    SendFirst(Box<Common>),
+    /// Listener: message 1 must come. Until then nothing is computed, so that a silent connection costs nothing.
+    AwaitingFirst(Box<Start>),
     /// Dialer: message 2 must come.
-    AwaitSecond(Box<Common>),
-    /// Dialer: message 3 is to leave.
-    SendThird(Box<Common>, Box<Remote>),
-    /// Listener: message 1 must come.
-    AwaitFirst(Box<Common>),
-    /// Listener: message 2 is to leave.
-    SendSecond(Box<Common>, [u8; KEY]),
+    AwaitingSecond(Box<Session>),
     /// Listener: message 3 must come.
-    AwaitThird(Box<Common>),
+    AwaitingThird(Box<Session>),
+    /// A message of ours is to leave; then this follows.
+    Sending(Vec<u8>, Box<State>),
     Finished(Box<Finished>),
     Failed(Error),
 }
 
-/// What a verified payload told.
-struct Remote {
-    public_key: PublicKey,
-    muxer: Option<ProtocolName>,
-    ephemeral: [u8; KEY],
+/// What a handshake is made of.
+struct Start {
+    config: Arc<Config>,
+    expect: Option<PeerId>,
+    ephemeral: Zeroizing<[u8; KEY]>,
+}
+
+/// A handshake under way.
+struct Session {
+    config: Arc<Config>,
+    expect: Option<PeerId>,
+    xx: Xx,
 }
 
 /// What a finished handshake leaves.
@@ -75,7 +65,8 @@ pub struct Finished {
 impl Handshake {
     /// A handshake in the role of `side`. `expect`: the only peer that may answer. `seed`: makes the ephemeral key, and must never be used twice.
     pub fn new(config: Arc<Config>, side: Side, expect: Option<PeerId>, seed: [u8; 32]) -> Self {
-        let ephemeral = Rng::from_seed(seed).fork("noise ephemeral", 0).bytes32();
+        let seed = Zeroizing::new(seed);
+        let ephemeral = Rng::from_seed(*seed).fork("noise ephemeral", 0).bytes32();
         Self::with_ephemeral(config, side, expect, ephemeral)
     }
 
@@ -86,19 +77,14 @@ impl Handshake {
         expect: Option<PeerId>,
         ephemeral: [u8; 32],
     ) -> Self {
-        let ephemeral = Zeroizing::new(ephemeral);
-        let symmetric = Symmetric::new(&config.prologue);
-        let ephemeral_public = config.provider.x25519_public(&ephemeral);
-        let common = Box::new(Common {
+        let start = Start {
             config,
             expect,
-            symmetric,
-            ephemeral,
-            ephemeral_public,
-        });
+            ephemeral: Zeroizing::new(ephemeral),
+        };
         let state = match side {
-            Side::Dialer => State::SendFirst(common),
-            Side::Listener => State::AwaitFirst(common),
+            Side::Dialer => start.write_first().unwrap_or_else(State::Failed),
+            Side::Listener => State::AwaitingFirst(Box::new(start)),
         };
         Self { state }
     }
@@ -109,87 +95,63 @@ impl Handshake {
     ///
     /// See [`Error`]; every later call gives the same error.
     pub fn handle_input(&mut self, input: &mut [u8]) -> Result<usize, Error> {
-        match &self.state {
+        let (limits, fits): (_, fn(usize) -> bool) = match &self.state {
+            State::AwaitingFirst(start) => (start.config.limits, |len| len == OVERHEAD[0]),
+            State::AwaitingSecond(session) => (session.config.limits, |len| len >= OVERHEAD[1]),
+            State::AwaitingThird(session) => (session.config.limits, |len| len >= OVERHEAD[2]),
             State::Failed(error) => return Err(error.clone()),
-            State::AwaitFirst(_) | State::AwaitSecond(_) | State::AwaitThird(_) => {}
-            _ => return Ok(0),
-        }
+            State::Sending(..) | State::Finished(_) => return Ok(0),
+        };
         let Some((prefix, rest)) = input.split_first_chunk_mut::<2>() else {
             return Ok(0);
         };
         let len = usize::from(u16::from_be_bytes(*prefix));
-        if let Err(error) = self.check_length(len) {
-            return self.fail(error);
+        if len > limits.handshake_message {
+            return self.fail(Error::TooLarge(len));
+        }
+        if !fits(len) {
+            return self.fail(Error::BadLength(len));
         }
         let Some(message) = rest.get_mut(..len) else {
             return Ok(0);
         };
-        let state = mem::replace(&mut self.state, State::Failed(Error::BadTag));
-        let next = match state {
-            State::AwaitFirst(common) => common.read_first(message),
-            State::AwaitSecond(common) => common.read_second(message),
-            State::AwaitThird(common) => common.read_third(message),
-            other => Ok(other),
-        };
-        match next {
+        match mem::replace(&mut self.state, State::Failed(Error::Unfinished)).read(message) {
             Ok(state) => {
                 self.state = state;
-                Ok(len.saturating_add(2))
+                Ok(len.saturating_add(prefix.len()))
             }
             Err(error) => self.fail(error),
         }
     }
 
-    /// Refuses a message by its length alone.
-    const fn check_length(&self, len: usize) -> Result<(), Error> {
-        let fits = match self.state {
-            State::AwaitFirst(_) => len == KEY,
-            State::AwaitSecond(_) => len >= KEY + KEY + TAG + TAG,
-            _ => len >= KEY + TAG + TAG,
-        };
-        if len > MAX_MESSAGE {
-            Err(Error::TooLarge(len))
-        } else if fits {
-            Ok(())
-        } else {
-            Err(Error::BadLength(len))
+    /// The remote sends no more bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnexpectedEnd`] unless the handshake is finished.
+    pub fn handle_eof(&mut self) -> Result<(), Error> {
+        match &self.state {
+            State::Finished(_) => Ok(()),
+            State::Failed(error) => Err(error.clone()),
+            _ => self.fail(Error::UnexpectedEnd),
         }
     }
 
-    fn fail(&mut self, error: Error) -> Result<usize, Error> {
+    fn fail<T>(&mut self, error: Error) -> Result<T, Error> {
         self.state = State::Failed(error.clone());
         Err(error)
     }
 
     /// Appends the message that is due, whole; says whether it did.
     pub fn poll_transmit(&mut self, out: &mut TransmitBuf<'_>) -> bool {
-        let needed = match &self.state {
-            State::SendFirst(_) => KEY,
-            State::SendSecond(common, _) => common.config.payload.len().saturating_add(KEY + KEY + TAG + TAG),
-            State::SendThird(common, _) => common.config.payload.len().saturating_add(KEY + TAG + TAG),
-            _ => return false,
-        };
-        if needed.saturating_add(2) > out.remaining() {
+        let State::Sending(message, then) = &mut self.state else {
             return false;
-        }
-        let state = mem::replace(&mut self.state, State::Failed(Error::BadTag));
-        let (message, next) = match state {
-            State::SendFirst(common) => common.write_first(),
-            State::SendSecond(common, remote) => common.write_second(&remote),
-            State::SendThird(common, remote) => common.write_third(*remote),
-            other => (Vec::new(), Ok(other)),
         };
-        match next {
-            Ok(state) => {
-                self.state = state;
-                let len = u16::try_from(message.len()).unwrap_or(u16::MAX);
-                out.put(&len.to_be_bytes()) && out.put(&message)
-            }
-            Err(error) => {
-                self.state = State::Failed(error);
-                false
-            }
+        let is_sent = out.put(message);
+        if is_sent {
+            self.state = mem::replace(then, State::Failed(Error::Unfinished));
         }
+        is_sent
     }
 
     /// Whether the handshake is done on our side: everything was received, and everything was handed out.
@@ -219,157 +181,132 @@ impl Handshake {
     }
 }
 
-impl Common {
-    fn write_first(mut self: Box<Self>) -> (Vec<u8>, Result<State, Error>) {
-        let mut message = Vec::with_capacity(KEY);
-        self.write_ephemeral(&mut message);
-        self.symmetric.encrypt_and_hash(&[], &mut message);
-        (message, Ok(State::AwaitSecond(self)))
+impl State {
+    /// What follows when their message has come.
+    fn read(self, message: &mut [u8]) -> Result<Self, Error> {
+        match self {
+            Self::AwaitingFirst(start) => start.read_first(message),
+            Self::AwaitingSecond(mut session) => session.read_second(message),
+            Self::AwaitingThird(mut session) => session.read_third(message),
+            other => Ok(other),
+        }
+    }
+}
+
+impl Start {
+    fn write_first(self) -> Result<State, Error> {
+        let mut session = self.session()?;
+        let message = frame(OVERHEAD[0], |out| session.xx.write_first(&[], out))?;
+        Ok(State::Sending(message, Box::new(State::AwaitingSecond(session))))
     }
 
-    fn read_first(mut self: Box<Self>, message: &mut [u8]) -> Result<State, Error> {
-        let (ephemeral, payload) = self.read_ephemeral(message)?;
-        self.symmetric.decrypt_and_hash(payload)?;
-        Ok(State::SendSecond(self, ephemeral))
+    fn read_first(self, message: &mut [u8]) -> Result<State, Error> {
+        let mut session = self.session()?;
+        let (re, _) = session.xx.read_first(message)?;
+        let payload = &session.config.payload;
+        let size = OVERHEAD[1].saturating_add(payload.len());
+        let message = frame(size, |out| session.xx.write_second(&re, payload, out))?;
+        Ok(State::Sending(message, Box::new(State::AwaitingThird(session))))
     }
 
-    fn write_second(mut self: Box<Self>, remote: &[u8; KEY]) -> (Vec<u8>, Result<State, Error>) {
-        let mut message = Vec::with_capacity(self.config.payload.len().saturating_add(KEY + KEY + TAG + TAG));
-        let config = self.config.clone();
-        self.write_ephemeral(&mut message);
-        let mixed = self.mix_ephemeral(remote).and_then(|()| {
-            self.symmetric
-                .encrypt_and_hash(&config.static_public, &mut message);
-            self.symmetric
-                .mix_dh(&*config.provider, &config.static_secret, remote)
-        });
-        self.symmetric.encrypt_and_hash(&config.payload, &mut message);
-        (message, mixed.map(|()| State::AwaitThird(self)))
+    fn session(self) -> Result<Box<Session>, Error> {
+        let config = self.config;
+        let xx = Xx::new(
+            config.provider.clone(),
+            &config.prologue,
+            config.static_key.clone(),
+            &self.ephemeral,
+        )?;
+        Ok(Box::new(Session {
+            config,
+            expect: self.expect,
+            xx,
+        }))
+    }
+}
+
+impl Session {
+    fn read_second(&mut self, message: &mut [u8]) -> Result<State, Error> {
+        let Second { re, rs, payload } = self.xx.read_second(message)?;
+        let remote = self.verify(Side::Dialer, &rs, payload)?;
+        let payload = &self.config.payload;
+        let size = OVERHEAD[2].saturating_add(payload.len());
+        let message = frame(size, |out| self.xx.write_third(&re, payload, out))?;
+        let finished = self.finish(Side::Dialer, remote)?;
+        Ok(State::Sending(message, Box::new(State::Finished(finished))))
     }
 
-    fn read_second(mut self: Box<Self>, message: &mut [u8]) -> Result<State, Error> {
-        let (ephemeral, rest) = self.read_ephemeral(message)?;
-        self.mix_ephemeral(&ephemeral)?;
-        let (sealed, payload) = rest.split_at_mut_checked(KEY + TAG).ok_or(Error::BadTag)?;
-        let remote_static = read_key(self.symmetric.decrypt_and_hash(sealed)?)?;
-        let config = self.config.clone();
-        self.symmetric
-            .mix_dh(&*config.provider, &self.ephemeral, &remote_static)?;
-        let payload = self.symmetric.decrypt_and_hash(payload)?;
-        let (public_key, muxer) = verify(&config, self.expect, &remote_static, payload, Side::Dialer)?;
-        let remote = Box::new(Remote {
-            public_key,
-            muxer,
-            ephemeral,
-        });
-        Ok(State::SendThird(self, remote))
+    fn read_third(&mut self, message: &mut [u8]) -> Result<State, Error> {
+        let (rs, payload) = self.xx.read_third(message)?;
+        let remote = self.verify(Side::Listener, &rs, payload)?;
+        self.finish(Side::Listener, remote).map(State::Finished)
     }
 
-    fn write_third(mut self: Box<Self>, remote: Remote) -> (Vec<u8>, Result<State, Error>) {
-        let mut message = Vec::with_capacity(self.config.payload.len().saturating_add(KEY + TAG + TAG));
-        let config = self.config.clone();
-        self.symmetric
-            .encrypt_and_hash(&config.static_public, &mut message);
-        let mixed = self
-            .symmetric
-            .mix_dh(&*config.provider, &config.static_secret, &remote.ephemeral);
-        self.symmetric.encrypt_and_hash(&config.payload, &mut message);
-        (
-            message,
-            mixed.map(|()| self.finished(remote.public_key, remote.muxer, Side::Dialer)),
-        )
+    /// Who vouches for the static key `rs`, and the multiplexer. Cheap checks first, then the one signature.
+    fn verify(
+        &self,
+        side: Side,
+        rs: &[u8; KEY],
+        payload: &[u8],
+    ) -> Result<(PublicKey, Option<ProtocolName>), Error> {
+        let config = &*self.config;
+        let payload = payload::decode(payload, &config.limits)?;
+        let public_key = PublicKey::decode(payload.identity_key).map_err(Error::BadKey)?;
+        let got = public_key.peer_id();
+        if *rs == config.static_key.public_key() || got == config.peer {
+            return Err(Error::OwnIdentity);
+        }
+        if let Some(expected) = self.expect.filter(|expected| *expected != got) {
+            return Err(Error::UnexpectedPeer { expected, got });
+        }
+        if !public_key.verify(&signed_bytes(rs), payload.identity_sig) {
+            return Err(Error::BadSignature);
+        }
+        let muxer = payload::choose(&config.muxers, &payload.muxers, side.is_dialer())?;
+        Ok((public_key, muxer))
     }
 
-    fn read_third(mut self: Box<Self>, message: &mut [u8]) -> Result<State, Error> {
-        let (sealed, payload) = message.split_at_mut_checked(KEY + TAG).ok_or(Error::BadTag)?;
-        let remote_static = read_key(self.symmetric.decrypt_and_hash(sealed)?)?;
-        let config = self.config.clone();
-        self.symmetric
-            .mix_dh(&*config.provider, &self.ephemeral, &remote_static)?;
-        let payload = self.symmetric.decrypt_and_hash(payload)?;
-        let (public_key, muxer) = verify(&config, self.expect, &remote_static, payload, Side::Listener)?;
-        Ok(self.finished(public_key, muxer, Side::Listener))
-    }
-
-    fn finished(&self, public_key: PublicKey, muxer: Option<ProtocolName>, side: Side) -> State {
-        let [dialer, listener] = self.symmetric.split();
+    fn finish(
+        &self,
+        side: Side,
+        (public_key, muxer): (PublicKey, Option<ProtocolName>),
+    ) -> Result<Box<Finished>, Error> {
+        let [there, back] = self.xx.split()?;
         let (send, receive) = if side.is_dialer() {
-            (dialer, listener)
+            (there, back)
         } else {
-            (listener, dialer)
+            (back, there)
         };
-        State::Finished(Box::new(Finished {
+        let (sealer, opener) = self.config.transport(&send, &receive)?;
+        Ok(Box::new(Finished {
             peer: public_key.peer_id(),
             public_key,
             muxer,
-            handshake_hash: *self.symmetric.hash(),
-            sealer: Sealer::new(self.config.provider.aead(&send)),
-            opener: Opener::new(self.config.provider.aead(&receive)),
+            handshake_hash: *self.xx.hash(),
+            sealer,
+            opener,
         }))
     }
-
-    fn write_ephemeral(&mut self, message: &mut Vec<u8>) {
-        message.extend_from_slice(&self.ephemeral_public);
-        self.symmetric.mix_hash(&self.ephemeral_public);
-    }
-
-    fn read_ephemeral<'a>(&mut self, message: &'a mut [u8]) -> Result<([u8; KEY], &'a mut [u8]), Error> {
-        let (ephemeral, rest) = message.split_first_chunk_mut::<KEY>().ok_or(Error::BadTag)?;
-        self.symmetric.mix_hash(ephemeral);
-        if *ephemeral == self.ephemeral_public {
-            return Err(Error::OwnIdentity);
-        }
-        Ok((*ephemeral, rest))
-    }
-
-    /// The token `ee`.
-    fn mix_ephemeral(&mut self, remote: &[u8; KEY]) -> Result<(), Error> {
-        let config = self.config.clone();
-        self.symmetric.mix_dh(&*config.provider, &self.ephemeral, remote)
-    }
 }
 
-fn read_key(bytes: &[u8]) -> Result<[u8; KEY], Error> {
-    bytes.try_into().map_err(|_| Error::BadTag)
-}
-
-/// Cheap checks first, then the one signature.
-fn verify(
-    config: &Config,
-    expect: Option<PeerId>,
-    remote_static: &[u8; KEY],
-    payload: &[u8],
-    side: Side,
-) -> Result<(PublicKey, Option<ProtocolName>), Error> {
-    let payload = payload::decode(payload)?;
-    let public_key = PublicKey::decode(payload.identity_key).map_err(Error::BadKey)?;
-    let got = public_key.peer_id();
-    if *remote_static == config.static_public || got == config.peer {
-        return Err(Error::OwnIdentity);
+/// A message of at most `size` bytes behind its length.
+fn frame(size: usize, write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> Result<Vec<u8>, Error> {
+    let mut frame = Vec::with_capacity(size.saturating_add(2));
+    frame.extend_from_slice(&[0; 2]);
+    write(&mut frame)?;
+    if let Some((prefix, message)) = frame.split_first_chunk_mut() {
+        *prefix = u16::try_from(message.len()).unwrap_or(u16::MAX).to_be_bytes();
     }
-    let mut signed = [0; SIGNED_PREFIX.len() + KEY];
-    let (prefix, key) = signed.split_at_mut(SIGNED_PREFIX.len());
-    prefix.copy_from_slice(SIGNED_PREFIX);
-    key.copy_from_slice(remote_static);
-    if !public_key.verify(&signed, payload.identity_sig) {
-        return Err(Error::BadSignature);
-    }
-    if let Some(expected) = expect.filter(|expected| *expected != got) {
-        return Err(Error::UnexpectedPeer { expected, got });
-    }
-    let muxer = payload::choose(&config.muxers, &payload.muxers, side.is_dialer())?;
-    Ok((public_key, muxer))
+    Ok(frame)
 }
 
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.state {
-            State::SendFirst(_) => "Handshake(SendFirst)",
-            State::AwaitSecond(_) => "Handshake(AwaitSecond)",
-            State::SendThird(..) => "Handshake(SendThird)",
-            State::AwaitFirst(_) => "Handshake(AwaitFirst)",
-            State::SendSecond(..) => "Handshake(SendSecond)",
-            State::AwaitThird(_) => "Handshake(AwaitThird)",
+            State::AwaitingFirst(_) => "Handshake(AwaitingFirst)",
+            State::AwaitingSecond(_) => "Handshake(AwaitingSecond)",
+            State::AwaitingThird(_) => "Handshake(AwaitingThird)",
+            State::Sending(..) => "Handshake(Sending)",
             State::Finished(_) => "Handshake(Finished)",
             State::Failed(_) => "Handshake(Failed)",
         })

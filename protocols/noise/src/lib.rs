@@ -15,14 +15,16 @@ mod payload;
 mod provider;
 mod symmetric;
 mod transport;
+mod xx;
 
-pub use config::Config;
+pub use config::{Config, Limits};
 pub use error::Error;
 pub use handshake::{Finished, Handshake};
-pub use payload::MAX_MUXERS;
+#[cfg(feature = "aws-lc-rs")]
+pub use provider::AwsLc;
 #[cfg(feature = "ring")]
 pub use provider::Ring;
-pub use provider::{Aead, Provider, RustCrypto};
+pub use provider::{Aead, KeyPair, Provider, RustCrypto};
 pub use transport::{MAX_FRAME, MAX_PLAINTEXT, Opener, Sealer};
 
 /// `/noise`.

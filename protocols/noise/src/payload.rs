@@ -1,10 +1,10 @@
 //! The libp2p payload of messages 2 and 3.
 
-use crate::Error;
+use crate::{Error, Limits};
 use alloc::vec::Vec;
 use libp2p_proto_core::{
     ProtocolName,
-    protobuf::{Limits, Reader, Value, Writer},
+    protobuf::{self, Reader, Value, Writer},
 };
 use libp2p_proto_identity::PublicKey;
 
@@ -15,10 +15,6 @@ const IDENTITY_KEY: u32 = 1;
 const IDENTITY_SIG: u32 = 2;
 const EXTENSIONS: u32 = 4;
 const STREAM_MUXERS: u32 = 2;
-
-/// Entries of a list of multiplexers that are read; a longer list counts as none.
-pub const MAX_MUXERS: usize = 100;
-const MAX_MUXER_LEN: usize = 256;
 
 /// A payload, borrowed from its message, not verified.
 #[derive(Debug, Default)]
@@ -44,15 +40,16 @@ pub(crate) fn encode(key: &PublicKey, signature: &[u8], muxers: &[ProtocolName])
     out
 }
 
-pub(crate) fn decode(message: &[u8]) -> Result<Payload<'_>, Error> {
+pub(crate) fn decode<'a>(message: &'a [u8], limits: &Limits) -> Result<Payload<'a>, Error> {
     let mut payload = Payload::default();
-    let mut reader = Reader::new(message, Limits::default());
+    let mut reader = Reader::new(message, protobuf::Limits::default());
     while let Some(field) = reader.next_field().map_err(|_| Error::BadPayload)? {
         match (field.number, field.value) {
             (IDENTITY_KEY, Value::Bytes(bytes)) => payload.identity_key = bytes,
             (IDENTITY_SIG, Value::Bytes(bytes)) => payload.identity_sig = bytes,
             (EXTENSIONS, Value::Bytes(bytes)) => {
-                payload.muxers = muxers(reader.nested(bytes).map_err(|_| Error::BadPayload)?)?;
+                let extensions = reader.nested(bytes).map_err(|_| Error::BadPayload)?;
+                payload.muxers = muxers(extensions, limits)?;
             }
             (IDENTITY_KEY | IDENTITY_SIG | EXTENSIONS, _) => return Err(Error::BadPayload),
             _ => {}
@@ -64,19 +61,18 @@ pub(crate) fn decode(message: &[u8]) -> Result<Payload<'_>, Error> {
     Ok(payload)
 }
 
-fn muxers(mut extensions: Reader<'_>) -> Result<Vec<&[u8]>, Error> {
-    let mut list = Vec::new();
-    let mut entries = 0_usize;
+/// The listed multiplexers; none if there are more or longer ones than the limits say.
+fn muxers<'a>(mut extensions: Reader<'a>, limits: &Limits) -> Result<Vec<&'a [u8]>, Error> {
+    let (mut list, mut is_within) = (Vec::new(), true);
     while let Some(field) = extensions.next_field().map_err(|_| Error::BadPayload)? {
         if let (STREAM_MUXERS, Value::Bytes(name)) = (field.number, field.value) {
-            entries = entries.saturating_add(1);
-            if entries > MAX_MUXERS || name.len() > MAX_MUXER_LEN {
-                return Ok(Vec::new());
+            is_within &= list.len() < limits.muxers && name.len() <= limits.muxer_len;
+            if is_within {
+                list.push(name);
             }
-            list.push(name);
         }
     }
-    Ok(list)
+    Ok(if is_within { list } else { Vec::new() })
 }
 
 /// The multiplexer that both lists agree on: the first entry of the dialer's list that the listener lists too. `None`: one list is empty, so multistream-select decides.

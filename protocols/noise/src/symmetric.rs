@@ -1,9 +1,8 @@
 //! The symmetric state of the Noise framework: chaining key, hash, and the key of the handshake's own messages.
 
-use crate::{Aead, Error, Provider};
-use alloc::{boxed::Box, vec::Vec};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use crate::{Aead, Error, KeyPair, Provider};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 /// Exactly 32 bytes, so the first hash and chaining key are these bytes.
@@ -13,19 +12,25 @@ const NAME: &[u8; 32] = b"Noise_XX_25519_ChaChaPoly_SHA256";
 pub(crate) const TAG: usize = 16;
 
 pub(crate) struct Symmetric {
+    provider: Arc<dyn Provider>,
     chaining_key: Zeroizing<[u8; 32]>,
     hash: [u8; 32],
-    cipher: Option<Box<dyn Aead>>,
+    cipher: Option<Cipher>,
+}
+
+/// The key of the last mixing, and how often it was used.
+struct Cipher {
+    key: Box<dyn Aead>,
     nonce: u64,
 }
 
 impl Symmetric {
-    pub(crate) fn new(prologue: &[u8]) -> Self {
+    pub(crate) fn new(provider: Arc<dyn Provider>, prologue: &[u8]) -> Self {
         let mut state = Self {
+            provider,
             chaining_key: Zeroizing::new(*NAME),
             hash: *NAME,
             cipher: None,
-            nonce: 0,
         };
         state.mix_hash(prologue);
         state
@@ -36,87 +41,66 @@ impl Symmetric {
     }
 
     pub(crate) fn mix_hash(&mut self, data: &[u8]) {
-        self.hash = Sha256::new()
-            .chain_update(self.hash)
-            .chain_update(data)
-            .finalize()
-            .into();
+        self.hash = self.provider.sha256(&[&self.hash, data]);
     }
 
-    /// Mixes in the Diffie-Hellman result of our secret and their public key.
-    pub(crate) fn mix_dh(
-        &mut self,
-        provider: &dyn Provider,
-        secret: &[u8; 32],
-        public: &[u8; 32],
-    ) -> Result<(), Error> {
-        use subtle::ConstantTimeEq as _;
-        let shared = Zeroizing::new(provider.x25519(secret, public));
+    /// Mixes in the Diffie-Hellman result of our key pair and their public key.
+    pub(crate) fn mix_dh(&mut self, ours: &dyn KeyPair, theirs: &[u8; 32]) -> Result<(), Error> {
+        let shared = ours.dh(theirs)?;
+        // Noise leaves this check to the application; here a provider can't forget it.
         if bool::from(shared.ct_eq(&[0; 32])) {
             return Err(Error::NonContributory);
         }
-        let [chaining_key, key] = hkdf(&self.chaining_key, shared.as_ref());
+        let [chaining_key, key] = self.hkdf(shared.as_ref())?;
         self.chaining_key = chaining_key;
-        self.cipher = Some(provider.aead(&key));
-        self.nonce = 0;
+        self.cipher = Some(Cipher {
+            key: self.provider.aead(&key)?,
+            nonce: 0,
+        });
         Ok(())
     }
 
     /// Appends `plaintext`, encrypted if there is a key, and mixes what was appended into the hash.
-    pub(crate) fn encrypt_and_hash(&mut self, plaintext: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn encrypt_and_hash(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         let at = out.len();
         out.extend_from_slice(plaintext);
-        if let Some(cipher) = &self.cipher {
-            let tag = cipher.seal(self.nonce, &self.hash, out.get_mut(at..).unwrap_or_default());
-            self.nonce = self.nonce.saturating_add(1);
+        if let Some(cipher) = &mut self.cipher {
+            let body = out.get_mut(at..).unwrap_or_default();
+            let tag = cipher.key.seal(cipher.nonce, &self.hash, body)?;
+            cipher.nonce = cipher.nonce.saturating_add(1);
             out.extend_from_slice(&tag);
         }
         self.mix_hash(out.get(at..).unwrap_or_default());
+        Ok(())
     }
 
     /// Decrypts in place and mixes the ciphertext into the hash. Answers the plaintext.
     pub(crate) fn decrypt_and_hash<'a>(&mut self, data: &'a mut [u8]) -> Result<&'a [u8], Error> {
-        let hash_after = Sha256::new()
-            .chain_update(self.hash)
-            .chain_update(&*data)
-            .finalize()
-            .into();
-        let Some(cipher) = &self.cipher else {
-            self.hash = hash_after;
-            return Ok(data);
+        let hash_after = self.provider.sha256(&[&self.hash, data]);
+        let plaintext = match &mut self.cipher {
+            None => data,
+            Some(cipher) => {
+                let (body, tag) = data.split_last_chunk_mut::<TAG>().ok_or(Error::BadTag)?;
+                cipher.key.open(cipher.nonce, &self.hash, body, tag)?;
+                cipher.nonce = cipher.nonce.saturating_add(1);
+                body
+            }
         };
-        let at = data.len().checked_sub(TAG).ok_or(Error::BadTag)?;
-        let (body, tag) = data.split_at_mut_checked(at).ok_or(Error::BadTag)?;
-        let tag: &[u8; TAG] = (&*tag).try_into().map_err(|_| Error::BadTag)?;
-        if !cipher.open(self.nonce, &self.hash, body, tag) {
-            return Err(Error::BadTag);
-        }
-        self.nonce = self.nonce.saturating_add(1);
         self.hash = hash_after;
-        Ok(body)
+        Ok(plaintext)
     }
 
-    /// The keys of the transport: dialer to listener, listener to dialer.
-    pub(crate) fn split(&self) -> [Zeroizing<[u8; 32]>; 2] {
-        hkdf(&self.chaining_key, &[])
+    /// The keys of the transport: initiator to responder, responder to initiator.
+    pub(crate) fn split(&self) -> Result<[Zeroizing<[u8; 32]>; 2], Error> {
+        self.hkdf(&[])
     }
-}
 
-/// HKDF with two outputs, as Noise defines it.
-fn hkdf(chaining_key: &[u8; 32], input: &[u8]) -> [Zeroizing<[u8; 32]>; 2] {
-    let temp = hmac(chaining_key, &[input]);
-    let first = hmac(&temp, &[&[1]]);
-    let second = hmac(&temp, &[first.as_ref(), &[2]]);
-    [first, second]
-}
-
-fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-    // A key of 32 bytes is shorter than the block, so it is never refused.
-    let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(key) else {
-        return Zeroizing::new([0; 32]);
-    };
-    for part in parts {
-        mac.update(part);
+    /// HKDF with two outputs, as Noise defines it.
+    fn hkdf(&self, input: &[u8]) -> Result<[Zeroizing<[u8; 32]>; 2], Error> {
+        let provider = &*self.provider;
+        let temp = provider.hmac_sha256(&self.chaining_key, &[input])?;
+        let first = provider.hmac_sha256(&temp, &[&[1]])?;
+        let second = provider.hmac_sha256(&temp, &[first.as_ref(), &[2]])?;
+        Ok([first, second])
     }
-    Zeroizing::new(mac.finalize().into_bytes().into())
 }

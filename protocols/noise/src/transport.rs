@@ -10,18 +10,20 @@ pub const MAX_FRAME: usize = 65_535;
 /// The largest plaintext of one frame, in bytes.
 pub const MAX_PLAINTEXT: usize = MAX_FRAME - TAG;
 
-/// Frames without content in a row that are put up with.
-const MAX_EMPTY_FRAMES: u16 = 1000;
-
 /// Seals what we send.
 pub struct Sealer {
     cipher: Box<dyn Aead>,
     nonce: u64,
+    failed: Option<Box<Error>>,
 }
 
 impl Sealer {
     pub(crate) const fn new(cipher: Box<dyn Aead>) -> Self {
-        Self { cipher, nonce: 0 }
+        Self {
+            cipher,
+            nonce: 0,
+            failed: None,
+        }
     }
 
     /// Lets `fill` write plaintext straight into `out`, at most [`MAX_PLAINTEXT`] bytes, then seals it there. Nothing written: nothing sent, since some peers can't
@@ -29,28 +31,34 @@ impl Sealer {
     ///
     /// # Errors
     ///
-    /// [`Error::NonceExhausted`].
+    /// [`Error::NonceExhausted`], [`Error::Provider`]: nothing was written, and every later call gives the same error.
     pub fn seal<R>(
         &mut self,
         out: &mut TransmitBuf<'_>,
         fill: impl FnOnce(&mut TransmitBuf<'_>) -> R,
     ) -> Result<Option<R>, Error> {
+        if let Some(error) = &self.failed {
+            return Err(Error::clone(error));
+        }
         // The greatest nonce is reserved by Noise.
         if self.nonce == u64::MAX {
-            return Err(Error::NonceExhausted);
+            return self.fail(Error::NonceExhausted);
         }
-        let mut sealed = false;
-        let result = out.envelope(2, TAG, MAX_PLAINTEXT, fill, |frame| {
-            if let Some((prefix, rest)) = frame.split_first_chunk_mut::<2>() {
-                *prefix = u16::try_from(rest.len()).unwrap_or(u16::MAX).to_be_bytes();
-                let body_len = rest.len().saturating_sub(TAG);
-                let (body, tag) = rest.split_at_mut(body_len);
-                tag.copy_from_slice(&self.cipher.seal(self.nonce, &[], body));
-                sealed = true;
-            }
+        let (cipher, nonce) = (&self.cipher, &mut self.nonce);
+        let sealed = out.envelope(2, TAG, MAX_PLAINTEXT, fill, |frame| {
+            seal_frame(&**cipher, *nonce, frame)?;
+            *nonce = nonce.saturating_add(1);
+            Ok(())
         });
-        self.nonce = self.nonce.saturating_add(u64::from(sealed));
-        Ok(result)
+        match sealed {
+            Ok(result) => Ok(result),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn fail<T>(&mut self, error: Error) -> Result<T, Error> {
+        self.failed = Some(Box::new(error.clone()));
+        Err(error)
     }
 
     /// Continues at this nonce, for tests of its end.
@@ -60,19 +68,35 @@ impl Sealer {
     }
 }
 
+/// Seals a frame where it lies: two bytes for the length, the plaintext, and room for the tag.
+fn seal_frame(cipher: &dyn Aead, nonce: u64, frame: &mut [u8]) -> Result<(), Error> {
+    let (prefix, sealed) = frame.split_first_chunk_mut::<2>().ok_or(Error::Provider)?;
+    *prefix = u16::try_from(sealed.len())
+        .map_err(|_| Error::Provider)?
+        .to_be_bytes();
+    let (body, tag) = sealed.split_last_chunk_mut::<TAG>().ok_or(Error::Provider)?;
+    *tag = cipher.seal(nonce, &[], body)?;
+    Ok(())
+}
+
 /// Opens what we receive.
 pub struct Opener {
     cipher: Box<dyn Aead>,
     nonce: u64,
+    max_empty: u16,
     empty_in_a_row: u16,
-    failed: Option<Error>,
+    failed: Option<Box<Error>>,
 }
 
+/// One opened frame.
+type Opened<'b> = (usize, &'b mut [u8]);
+
 impl Opener {
-    pub(crate) const fn new(cipher: Box<dyn Aead>) -> Self {
+    pub(crate) const fn new(cipher: Box<dyn Aead>, max_empty: u16) -> Self {
         Self {
             cipher,
             nonce: 0,
+            max_empty,
             empty_in_a_row: 0,
             failed: None,
         }
@@ -83,46 +107,58 @@ impl Opener {
     /// # Errors
     ///
     /// [`Error::FrameTooShort`], [`Error::BadTag`], [`Error::TooManyEmptyFrames`], [`Error::NonceExhausted`]; every later call gives the same error.
-    pub fn open<'b>(&mut self, input: &'b mut [u8]) -> Result<Option<(usize, &'b mut [u8])>, Error> {
+    pub fn open<'b>(&mut self, input: &'b mut [u8]) -> Result<Option<Opened<'b>>, Error> {
         if let Some(error) = &self.failed {
-            return Err(error.clone());
+            return Err(Error::clone(error));
         }
+        let opened = self.open_frame(input);
+        if let Err(error) = &opened {
+            self.failed = Some(Box::new(error.clone()));
+        }
+        opened
+    }
+
+    fn open_frame<'b>(&mut self, input: &'b mut [u8]) -> Result<Option<Opened<'b>>, Error> {
         let Some((prefix, rest)) = input.split_first_chunk_mut::<2>() else {
             return Ok(None);
         };
         let len = usize::from(u16::from_be_bytes(*prefix));
-        let Some(body_len) = len.checked_sub(TAG) else {
-            return self.fail(Error::FrameTooShort(len));
-        };
-        let Some(frame) = rest.get_mut(..len) else {
+        if len < TAG {
+            return Err(Error::FrameTooShort(len));
+        }
+        // The greatest nonce is reserved by Noise.
+        if self.nonce == u64::MAX {
+            return Err(Error::NonceExhausted);
+        }
+        let Some((body, tag)) = rest
+            .get_mut(..len)
+            .and_then(|frame| frame.split_last_chunk_mut::<TAG>())
+        else {
             return Ok(None);
         };
-        if self.nonce == u64::MAX {
-            return self.fail(Error::NonceExhausted);
-        }
-        let (body, tag) = frame.split_at_mut(body_len);
-        let tag: &[u8; TAG] = match (&*tag).try_into() {
-            Ok(tag) => tag,
-            Err(_) => return self.fail(Error::BadTag),
-        };
-        if !self.cipher.open(self.nonce, &[], body, tag) {
-            return self.fail(Error::BadTag);
-        }
+        self.cipher.open(self.nonce, &[], body, tag)?;
         self.nonce = self.nonce.saturating_add(1);
         self.empty_in_a_row = if body.is_empty() {
             self.empty_in_a_row.saturating_add(1)
         } else {
             0
         };
-        if self.empty_in_a_row > MAX_EMPTY_FRAMES {
-            return self.fail(Error::TooManyEmptyFrames);
+        if self.empty_in_a_row > self.max_empty {
+            return Err(Error::TooManyEmptyFrames);
         }
-        Ok(Some((len.saturating_add(2), body)))
+        Ok(Some((len.saturating_add(prefix.len()), body)))
     }
 
-    fn fail<T>(&mut self, error: Error) -> Result<T, Error> {
-        self.failed = Some(error.clone());
-        Err(error)
+    /// The remote sends no more bytes, and `rest` of them was not opened. The end of the bytes is no message of Noise: whether it was meant, only the layer above can tell.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnexpectedEnd`] if they end inside a frame.
+    pub fn handle_eof(&mut self, rest: &[u8]) -> Result<(), Error> {
+        if self.failed.is_none() && !rest.is_empty() {
+            self.failed = Some(Box::new(Error::UnexpectedEnd));
+        }
+        self.failed.as_deref().cloned().map_or(Ok(()), Err)
     }
 
     /// Continues at this nonce, for tests of its end.
