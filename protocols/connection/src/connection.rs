@@ -1,6 +1,9 @@
 //! The machine: from the first byte of a link to its last.
 
-use crate::{Config, Error, running::Running};
+use crate::{
+    Config, Error,
+    running::{PREFIX, Running},
+};
 use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
 use core::{fmt, mem, time::Duration};
 use libp2p_proto_core::{ConnectionId, Deadline, Instant, ProtocolName, Side, TransmitBuf};
@@ -131,37 +134,23 @@ impl Connection {
             }
             Phase::Authenticated(..) => Ok(0),
             Phase::Muxer(negotiation, _, opener, _) => {
-                let more = input.len();
                 let Some((frame, plain)) = opener.open(input)? else {
                     return Ok(0);
                 };
                 let taken = negotiation.handle_input(plain, &MUXERS)?;
-                let rest = plain.get(taken..).unwrap_or_default();
-                let outcome = negotiation.outcome();
-                if outcome == Outcome::Refused {
-                    return Err(Error::NoCommonProtocol);
-                }
-                if matches!(outcome, Outcome::Agreed(_)) {
-                    let mut echo = Vec::new();
-                    negotiation.poll_transmit(&MUXERS, &mut TransmitBuf::new(&mut echo, 256));
-                    self.start_running(echo)?;
-                    if let Phase::Running(running) = &mut self.phase {
-                        running.handle_plaintext(self.now, rest, more.saturating_sub(frame))?;
+                let left = plain.len().saturating_sub(taken);
+                match negotiation.outcome() {
+                    Outcome::Refused => Err(Error::NoCommonProtocol),
+                    Outcome::Pending => Ok(frame),
+                    Outcome::Agreed(_) => {
+                        let mut echo = Vec::new();
+                        negotiation.poll_transmit(&MUXERS, &mut TransmitBuf::new(&mut echo, 256));
+                        self.start_running(echo, Some(left))?;
+                        Ok(taken.saturating_add(PREFIX))
                     }
                 }
-                Ok(frame)
             }
-            Phase::Running(running) => {
-                if !running.wants_input() {
-                    return Ok(0);
-                }
-                let more = input.len();
-                let Some((frame, plain)) = running.opener.open(input)? else {
-                    return Ok(0);
-                };
-                running.handle_plaintext(self.now, plain, more.saturating_sub(frame))?;
-                Ok(frame)
-            }
+            Phase::Running(running) => running.handle_input(self.now, input),
             // What arrives after the end means nothing.
             Phase::Closing(_) | Phase::Closed => Ok(input.len()),
         }
@@ -212,14 +201,15 @@ impl Connection {
             let inlined = finished.muxer.is_some();
             self.phase = Phase::Muxer(Negotiation::of(self.side), finished.sealer, finished.opener, seat);
             if inlined {
-                self.start_running(Vec::new())?;
+                self.start_running(Vec::new(), None)?;
             }
         }
         Ok(())
     }
 
-    /// The multiplexer is agreed. `echo`: our answer, which is to leave ahead of the multiplexer's own frames.
-    fn start_running(&mut self, echo: Vec<u8>) -> Result<(), Error> {
+    /// The multiplexer is agreed. `echo`: our answer, which is to leave ahead of the multiplexer's own frames. `opened`: so many bytes of the
+    /// frame that agreed on it are left.
+    fn start_running(&mut self, echo: Vec<u8>, opened: Option<usize>) -> Result<(), Error> {
         if let Phase::Muxer(_, sealer, opener, seat) = mem::replace(&mut self.phase, Phase::Closed) {
             let [a, b, c, d, ..] = seat.seed;
             let mux = Yamux::new(
@@ -228,7 +218,7 @@ impl Connection {
                 u32::from_le_bytes([a, b, c, d]),
                 self.now,
             )?;
-            self.phase = Phase::Running(Box::new(Running::new(sealer, opener, echo, mux, *seat)));
+            self.phase = Phase::Running(Box::new(Running::new((sealer, opener), echo, opened, mux, *seat)));
             self.deadline = None;
             self.messages.push_back(FromConnection::Established {
                 security: noise::NAME,
@@ -347,7 +337,7 @@ impl Connection {
             Phase::Muxer(negotiation, sealer, _, _) => {
                 sealer.seal(out, |plain| negotiation.poll_transmit(&MUXERS, plain))?;
                 if matches!(negotiation.outcome(), Outcome::Agreed(_)) && negotiation.is_drained() {
-                    self.start_running(Vec::new())?;
+                    self.start_running(Vec::new(), None)?;
                 }
                 Ok(())
             }
@@ -362,7 +352,10 @@ impl Connection {
     pub fn poll_message(&mut self) -> Option<FromConnection> {
         if let Phase::Running(running) = &mut self.phase {
             // `Established` was queued before the first stream.
-            return self.messages.pop_front().or_else(|| running.poll_message());
+            return self
+                .messages
+                .pop_front()
+                .or_else(|| running.poll_message(self.now));
         }
         let message = self.messages.pop_front();
         if self.messages.is_empty() {
@@ -427,7 +420,7 @@ impl Connection {
     }
 
     fn drain_streams(&mut self, running: &mut Running) {
-        while let Some(message) = running.poll_message() {
+        while let Some(message) = running.last_message() {
             self.messages.push_back(message);
         }
     }

@@ -5,10 +5,15 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 use libp2p_proto_core::{Deadline, Instant, TransmitBuf};
-use libp2p_proto_noise::{Opener, Sealer};
+use libp2p_proto_noise::{MAX_FRAME, MAX_PLAINTEXT, Opener, Sealer};
 use libp2p_proto_stream_protocol::{FromConnection, Seat, ToConnection};
 use libp2p_proto_streams_core::{Blocked, Muxer, Streams};
 use libp2p_proto_yamux::{Event, Yamux};
+
+/// Bytes of the length in front of a frame of Noise.
+pub(crate) const PREFIX: usize = 2;
+/// Bytes of the tag behind its plaintext.
+const TAG: usize = MAX_FRAME - MAX_PLAINTEXT;
 
 /// How long streams may go on after the remote said that it goes away.
 const GO_AWAY_GRACE: Duration = Duration::from_secs(5);
@@ -21,6 +26,8 @@ pub(crate) struct Running {
     pub(crate) opener: Opener,
     /// What is to leave ahead of the multiplexer's frames.
     preface: Vec<u8>,
+    /// The next bytes of input are so many bytes of plaintext, opened already, and a tag.
+    opened: Option<usize>,
     mux: Mux,
     streams: Streams<u32>,
     /// When to close although streams stand, because the remote goes away.
@@ -63,28 +70,58 @@ impl Muxer for Mux {
 }
 
 impl Running {
-    pub(crate) fn new(sealer: Sealer, opener: Opener, preface: Vec<u8>, mux: Yamux, seat: Seat) -> Self {
+    /// `opened`: the next bytes of input are so many bytes of plaintext, opened already, and a tag.
+    pub(crate) fn new(
+        (sealer, opener): (Sealer, Opener),
+        preface: Vec<u8>,
+        opened: Option<usize>,
+        mux: Yamux,
+        seat: Seat,
+    ) -> Self {
         let streams = Streams::new(seat.conn, seat.limited, seat.specs, seat.inbound, seat.limits);
         Self {
             sealer,
             opener,
             preface,
+            opened,
             mux: Mux(mux),
             streams,
             leave_by: None,
         }
     }
 
-    /// Takes the plaintext of one frame. `more`: bytes that may follow in this read.
-    pub(crate) fn handle_plaintext(
-        &mut self,
-        now: Instant,
-        mut input: &[u8],
-        more: usize,
-    ) -> Result<(), Error> {
-        loop {
-            let event = self.mux.0.handle_input(now, &mut input)?;
-            let Some(event) = event else { break };
+    /// Takes what it can of one frame, and answers how many bytes of `input` that was.
+    pub(crate) fn handle_input(&mut self, now: Instant, input: &mut [u8]) -> Result<usize, Error> {
+        if !self.wants_input() {
+            return Ok(0);
+        }
+        let (start, len) = match self.opened {
+            Some(len) => (0, len),
+            None => match self.opener.open(input)? {
+                Some((_, plain)) => (PREFIX, plain.len()),
+                None => return Ok(0),
+            },
+        };
+        let end = start.saturating_add(len);
+        let frame = end.saturating_add(TAG);
+        let mut plain = input.get(start..end).unwrap_or_default();
+        let more = input.len().saturating_sub(frame);
+        let whole = self.handle_plaintext(now, &mut plain, more)?;
+        self.opened = (!whole).then_some(plain.len());
+        Ok(if whole {
+            frame
+        } else {
+            end.saturating_sub(plain.len())
+        })
+    }
+
+    /// Takes plaintext up to its end, or until nothing more is wanted. Says whether it was the end. `more`: bytes that may follow in this read.
+    fn handle_plaintext(&mut self, now: Instant, input: &mut &[u8], more: usize) -> Result<bool, Error> {
+        while self.wants_input() {
+            let Some(event) = self.mux.0.handle_input(now, input)? else {
+                self.carry();
+                return Ok(true);
+            };
             match event {
                 Event::Opened { stream } => self.streams.handle_opened(now, &mut self.mux, stream),
                 Event::Data { stream, bytes } => {
@@ -99,8 +136,7 @@ impl Running {
             }
             self.carry();
         }
-        self.carry();
-        Ok(())
+        Ok(false)
     }
 
     /// The end of one read.
@@ -109,8 +145,16 @@ impl Running {
     }
 
     pub(crate) fn handle_order(&mut self, now: Instant, order: ToConnection) {
+        self.excuse_silence(now);
         self.streams.handle_order(now, &mut self.mux, order);
         self.carry();
+    }
+
+    /// While we don't read, the remote's silence is ours: its pong may wait in the link.
+    fn excuse_silence(&mut self, now: Instant) {
+        if !self.wants_input() {
+            self.mux.0.excuse_silence(now);
+        }
     }
 
     /// Events of the multiplexer that no input carries.
@@ -139,9 +183,7 @@ impl Running {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
-        if !self.wants_input() {
-            self.mux.0.excuse_silence(now);
-        }
+        self.excuse_silence(now);
         self.mux.0.handle_timeout(now)?;
         self.streams.handle_timeout(now, &mut self.mux);
         Ok(())
@@ -161,7 +203,16 @@ impl Running {
             .is_some_and(|at| at <= now || self.streams.is_empty())
     }
 
-    pub(crate) fn poll_message(&mut self) -> Option<FromConnection> {
+    pub(crate) fn poll_message(&mut self, now: Instant) -> Option<FromConnection> {
+        self.excuse_silence(now);
+        let message = self.streams.poll_message();
+        self.streams.handle_room(now, &mut self.mux);
+        self.carry();
+        message
+    }
+
+    /// What still waits for the swarm, once nothing is parsed any longer.
+    pub(crate) fn last_message(&mut self) -> Option<FromConnection> {
         self.streams.poll_message()
     }
 

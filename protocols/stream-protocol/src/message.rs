@@ -77,6 +77,8 @@ pub struct StreamLimits {
     pub unread: usize,
     /// How long the link pauses at `unread` before the stream that holds most is reset. Default 10 s.
     pub unread_pause: Duration,
+    /// Messages that may wait for the swarm before no more input is taken. Default 256.
+    pub news: usize,
 }
 
 impl Default for StreamLimits {
@@ -87,6 +89,7 @@ impl Default for StreamLimits {
             negotiating: 128,
             unread: 1 << 20,
             unread_pause: Duration::from_secs(10),
+            news: 256,
         }
     }
 }

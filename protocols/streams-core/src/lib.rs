@@ -4,15 +4,26 @@
 //!
 //! # What can grow, and what stops it
 //!
-//! Streams: the limits of the seat (inbound, outbound, negotiating) and of each spec. Bytes that the swarm has not taken: `StreamLimits::unread` over all streams; at the limit no more input is
-//! wanted, and after `unread_pause` the stream that holds most is reset. Bytes to be sent: the swarm writes within the send capacity of each spec.
+//! | what | limit in `StreamLimits`, default | answer at the limit |
+//! |---|---|---|
+//! | streams that the remote opens | `inbound`, 250 | reset |
+//! | of them, those without a name | `negotiating`, 128; 10 s | reset |
+//! | of them, those of one kind | `max_inbound` of the spec | reset |
+//! | bytes that the swarm has not returned: in frames that were delivered, that wait, or that are incomplete | `unread`, 1 MiB, and what is left of one read | not [`wants_input`](Streams::wants_input); after `unread_pause`, 10 s, the stream that holds most is reset |
+//! | messages that wait for the swarm | `news`, 256, or `unread` bytes of frames | parsing stops, and not [`wants_input`](Streams::wants_input) |
+//! | one frame | `max` of the spec's framing | reset, on its prefix |
+//! | bytes to be sent | the swarm writes within `send_capacity` of the spec; small writes share one entry of the books | `Blocked` in the swarm |
 
 extern crate alloc;
 
 mod framer;
 mod muxer;
+mod news;
+mod orders;
+mod receive;
 mod slot;
 mod streams;
+mod table;
 
 pub use muxer::{Blocked, Muxer};
 pub use streams::Streams;

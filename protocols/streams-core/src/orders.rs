@@ -1,0 +1,155 @@
+//! What the swarm orders.
+
+use crate::{
+    Muxer, Streams,
+    framer::Framer,
+    slot::{Negotiating, Phase, Slot},
+    streams::Waiting,
+};
+use alloc::{boxed::Box, collections::VecDeque};
+use bytes::Bytes;
+use core::{fmt, time::Duration};
+use libp2p_proto_core::{Instant, StreamId};
+use libp2p_proto_multistream_select::Negotiation;
+use libp2p_proto_stream_protocol::{Closed, Framing, StreamOrder, ToConnection};
+
+/// Time until a name must be agreed, where no spec says otherwise; so it is in go, rust and js.
+pub(crate) const NEGOTIATION: Duration = Duration::from_secs(10);
+
+impl<I: Copy + Ord + fmt::Debug> Streams<I> {
+    /// Carries out an order of the swarm that concerns streams; others do nothing here.
+    pub fn handle_order<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M, order: ToConnection) {
+        match order {
+            ToConnection::Open { stream, specs, lazy } => {
+                let first = specs.first().and_then(|spec| self.table.get(*spec));
+                let time = first.map_or(NEGOTIATION, |entry| entry.spec.open_timeout);
+                self.timers.set(stream, now + time);
+                let proposals = specs;
+                self.waiting.push_back(Waiting {
+                    stream,
+                    proposals,
+                    lazy,
+                });
+                self.open_waiting(mux);
+            }
+            ToConnection::Write { stream, data } => self.write(mux, stream, data),
+            ToConnection::Grant { stream, bytes } => self.grant(now, mux, stream, bytes),
+            ToConnection::Order { stream, order } => self.order(now, mux, stream, order),
+            ToConnection::SetInbound { spec, max } => self.table.set_inbound(spec, max),
+            _ => {}
+        }
+    }
+
+    /// Opens what the multiplexer has room for.
+    pub(crate) fn open_waiting<M: Muxer<Id = I>>(&mut self, mux: &mut M) {
+        while !self.waiting.is_empty() {
+            let Ok(id) = mux.open() else { return };
+            let Some(waiting) = self.waiting.pop_front() else {
+                return;
+            };
+            let Waiting {
+                stream,
+                proposals,
+                lazy,
+            } = waiting;
+            let negotiating = Negotiating {
+                negotiation: Negotiation::dialer(),
+                proposals,
+                lazy,
+                pending: VecDeque::new(),
+            };
+            self.slots.insert(id, Box::new(Slot::new(stream, negotiating)));
+            self.by_stream.insert(stream, id);
+            self.send_negotiation(mux, id);
+        }
+    }
+
+    /// Writes to a stream that is gone, finished or never was do nothing: the swarm hears, or has heard, why.
+    fn write<M: Muxer<Id = I>>(&mut self, mux: &mut M, stream: StreamId, data: Bytes) {
+        let Some(id) = self.by_stream.get(&stream).copied() else {
+            return;
+        };
+        let Some(slot) = self.slots.get_mut(&id).filter(|slot| !slot.finishing) else {
+            return;
+        };
+        let framing = match &mut slot.phase {
+            Phase::Open(open) => open.outbound,
+            Phase::Negotiating(negotiating) if negotiating.lazy => {
+                let first = negotiating.proposals.first();
+                match first.and_then(|spec| self.table.get(*spec)) {
+                    Some(entry) => entry.spec.framing,
+                    None => return,
+                }
+            }
+            Phase::Negotiating(negotiating) => {
+                negotiating.pending.push_back(data);
+                return;
+            }
+        };
+        slot.send_frame(mux, id, framing, data);
+    }
+
+    fn grant<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M, stream: StreamId, bytes: usize) {
+        let Some((id, slot)) = self.slot_mut(stream) else {
+            return;
+        };
+        let freed = bytes.min(slot.unread);
+        slot.unread = slot.unread.saturating_sub(freed);
+        let credit = bytes.min(slot.withheld);
+        slot.withheld = slot.withheld.saturating_sub(credit);
+        mux.grant(now, id, credit);
+        self.give_back(freed);
+    }
+
+    fn order<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M, stream: StreamId, order: StreamOrder) {
+        if order == StreamOrder::Reset {
+            self.close_stream(mux, stream, Closed::LocalReset);
+            return;
+        }
+        let Some((id, slot)) = self.slot_mut(stream) else {
+            return;
+        };
+        match order {
+            StreamOrder::Finish => {
+                slot.finishing = true;
+                let ready = match &slot.phase {
+                    Phase::Open(_) => true,
+                    Phase::Negotiating(negotiating) => negotiating.lazy,
+                };
+                if ready {
+                    mux.finish(id);
+                }
+            }
+            StreamOrder::Next => self.release(now, mux, id, None),
+            StreamOrder::Reframe(framing) => self.release(now, mux, id, Some(framing)),
+            StreamOrder::NotifyFlushed => {
+                slot.sent.want_flush();
+                self.report(id);
+            }
+            StreamOrder::Reset | StreamOrder::Pause | StreamOrder::Resume | StreamOrder::HandOver => {}
+        }
+    }
+
+    /// Parses what is behind a held frame.
+    fn release<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M, id: I, framing: Option<Framing>) {
+        let Some(slot) = self.slots.get_mut(&id) else {
+            return;
+        };
+        let Phase::Open(open) = &mut slot.phase else {
+            return;
+        };
+        let mut lost = 0;
+        if let Some(framing) = framing {
+            // A frame that was incomplete under the old framing means nothing under the new one.
+            lost = open.framer.buffered();
+            open.framer = Framer::new(framing);
+            open.outbound = framing;
+        }
+        open.held = false;
+        let stream = slot.stream;
+        self.grant(now, mux, stream, lost);
+        self.parse(now, mux, id, &[], 0);
+        self.end_read(now, mux);
+        self.end_if_finished(mux, id);
+    }
+}
