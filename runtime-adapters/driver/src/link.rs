@@ -144,6 +144,8 @@ impl<R: Runtime> Link<R> {
             Poll::Pending => Err(ErrorKind::WouldBlock.into()),
         };
         let took = match result {
+            // What came before the end is taken before it.
+            Ok(0) if held > 0 && self.feed(input.get_mut(..held).unwrap_or_default()) => true,
             Ok(0) => {
                 self.machine.handle_eof(self.clock.now());
                 true

@@ -75,6 +75,16 @@ impl Link {
         } else {
             Err(ErrorKind::WouldBlock.into())
         };
+        // What came before the end is taken before it.
+        if matches!(read, Ok(0))
+            && kept > 0
+            && self.feed(now, scratch.input.get_mut(..kept).unwrap_or_default())
+        {
+            return true;
+        }
+        let Phase::Running(connection) = &mut self.phase else {
+            return false;
+        };
         match read {
             Ok(0) => {
                 self.readable = false;
