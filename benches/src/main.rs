@@ -1,0 +1,117 @@
+//! `libp2p-proto-bench`: what this implementation costs, and what another one costs beside it in the same run.
+//!
+//! Every measurement prints one line of JSON. CPU time is user and system time of this process (`getrusage`); where two processes take part, of both. Numbers in
+//! brackets are the defaults.
+//!
+//! ```text
+//! libp2p-proto-bench [--tokio] COMMAND
+//!   limits                           the bare cost of the crypto on this machine
+//!   bulk-memory [MIB=256]            Noise and yamux, one stream, both ends in memory, one thread
+//!   handshake [COUNT=500]            Noise XX, both ends in memory, one thread
+//!   streams COUNT [PARALLEL=1]       open, negotiate, 32-byte echo, close over loopback TCP
+//!   connections COUNT [PARALLEL=1] [bare]   dial, identify each other (not if bare), close
+//!   perf-tcp [MIB=256]               /perf/1.0.0 up, then down, between two processes
+//!   idle COUNT                       memory of COUNT idle connections, each from a node of its own in another process
+//!   compare BENCH [--quick] [--json] each of these beside BENCH, the program of the same commands around another implementation, and their ratios
+//! ```
+//!
+//! Nodes run on mio, or with `--tokio` on tokio.
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "a benchmark that overflows may panic: nothing remote reaches it"
+)]
+
+mod app;
+mod compare;
+mod memory;
+mod network;
+mod on_mio;
+mod on_tokio;
+mod partner;
+mod usage;
+
+use serde_json::{Value, json};
+use std::{error::Error, process::ExitCode};
+
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+pub(crate) const MIB: usize = 1 << 20;
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+pub(crate) fn ratio(number: impl TryInto<u64>) -> f64 {
+    number.try_into().unwrap_or(u64::MAX) as f64
+}
+
+/// Which adapter carries the nodes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runtime {
+    Mio,
+    Tokio,
+}
+
+impl Runtime {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Mio => "mio",
+            Self::Tokio => "tokio",
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let mut runtime = Runtime::Mio;
+    if args.first().is_some_and(|arg| arg == "--tokio") {
+        runtime = Runtime::Tokio;
+        args.remove(0);
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match run(&args, runtime) {
+        Ok(Some(result)) => {
+            println!("{result}");
+            ExitCode::SUCCESS
+        }
+        Ok(None) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[&str], runtime: Runtime) -> Result<Option<Value>, Failure> {
+    let number = |at: usize, default: usize| args.get(at).map_or(Ok(default), |text| count(text));
+    let (name, fields) = match args {
+        ["limits"] => ("limits", memory::limits()?),
+        ["bulk-memory", ..] => ("bulk-memory", memory::bulk(number(1, 256)?)?),
+        ["handshake", ..] => ("handshake", memory::handshake(number(1, 500)?)?),
+        ["streams", total, ..] => (
+            "streams",
+            network::streams(runtime, count(total)?, number(2, 1)?)?,
+        ),
+        ["connections", total, ..] => {
+            let bare = args.last() == Some(&"bare");
+            let parallel = if bare && args.len() == 3 { 1 } else { number(2, 1)? };
+            let fields = network::connections(runtime, count(total)?, parallel, bare)?;
+            ("connections", fields)
+        }
+        ["perf-tcp", ..] => ("perf-tcp", network::perf(runtime, number(1, 256)?)?),
+        ["perf-listen"] => return network::perf_listen(runtime).map(|()| None),
+        ["idle", total] => ("idle", network::idle(runtime, count(total)?)?),
+        ["idle-listen", total] => return network::idle_listen(runtime, count(total)?).map(|()| None),
+        ["idle-dial", total, addr] => return network::idle_dial(count(total)?, addr).map(|()| None),
+        ["compare", bench, options @ ..] => return compare::run(bench, options).map(|()| None),
+        _ => return Err("usage: see the head of src/main.rs".into()),
+    };
+    let mut result = json!({"bench": name, "impl": "libp2p-proto", "version": env!("CARGO_PKG_VERSION")});
+    if let (Value::Object(result), Value::Object(fields)) = (&mut result, fields) {
+        result.extend(fields);
+    }
+    Ok(Some(result))
+}
+
+fn count(text: &str) -> Result<usize, Failure> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("{text} is no count").into()),
+    }
+}
