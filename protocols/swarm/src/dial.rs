@@ -1,94 +1,128 @@
-//! Dials: addresses gathered, resolved, ranked and raced, until one connection stands or all have failed.
+//! Dials: addresses gathered, ranked and raced, until one connection stands or all have failed.
 
 use crate::{
-    Record, ResolveId, ResolveKind,
+    Action, Denied, ResolveId,
+    conn::{Conn, Phase, Timer},
+    core::Core,
+    filter::drop_lesser_twins,
+    gate::Stage,
+    hosts::Host,
     rank::rank,
-    state::{Action, Conn, Dialing, Phase, Timer},
-    swarm::Core,
 };
-use alloc::{string::String, vec::Vec};
-use core::{net::IpAddr, time::Duration};
-use libp2p_proto_core::{AddressClass, Component, ConnectionId, DialId, Instant, Multiaddr, PeerId};
+use alloc::{boxed::Box, vec::Vec};
+use core::time::Duration;
+use libp2p_proto_core::{AddressClass, Component, ConnectionId, DialId, Instant, Multiaddr, PeerId, Side};
 use libp2p_proto_stream_protocol::{
-    AttemptError, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Host as _, Input, ToConnection,
+    AttemptError, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Host as _, ToConnection,
 };
 use smallvec::SmallVec;
 
 /// While one attempt is being upgraded, no further one begins for so long.
 const HOLD: Duration = Duration::from_millis(500);
 
-/// One question to a resolver, and what its answer is for.
+/// One dial: addresses that wait for their time, and attempts under way.
 #[derive(Debug)]
-pub(crate) struct Question {
-    dial: DialId,
-    addr: Multiaddr,
-    depth: u8,
+pub(crate) struct Dialing {
+    pub(crate) peer: Option<PeerId>,
+    side: Side,
+    planned: Vec<(Instant, Multiaddr)>,
+    active: SmallVec<[ConnectionId; 2]>,
+    pub(crate) resolving: SmallVec<[ResolveId; 2]>,
+    failures: Vec<(Multiaddr, AttemptError)>,
+    tried: Vec<Multiaddr>,
+    /// Addresses taken in so far.
+    pub(crate) taken: usize,
+    give_up_at: Instant,
+    /// No new attempt before this, because one is being upgraded.
+    hold_until: Instant,
+}
+
+/// A dial that failed.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) dial: DialId,
+    pub(crate) peer: Option<PeerId>,
+    pub(crate) error: DialError,
+}
+
+impl Dialing {
+    fn new(now: Instant, peer: Option<PeerId>, side: Side, timeout: Duration) -> Self {
+        Self {
+            peer,
+            side,
+            planned: Vec::new(),
+            active: SmallVec::new(),
+            resolving: SmallVec::new(),
+            failures: Vec::new(),
+            tried: Vec::new(),
+            taken: 0,
+            give_up_at: now + timeout,
+            hold_until: now,
+        }
+    }
+
+    fn knows(&self, addr: &Multiaddr) -> bool {
+        self.tried.contains(addr)
+            || self.planned.iter().any(|(_, known)| known == addr)
+            || self.failures.iter().any(|(known, _)| known == addr)
+    }
+
+    /// Notes why an address leads nowhere. What was asked for is bounded, so this is.
+    pub(crate) fn fail(&mut self, addr: Multiaddr, error: AttemptError) {
+        self.failures.push((addr, error));
+    }
+
+    fn has_nothing_left(&self) -> bool {
+        self.planned.is_empty() && self.active.is_empty() && self.resolving.is_empty()
+    }
+
+    /// When the next attempt may begin. If all so far have failed, at once.
+    fn next_at(&self) -> Option<Instant> {
+        let (at, _) = self.planned.first()?;
+        Some(if self.active.is_empty() {
+            Instant::ZERO
+        } else {
+            Ord::max(*at, self.hold_until)
+        })
+    }
 }
 
 impl Core {
-    pub(crate) fn begin_dial(&mut self, now: Instant, dial: &Dial) -> Result<DialOutcome, DialRefused> {
+    pub(crate) fn begin_dial(&mut self, dial: &Dial) -> Result<DialOutcome, DialRefused> {
+        if self.closing {
+            return Err(DialRefused::Denied("closing"));
+        }
         let (peer, addrs) = self.wanted(dial)?;
         if let Some(peer) = peer {
             if peer == self.local {
                 return Err(DialRefused::SelfDial);
             }
             self.gate
-                .check_peer(&peer)
+                .check(&Stage::DialPeer { peer: &peer })
                 .map_err(|denied| DialRefused::Denied(denied.0))?;
-            let direct = self.connections(peer).first().copied();
-            if let Some(conn) = direct.filter(|_| !dial.force) {
-                return Ok(DialOutcome::Connected(conn));
-            }
-            let running = self
-                .dials
-                .iter()
-                .find(|(_, known)| known.peer == Some(peer) && !dial.force);
-            if let Some((id, _)) = running {
-                let id = *id;
-                self.plan(now, id, &addrs, 0);
-                self.timers.set(Timer::Dial(id), now);
-                return Ok(DialOutcome::Pending(id));
+            if !dial.force {
+                if let Some(conn) = self.connections(peer).first() {
+                    return Ok(DialOutcome::Connected(*conn));
+                }
+                let running = self.dials.iter().find(|(_, known)| known.peer == Some(peer));
+                if let Some((id, _)) = running {
+                    let id = *id;
+                    self.plan(id, &addrs, 0);
+                    self.timers.set(Timer::Dial(id), self.now);
+                    return Ok(DialOutcome::Pending(id));
+                }
             }
         }
-        if self.dials.len() >= self.max_dials {
+        if self.dials.len().saturating_add(self.ended.len()) >= self.config.max_dials {
             return Err(DialRefused::TooManyDials);
         }
-        let usable: Vec<_> = addrs
-            .iter()
-            .filter(|addr| self.is_usable(addr))
-            .cloned()
-            .collect();
-        if usable.is_empty() {
-            return Err(DialRefused::NoAddress);
-        }
-        let backed_off =
-            |addr: &Multiaddr| peer.is_some_and(|peer| self.book.is_backed_off(now, &peer, addr));
-        let fresh: Vec<_> = usable
-            .iter()
-            .filter(|addr| dial.force || dial.addrs.contains(addr) || !backed_off(addr))
-            .cloned()
-            .collect();
-        if fresh.is_empty() {
-            return Err(DialRefused::BackedOff);
-        }
+        let fresh = self.worth_dialing(dial, peer, &addrs)?;
         let id = DialId::new(self.next_dial);
         self.next_dial = self.next_dial.saturating_add(1);
-        let dialing = Dialing {
-            peer,
-            side: dial.side,
-            planned: Vec::new(),
-            active: SmallVec::new(),
-            resolving: SmallVec::new(),
-            failures: Vec::new(),
-            tried: Vec::new(),
-            resolved: 0,
-            give_up_at: now + self.config.dial_timeout,
-            hold_until: now,
-            began: now,
-        };
+        let dialing = Dialing::new(self.now, peer, dial.side, self.config.dial_timeout);
         self.dials.insert(id, dialing);
-        self.plan(now, id, &fresh, 0);
-        self.timers.set(Timer::Dial(id), now);
+        self.plan(id, &fresh, 0);
+        self.timers.set(Timer::Dial(id), self.now);
         Ok(DialOutcome::Pending(id))
     }
 
@@ -117,216 +151,204 @@ impl Core {
         Ok((peer, addrs))
     }
 
-    /// Whether an address is worth a socket: of a transport that the adapter dials, not ours, not unspecified, not denied.
-    fn is_usable(&self, addr: &Multiaddr) -> bool {
+    /// The addresses that may lead somewhere, or why there is none. Those that were named now, or are dialed by force, are not backed off.
+    fn worth_dialing(
+        &mut self,
+        dial: &Dial,
+        peer: Option<PeerId>,
+        addrs: &[Multiaddr],
+    ) -> Result<Vec<Multiaddr>, DialRefused> {
+        let mut usable = Vec::new();
+        let mut denied = None;
+        for addr in addrs.iter().filter(|addr| self.is_dialable(addr)) {
+            match self.check_address(peer.as_ref(), addr) {
+                Ok(()) => usable.push(addr.clone()),
+                Err(because) => denied = Some(because),
+            }
+        }
+        if usable.is_empty() {
+            return Err(denied.map_or(DialRefused::NoAddress, |denied| DialRefused::Denied(denied.0)));
+        }
+        if let Some(peer) = peer {
+            if dial.force {
+                for addr in &usable {
+                    self.book.worked(&peer, addr);
+                }
+            }
+            let named = |addr: &Multiaddr| dial.addrs.iter().any(|named| strip(named) == *addr);
+            usable.retain(|addr| named(addr) || !self.book.is_backed_off(self.now, &peer, addr));
+        }
+        if usable.is_empty() {
+            return Err(DialRefused::BackedOff);
+        }
+        Ok(usable)
+    }
+
+    /// Whether an address is worth a look: of a transport that the adapter dials, not ours, not unspecified.
+    fn is_dialable(&self, addr: &Multiaddr) -> bool {
         let class = addr.class();
-        let dialable = class == AddressClass::Name || self.transports.iter().any(|transport| transport(addr));
-        dialable
+        let known = class == AddressClass::Name || self.transports.iter().any(|transport| transport(addr));
+        known
             && class != AddressClass::Unspecified
             && !is_link_local_without_zone(addr)
             && !self.listening.contains(addr)
-            && self.gate.check_addr(addr).is_ok()
+    }
+
+    fn check_address(&self, peer: Option<&PeerId>, addr: &Multiaddr) -> Result<(), Denied> {
+        self.gate.check(&Stage::DialAddress { peer, addr })
     }
 
     /// Adds addresses to a dial: names are resolved first, the rest is ranked.
-    fn plan(&mut self, now: Instant, id: DialId, addrs: &[Multiaddr], depth: u8) {
+    pub(crate) fn plan(&mut self, id: DialId, addrs: &[Multiaddr], depth: u8) {
         let mut direct = Vec::new();
         for addr in addrs {
-            if addr.class() == AddressClass::Name {
-                self.ask(id, addr, depth);
-            } else if self.is_usable(addr) && !direct.contains(addr) {
-                direct.push(addr.clone());
+            let Some(dial) = self.dials.get(&id) else { return };
+            if dial.knows(addr) || direct.contains(addr) || !self.is_dialable(addr) {
+                continue;
             }
-        }
-        let Some(dial) = self.dials.get_mut(&id) else {
-            return;
-        };
-        direct.retain(|addr| {
-            !dial.tried.contains(addr) && !dial.planned.iter().any(|(_, known)| known == addr)
-        });
-        let same_socket = |addr: &Multiaddr, other: &Multiaddr| {
-            addr.socket_tcp().is_some() && addr.socket_tcp() == other.socket_tcp()
-        };
-        let plain: Vec<_> = direct
-            .iter()
-            .filter(|addr| addr.components().count() == 2)
-            .cloned()
-            .collect();
-        direct.retain(|addr| {
-            addr.components().count() == 2 || !plain.iter().any(|other| same_socket(addr, other))
-        });
-        dial.planned.extend(
-            rank(&direct, Multiaddr::class)
-                .into_iter()
-                .map(|(addr, delay)| (now + delay, addr)),
-        );
-        dial.planned.sort_by_key(|(at, _)| *at);
-    }
-
-    /// Asks for the name of an address.
-    fn ask(&mut self, id: DialId, addr: &Multiaddr, depth: u8) {
-        let Some(first) = addr.components().next() else {
-            return;
-        };
-        let (name, kind) = match first {
-            Component::Dns(name) => (String::from(name), ResolveKind::Ip),
-            Component::Dns4(name) => (String::from(name), ResolveKind::Ip4),
-            Component::Dns6(name) => (String::from(name), ResolveKind::Ip6),
-            Component::Dnsaddr(name) => (["_dnsaddr.", name].concat(), ResolveKind::Txt),
-            _ => return,
-        };
-        let Some(dial) = self.dials.get_mut(&id) else {
-            return;
-        };
-        if depth >= self.config.max_resolve_depth || !is_host_name(&name) {
-            dial.failures
-                .push((addr.clone(), AttemptError::Resolve("bad-name")));
-            return;
-        }
-        let query = ResolveId(self.next_query);
-        self.next_query = self.next_query.saturating_add(1);
-        dial.resolving.push(query);
-        self.questions.insert(
-            query,
-            Question {
-                dial: id,
-                addr: addr.clone(),
-                depth,
-            },
-        );
-        self.actions.push_back(Action::Resolve { query, name, kind });
-    }
-
-    /// A resolver has answered.
-    pub(crate) fn resolved(
-        &mut self,
-        now: Instant,
-        query: ResolveId,
-        answer: Result<Vec<Record>, &'static str>,
-    ) {
-        let Some(question) = self.questions.remove(&query) else {
-            return;
-        };
-        let room = self.config.max_resolved;
-        let Some(dial) = self.dials.get_mut(&question.dial) else {
-            return;
-        };
-        dial.resolving.retain(|known| *known != query);
-        let found: Vec<_> = match answer {
-            Ok(records) => records
-                .iter()
-                .filter_map(|record| substitute(&question.addr, record))
-                .collect(),
-            Err(cause) => {
-                dial.failures
-                    .push((question.addr.clone(), AttemptError::Resolve(cause)));
-                Vec::new()
-            }
-        };
-        let left = room.saturating_sub(dial.resolved);
-        let peer = dial.peer;
-        let own = |addr: Multiaddr| match addr.split_peer_id() {
-            (rest, None) => rest,
-            (rest, named) if named == peer || peer.is_none() => rest,
-            _ => None,
-        };
-        let found: Vec<_> = found.into_iter().filter_map(own).take(left).collect();
-        dial.resolved = dial.resolved.saturating_add(found.len());
-        self.plan(now, question.dial, &found, question.depth.saturating_add(1));
-        self.timers.set(Timer::Dial(question.dial), now);
-    }
-
-    /// Begins the attempts whose time has come, and ends the dial if nothing is left.
-    pub(crate) fn advance_dial(&mut self, now: Instant, id: DialId) {
-        loop {
+            let error = if dial.taken >= self.config.max_resolved {
+                Some("too-many-addresses")
+            } else if let Err(denied) = self.check_address(dial.peer.as_ref(), addr) {
+                Some(denied.0)
+            } else if self.black_holes.allows(addr) {
+                None
+            } else {
+                Some("black-hole")
+            };
             let Some(dial) = self.dials.get_mut(&id) else {
                 return;
             };
-            if dial.give_up_at <= now {
-                self.end_dial(id, Some(DialError::TimedOut));
-                return;
+            match error {
+                // Beyond the number of addresses that are taken in at all, none is even noted.
+                Some(error) if dial.failures.len() < self.config.max_resolved => {
+                    dial.fail(addr.clone(), AttemptError::Denied(error));
+                }
+                Some(_) => {}
+                None => {
+                    dial.taken = dial.taken.saturating_add(1);
+                    if addr.class() == AddressClass::Name {
+                        self.ask(id, addr, depth);
+                    } else {
+                        direct.push(addr.clone());
+                    }
+                }
             }
-            let idle = dial.active.is_empty() && dial.resolving.is_empty();
-            if dial.planned.is_empty() && idle {
-                self.fail_dial(id);
-                return;
-            }
-            let room = dial.active.len() < self.config.max_parallel_attempts;
-            let due = dial.planned.first().map(|(at, _)| Ord::max(*at, dial.hold_until));
-            // If all attempts so far have failed, the next one need not wait.
-            let begin = room && due.is_some_and(|at| at <= now || dial.active.is_empty());
-            if !begin {
-                let next = if room { due } else { None };
-                let at = next.map_or(dial.give_up_at, |at| at.min(dial.give_up_at));
-                self.timers.set(Timer::Dial(id), at);
-                return;
-            }
-            let (_, addr) = dial.planned.remove(0);
-            self.attempt(id, addr);
+        }
+        drop_lesser_twins(&mut direct);
+        let now = self.now;
+        if let Some(dial) = self.dials.get_mut(&id) {
+            let ranked = rank(&direct, Multiaddr::class);
+            dial.planned
+                .extend(ranked.into_iter().map(|(addr, delay)| (now + delay, addr)));
+            dial.planned.sort_by_key(|(at, _)| *at);
         }
     }
 
-    fn attempt(&mut self, id: DialId, addr: Multiaddr) {
+    /// Begins the attempts whose time has come, and ends the dial if nothing is left.
+    pub(crate) fn advance_dial(&mut self, id: DialId) {
+        let now = self.now;
+        while let Some(dial) = self.dials.get(&id) {
+            if dial.give_up_at <= now {
+                return self.end_dial(id, Some(DialError::TimedOut));
+            }
+            if dial.has_nothing_left() {
+                return self.fail_dial(id);
+            }
+            let wake_at = if dial.active.len() >= self.config.max_parallel_attempts {
+                dial.give_up_at
+            } else {
+                dial.next_at().unwrap_or(Instant::MAX).min(dial.give_up_at)
+            };
+            if wake_at > now {
+                return self.timers.set(Timer::Dial(id), wake_at);
+            }
+            let sockets = self
+                .census
+                .ordinary
+                .pending_out()
+                .saturating_add(self.census.exempt.pending_out());
+            if sockets >= self.config.max_pending_outbound {
+                // Whoever frees a socket wakes the dial that waits longest.
+                let give_up_at = dial.give_up_at;
+                self.starved.insert(id);
+                return self.timers.set(Timer::Dial(id), give_up_at);
+            }
+            self.attempt(id);
+        }
+    }
+
+    fn attempt(&mut self, id: DialId) {
         let Some(dial) = self.dials.get_mut(&id) else {
             return;
         };
-        let host = crate::gate::host_of(&addr);
-        let at_host = dial
-            .tried
-            .iter()
-            .filter(|tried| crate::gate::host_of(tried) == host)
-            .count();
-        if dial.tried.len() >= self.config.max_attempts || at_host >= self.config.max_attempts_per_ip {
-            dial.failures
-                .push((addr, AttemptError::Denied("too-many-attempts")));
-            return;
+        let (_, addr) = dial.planned.remove(0);
+        let host = Host::of(&addr);
+        let at_host = dial.tried.iter().filter(|tried| Host::of(tried) == host);
+        let too_many = at_host.count() >= self.config.max_attempts_per_ip
+            || dial.tried.len() >= self.config.max_attempts;
+        if too_many {
+            return dial.fail(addr, AttemptError::Denied("too-many-attempts"));
         }
         dial.tried.push(addr.clone());
-        let conn = ConnectionId::new(self.next_conn);
-        self.next_conn = self.next_conn.saturating_add(1);
-        dial.active.push(conn);
+        let (peer, side) = (dial.peer, dial.side);
         let info = ConnectionInfo {
-            side: dial.side,
+            side,
             local: None,
             remote: addr.clone(),
             limited: addr.is_relayed(),
             dial: Some(id),
         };
-        self.conns
-            .insert(conn, Conn::new(Phase::Connecting, info, dial.peer));
+        let deadline = self.now + self.config.outbound_upgrade;
+        let conn = self.add_conn(Conn::new(Phase::Connecting, info, peer, false), deadline);
+        if let Some(dial) = self.dials.get_mut(&id) {
+            dial.active.push(conn);
+        }
         self.actions.push_back(Action::Dial { conn, addr });
     }
 
+    /// A link could not be connected.
+    pub(crate) fn fail_attempt(&mut self, conn: ConnectionId, error: AttemptError) {
+        let attempt = self.remove_conn(conn).map(|conn| conn.info);
+        if let Some((info, dial)) = attempt.and_then(|info| info.dial.map(|dial| (info, dial))) {
+            self.attempt_failed(conn, dial, &info.remote, error);
+        }
+    }
+
     /// A link of a dial stands: give its upgrade time before another begins.
-    pub(crate) fn hold_dial(&mut self, now: Instant, id: DialId) {
+    pub(crate) fn hold_dial(&mut self, id: DialId) {
         if let Some(dial) = self.dials.get_mut(&id) {
-            dial.hold_until = now + HOLD;
+            dial.hold_until = self.now + HOLD;
         }
     }
 
     /// One attempt has failed.
     pub(crate) fn attempt_failed(
         &mut self,
-        now: Instant,
         conn: ConnectionId,
         id: DialId,
         addr: &Multiaddr,
         error: AttemptError,
     ) {
+        let says_something = error != AttemptError::Cancelled;
+        if says_something {
+            self.black_holes.record(addr, false);
+        }
         let Some(dial) = self.dials.get_mut(&id) else {
             return;
         };
         dial.active.retain(|active| *active != conn);
-        dial.failures.push((addr.clone(), error));
-        dial.hold_until = dial.began;
-        if let Some(peer) = dial.peer {
-            self.book.failed(now, &peer, addr);
+        dial.hold_until = self.now;
+        let peer = dial.peer;
+        dial.fail(addr.clone(), error);
+        if let Some(peer) = peer.filter(|_| says_something) {
+            self.book.failed(self.now, &peer, addr);
         }
-        self.timers.set(Timer::Dial(id), now);
+        self.timers.set(Timer::Dial(id), self.now);
     }
 
     /// One attempt has become a connection: the others are not needed.
-    pub(crate) fn dial_succeeded(&mut self, conn: ConnectionId, id: DialId) {
+    pub(crate) fn dial_succeeded(&mut self, conn: ConnectionId, id: DialId, addr: &Multiaddr) {
+        self.black_holes.record(addr, true);
         if let Some(dial) = self.dials.get_mut(&id) {
             dial.active.retain(|active| *active != conn);
         }
@@ -334,84 +356,57 @@ impl Core {
     }
 
     fn fail_dial(&mut self, id: DialId) {
-        let failures = self
-            .dials
-            .get_mut(&id)
-            .map(|dial| core::mem::take(&mut dial.failures))
-            .unwrap_or_default();
-        let error = if failures.is_empty() {
-            DialError::NoAddress
-        } else {
-            DialError::AllFailed(failures.into())
+        let dial = self.dials.get_mut(&id);
+        let failures = dial.map(|dial| core::mem::take(&mut dial.failures));
+        let error = match failures {
+            Some(failures) if !failures.is_empty() => DialError::AllFailed(failures.into()),
+            _ => DialError::NoAddress,
         };
         self.end_dial(id, Some(error));
     }
 
-    /// Ends a dial and what is left of it; with an error, everybody is told.
+    /// Ends a dial and what is left of it; an error waits to be told.
     pub(crate) fn end_dial(&mut self, id: DialId, error: Option<DialError>) {
         self.timers.clear(Timer::Dial(id));
+        self.starved.remove(&id);
         let Some(dial) = self.dials.remove(&id) else {
             return;
         };
         for query in &dial.resolving {
             self.questions.remove(query);
         }
-        for conn in &dial.active {
-            match self.conns.get_mut(conn) {
-                Some(entry) if entry.phase == Phase::Connecting => {
-                    self.conns.remove(conn);
-                    self.actions.push_back(Action::CancelDial { conn: *conn });
+        for conn in dial.active {
+            match self.conns.get(&conn).map(|conn| &conn.phase) {
+                Some(Phase::Connecting) => {
+                    self.cancel_attempt(conn);
+                    self.remove_conn(conn);
                 }
-                Some(entry) => {
-                    entry.verdict = Some(AttemptError::Cancelled);
-                    entry.phase = Phase::Closing;
-                    self.order_to(*conn, ToConnection::Abort);
+                Some(Phase::Upgrading | Phase::Admitted) => {
+                    let cancelled = Some(Box::new(AttemptError::Cancelled));
+                    self.set_phase(conn, Phase::Closing(cancelled));
+                    self.timers
+                        .set(Timer::Phase(conn), self.now + self.config.close_timeout);
+                    self.order_to(conn, ToConnection::Abort);
                 }
-                None => {}
+                _ => {}
             }
         }
         if let Some(error) = error {
-            let (peer, dial) = (dial.peer, id);
-            self.inputs.push_back((
-                None,
-                Input::DialFailed {
-                    dial,
-                    peer,
-                    error: error.clone(),
-                },
-            ));
-            self.events
-                .push_back(crate::Event::DialFailed { dial, peer, error });
+            let peer = dial.peer;
+            self.ended.push_back(Ended {
+                dial: id,
+                peer,
+                error,
+            });
         }
     }
 }
 
-/// The address with its name replaced by one answer. A TXT record is a whole address that must end as the asking one does.
-fn substitute(addr: &Multiaddr, record: &Record) -> Option<Multiaddr> {
-    let suffix = || addr.components().skip(1);
-    match (addr.components().next()?, record) {
-        (Component::Dns4(_), Record::Ip(IpAddr::V6(_))) | (Component::Dns6(_), Record::Ip(IpAddr::V4(_))) => {
-            None
-        }
-        (Component::Dns(_) | Component::Dns4(_) | Component::Dns6(_), Record::Ip(ip)) => {
-            Multiaddr::from_components(core::iter::once(Component::from(*ip)).chain(suffix())).ok()
-        }
-        (Component::Dnsaddr(_), Record::Txt(text)) => {
-            let found: Multiaddr = text.strip_prefix("dnsaddr=")?.parse().ok()?;
-            let wanted: Vec<_> = suffix().collect();
-            let components: Vec<_> = found.components().collect();
-            components.ends_with(&wanted).then_some(found.clone())
-        }
-        _ => None,
-    }
+/// The address without a final peer id.
+fn strip(addr: &Multiaddr) -> Multiaddr {
+    addr.split_peer_id().0.unwrap_or_else(|| addr.clone())
 }
 
 fn is_link_local_without_zone(addr: &Multiaddr) -> bool {
     addr.class() == AddressClass::LinkLocal && matches!(addr.components().next(), Some(Component::Ip6(_)))
-}
-
-/// Whether a resolver may be asked: at most 253 bytes, labels of 1 to 63.
-fn is_host_name(name: &str) -> bool {
-    let labels = name.strip_suffix('.').unwrap_or(name);
-    !name.is_empty() && name.len() <= 253 && labels.split('.').all(|label| (1..=63).contains(&label.len()))
 }

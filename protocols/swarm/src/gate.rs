@@ -1,8 +1,9 @@
-//! Cheap decisions before any crypto: who may connect at all.
+//! Cheap decisions before and between the costly ones: who may connect at all.
 
-use alloc::{collections::BTreeMap, collections::BTreeSet, vec::Vec};
-use core::{net::IpAddr, time::Duration};
-use libp2p_proto_core::{Instant, Multiaddr, PeerId};
+use alloc::{collections::BTreeSet, vec::Vec};
+use core::net::IpAddr;
+use libp2p_proto_core::{Multiaddr, PeerId};
+use libp2p_proto_stream_protocol::ConnectionInfo;
 
 /// Why a connection was refused: one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,8 +40,50 @@ fn same(a: u128, b: u128, width: u8, bits: u8) -> bool {
     a.checked_shr(shift).unwrap_or(0) == b.checked_shr(shift).unwrap_or(0)
 }
 
-/// Whom to keep out, and whom to let in beyond the limits. Asked before a peer is dialed, before an address is dialed, on accept, and once the peer is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The five points at which a connection can be refused, with what is known there.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Stage<'a> {
+    /// Before any address of a peer is looked up.
+    DialPeer {
+        /// The wanted peer.
+        peer: &'a PeerId,
+    },
+    /// Before a socket is connected.
+    DialAddress {
+        /// The wanted peer, if one was named.
+        peer: Option<&'a PeerId>,
+        /// Where to.
+        addr: &'a Multiaddr,
+    },
+    /// A link came in; no byte was read.
+    Accept {
+        /// Where it came in.
+        local: Option<&'a Multiaddr>,
+        /// Where it comes from.
+        remote: &'a Multiaddr,
+    },
+    /// The peer has proved who it is; there is no multiplexer.
+    Secured {
+        /// The peer.
+        peer: &'a PeerId,
+        /// The connection; its side is the direction.
+        info: &'a ConnectionInfo,
+    },
+    /// The connection could stand.
+    Upgraded {
+        /// The peer.
+        peer: &'a PeerId,
+        /// The connection.
+        info: &'a ConnectionInfo,
+    },
+}
+
+/// A rule of the application's own: it must depend on its arguments only.
+pub type Veto = fn(&Stage<'_>) -> Result<(), Denied>;
+
+/// Whom to keep out, and whom to let in beyond the limits. Asked at each [`Stage`]; may be changed at any time.
+#[derive(Clone, Debug, Default)]
 pub struct Gate {
     /// Peers that are neither dialed nor admitted.
     pub denied_peers: BTreeSet<PeerId>,
@@ -48,12 +91,32 @@ pub struct Gate {
     pub denied_networks: Vec<IpPrefix>,
     /// If not empty, only these peers are dialed or admitted.
     pub allowed_peers: BTreeSet<PeerId>,
-    /// Networks whose connections the limits on inbound connections do not concern.
+    /// Networks whose inbound connections have a limit of their own, `max_exempt`, and no other.
     pub exempt_networks: Vec<IpPrefix>,
+    /// A rule of the application's own, asked after the lists.
+    pub veto: Option<Veto>,
 }
 
 impl Gate {
-    pub(crate) fn check_peer(&self, peer: &PeerId) -> Result<(), Denied> {
+    /// Whether a connection may go on at this point.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`] with the rule that speaks against it.
+    pub fn check(&self, stage: &Stage<'_>) -> Result<(), Denied> {
+        match *stage {
+            Stage::DialPeer { peer } => self.check_peer(peer)?,
+            Stage::DialAddress { addr, .. } => self.check_network(addr)?,
+            Stage::Accept { remote, .. } => self.check_network(remote)?,
+            Stage::Secured { peer, info } | Stage::Upgraded { peer, info } => {
+                self.check_peer(peer)?;
+                self.check_network(&info.remote)?;
+            }
+        }
+        self.veto.map_or(Ok(()), |veto| veto(stage))
+    }
+
+    fn check_peer(&self, peer: &PeerId) -> Result<(), Denied> {
         if self.denied_peers.contains(peer) {
             return Err(Denied("denied-peer"));
         }
@@ -63,7 +126,7 @@ impl Gate {
         Ok(())
     }
 
-    pub(crate) fn check_addr(&self, addr: &Multiaddr) -> Result<(), Denied> {
+    fn check_network(&self, addr: &Multiaddr) -> Result<(), Denied> {
         match addr.ip() {
             Some(ip) if self.denied_networks.iter().any(|net| net.contains(ip)) => {
                 Err(Denied("denied-network"))
@@ -75,40 +138,5 @@ impl Gate {
     pub(crate) fn is_exempt(&self, addr: &Multiaddr) -> bool {
         addr.ip()
             .is_some_and(|ip| self.exempt_networks.iter().any(|net| net.contains(ip)))
-    }
-}
-
-/// What counts as one remote host: an IPv4 address, an IPv6 /56, or everything without an IP address.
-pub(crate) fn host_of(addr: &Multiaddr) -> u128 {
-    match addr.ip().map(|ip| ip.to_canonical()) {
-        Some(IpAddr::V4(ip)) => u32::from(ip).into(),
-        Some(IpAddr::V6(ip)) => (u128::from(ip) >> 72) | (1 << 127),
-        None => u128::MAX,
-    }
-}
-
-/// How often each host begins a connection: as many at once as in one second.
-#[derive(Debug, Default)]
-pub(crate) struct AcceptRates {
-    on_time: BTreeMap<u128, Instant>,
-}
-
-impl AcceptRates {
-    pub(crate) fn admit(&mut self, now: Instant, host: u128, per_second: u32, max_hosts: usize) -> bool {
-        let Some(gap) = Duration::from_secs(1).checked_div(per_second) else {
-            return false;
-        };
-        let on_time = self.on_time.get(&host).copied().unwrap_or(now).max(now);
-        if on_time - gap.saturating_mul(per_second.saturating_sub(1)) > now {
-            return false;
-        }
-        if self.on_time.len() >= max_hosts {
-            self.on_time.retain(|_, at| *at > now);
-            if self.on_time.len() >= max_hosts && !self.on_time.contains_key(&host) {
-                return false;
-            }
-        }
-        self.on_time.insert(host, on_time + gap);
-        true
     }
 }

@@ -1,15 +1,16 @@
 //! What protocols may do: the swarm's side of a lent context.
 
 use crate::{
-    state::{Action, Phase, Slot},
-    swarm::Core,
+    core::Core,
+    scopes::Owner,
+    slot::{Phase, Slot},
 };
 use alloc::vec::Vec;
 use bytes::Bytes;
 use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName, StreamId};
 use libp2p_proto_stream_protocol::{
-    ConnectionInfo, Dial, DialOutcome, DialRefused, Fact, Framing, Host, Input, OpenError, OrderError,
-    SpecId, StreamOrder, Target, TellError, ToConnection, WriteError,
+    ConnectionInfo, Dial, DialOutcome, DialRefused, Fact, Framing, Host, OpenError, OrderError, SpecId,
+    StreamOrder, Target, TellError, ToConnection, WriteError,
 };
 use smallvec::SmallVec;
 
@@ -24,63 +25,79 @@ impl Core {
             .collect()
     }
 
-    /// A stream of this protocol that was not told to be gone.
-    fn slot(&mut self, protocol: u8, stream: StreamId) -> Option<&mut Slot> {
+    /// A stream of this protocol that is not gone, nor reset.
+    fn slot(&self, protocol: u8, stream: StreamId) -> Option<&Slot> {
         self.slots
-            .get_mut(&stream)
-            .filter(|slot| slot.protocol == protocol && !slot.gone)
+            .get(&stream)
+            .filter(|slot| slot.protocol == protocol && slot.is_alive())
     }
 
-    pub(crate) fn order_to(&mut self, conn: ConnectionId, message: ToConnection) {
-        self.actions.push_back(Action::Order { conn, message });
+    fn slot_mut(&mut self, protocol: u8, stream: StreamId) -> Option<&mut Slot> {
+        self.slots
+            .get_mut(&stream)
+            .filter(|slot| slot.protocol == protocol && slot.is_alive())
     }
+
+    // ── credit ──
 
     /// A frame was delivered: its credit goes back, now or with the next ones.
     pub(crate) fn delivered(&mut self, stream: StreamId, bytes: usize) {
-        let Some(slot) = self.slots.get_mut(&stream) else {
+        let Some(slot) = self.slots.get_mut(&stream).filter(|_| bytes > 0) else {
             return;
         };
         slot.ungranted = slot.ungranted.saturating_add(bytes);
-        if slot.paused {
-            return;
-        }
+        let (listed, paused) = (slot.granting, slot.paused);
+        slot.granting = true;
         if let Some(conn) = self.conns.get_mut(&stream.conn) {
             conn.ungranted = conn.ungranted.saturating_add(bytes);
-            if conn.to_grant.last() != Some(&stream) {
+            if !listed {
                 conn.to_grant.push(stream);
             }
-            if conn.ungranted >= GRANT_SHARE {
+            if conn.ungranted >= GRANT_SHARE && !paused {
                 self.return_credit(stream.conn);
             }
         }
     }
 
-    fn return_credit(&mut self, conn: ConnectionId) {
-        let Some(entry) = self.conns.get_mut(&conn) else {
+    /// Returns what waits on a connection, but for paused streams.
+    fn return_credit(&mut self, id: ConnectionId) {
+        let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
-        entry.ungranted = 0;
-        for stream in core::mem::take(&mut entry.to_grant) {
-            if let Some(slot) = self
-                .slots
-                .get_mut(&stream)
-                .filter(|slot| !slot.paused && !slot.gone && slot.ungranted > 0)
-            {
-                let bytes = core::mem::take(&mut slot.ungranted);
-                self.order_to(conn, ToConnection::Grant { stream, bytes });
+        conn.ungranted = 0;
+        for stream in core::mem::take(&mut conn.to_grant) {
+            if let Some(slot) = self.slots.get_mut(&stream) {
+                slot.granting = false;
+                if !slot.paused {
+                    self.grant(stream);
+                }
             }
         }
     }
 
-    fn resume(&mut self, stream: StreamId) {
-        if let Some(slot) = self.slots.get_mut(&stream).filter(|slot| slot.paused) {
-            slot.paused = false;
+    fn grant(&mut self, stream: StreamId) {
+        if let Some(slot) = self.slots.get_mut(&stream) {
             let bytes = core::mem::take(&mut slot.ungranted);
             if bytes > 0 {
                 self.order_to(stream.conn, ToConnection::Grant { stream, bytes });
             }
         }
     }
+
+    /// A stream is gone, and so is what its connection owed it.
+    pub(crate) fn forget_credit(&mut self, stream: StreamId) {
+        let Some(slot) = self.slots.get_mut(&stream).filter(|slot| slot.granting) else {
+            return;
+        };
+        slot.granting = false;
+        let owed = core::mem::take(&mut slot.ungranted);
+        if let Some(conn) = self.conns.get_mut(&stream.conn) {
+            conn.to_grant.retain(|known| *known != stream);
+            conn.ungranted = conn.ungranted.saturating_sub(owed);
+        }
+    }
+
+    // ── opening ──
 
     /// Whether a stream may be written to before its name is agreed.
     fn is_lazy(&self, peer: &PeerId, ids: &[SpecId]) -> bool {
@@ -91,76 +108,65 @@ impl Core {
         let known = self.peers.get(peer).and_then(|peer| peer.protocols.as_ref());
         entry.spec.lazy || known.is_some_and(|names| names.binary_search(&entry.spec.name).is_ok())
     }
+
+    /// The connection that a stream to `target` runs over.
+    fn choose(&self, target: Target, on_limited: bool) -> Result<ConnectionId, OpenError> {
+        let mut candidates = match target {
+            Target::Connection(conn) => SmallVec::from_slice(&[conn]),
+            Target::Peer(peer) => self.connections(peer),
+        };
+        candidates.retain(|id| self.conns.get(id).is_some_and(crate::conn::Conn::is_established));
+        if candidates.is_empty() {
+            return Err(OpenError::NotConnected);
+        }
+        let fits =
+            |id: &&ConnectionId| on_limited || self.conns.get(id).is_some_and(|conn| !conn.info.limited);
+        candidates
+            .iter()
+            .find(fits)
+            .copied()
+            .ok_or(OpenError::LimitedConnection)
+    }
+
+    /// Streams of ours of this spec on this connection.
+    fn count_ours(&self, conn: ConnectionId, spec: SpecId) -> usize {
+        let all = StreamId::ours(conn, 0)..=StreamId::theirs(conn, u64::MAX);
+        let ours = self
+            .slots
+            .range(all)
+            .filter(|(id, slot)| !id.is_inbound() && slot.spec == spec && slot.phase != Phase::Gone);
+        ours.count()
+    }
 }
 
 impl Host for Core {
     fn open(&mut self, protocol: u8, target: Target, specs: &[u8]) -> Result<StreamId, OpenError> {
-        let ids = self
-            .spec_ids(protocol, specs)
-            .filter(|ids| !ids.is_empty())
-            .ok_or(OpenError::UnknownSpec)?;
+        let ids = self.spec_ids(protocol, specs).ok_or(OpenError::UnknownSpec)?;
         let first = *ids.first().ok_or(OpenError::UnknownSpec)?;
-        let entry = self.specs.get(first).ok_or(OpenError::UnknownSpec)?;
-        let (on_limited, max, keeps, framing) = (
-            entry.spec.on_limited,
-            entry.spec.max_outbound,
-            entry.spec.keeps_alive,
-            entry.spec.framing,
-        );
-        let usable = |core: &Self, conn: &ConnectionId| {
-            core.conns
-                .get(conn)
-                .is_some_and(|entry| entry.phase == Phase::Established)
-        };
-        let candidates = match target {
-            Target::Connection(conn) => SmallVec::from_slice(&[conn]),
-            Target::Peer(peer) => self.connections(peer),
-        };
-        let mut standing = candidates
-            .iter()
-            .filter(|conn| usable(self, conn))
-            .copied()
-            .peekable();
-        if standing.peek().is_none() {
-            return Err(OpenError::NotConnected);
-        }
-        let fits =
-            |conn: &ConnectionId| on_limited || self.conns.get(conn).is_some_and(|entry| !entry.info.limited);
-        let conn = standing.find(fits).ok_or(OpenError::LimitedConnection)?;
-        let ours = |id: &StreamId| id.conn == conn && !id.is_inbound();
-        let range = StreamId::ours(conn, 0)..=StreamId::theirs(conn, u64::MAX);
-        let busy = self
-            .slots
-            .range(range)
-            .filter(|(id, slot)| ours(id) && slot.spec == first && !slot.gone)
-            .count();
+        let spec = &self.specs.get(first).ok_or(OpenError::UnknownSpec)?.spec;
+        let (max, keeps, framing) = (spec.max_outbound, spec.keeps_alive, spec.framing);
+        let conn = self.choose(target, spec.on_limited)?;
         let entry = self.conns.get(&conn).ok_or(OpenError::NotConnected)?;
-        if busy >= usize::from(max)
-            || usize::try_from(entry.streams).unwrap_or(usize::MAX) >= self.max_streams
-        {
+        let peer = entry.peer.ok_or(OpenError::NotConnected)?;
+        let limits = &self.config.streams;
+        let max_streams = limits.outbound.saturating_add(limits.inbound);
+        let too_many = self.count_ours(conn, first) >= usize::from(max)
+            || usize::try_from(entry.streams).is_ok_and(|streams| streams >= max_streams);
+        let owner = Owner {
+            inbound: false,
+            service: protocol,
+            spec: first,
+            peer,
+        };
+        if too_many || !self.scopes.reserve(&owner) {
             return Err(OpenError::TooManyStreams);
         }
-        let peer = entry.peer.ok_or(OpenError::NotConnected)?;
         let lazy = self.is_lazy(&peer, &ids);
         let entry = self.conns.get_mut(&conn).ok_or(OpenError::NotConnected)?;
         let stream = StreamId::ours(conn, entry.opened);
         entry.opened = entry.opened.saturating_add(1);
         self.count_stream(conn, keeps, true);
-        let slot = Slot {
-            protocol,
-            spec: first,
-            proposals: ids.clone(),
-            peer,
-            opened: false,
-            lazy,
-            finished: false,
-            unsent: 0,
-            blocked: false,
-            paused: false,
-            ungranted: 0,
-            framing,
-            gone: false,
-        };
+        let slot = Slot::new(Phase::Opening { lazy }, protocol, first, peer, framing);
         self.slots.insert(stream, slot);
         self.order_to(
             conn,
@@ -175,8 +181,8 @@ impl Host for Core {
 
     fn write(&mut self, protocol: u8, stream: StreamId, frame: Bytes) -> Result<(), WriteError> {
         let specs = self.specs.clone();
-        let slot = self.slot(protocol, stream).ok_or(WriteError::Closed)?;
-        if slot.finished {
+        let slot = self.slot_mut(protocol, stream).ok_or(WriteError::Closed)?;
+        if slot.finishing {
             return Err(WriteError::Closed);
         }
         let fits = match slot.framing {
@@ -191,7 +197,7 @@ impl Host for Core {
         }
         let capacity = specs.get(slot.spec).map_or(0, |entry| entry.spec.send_capacity);
         let full = slot.unsent > 0 && slot.unsent.saturating_add(frame.len()) > capacity;
-        if full || !(slot.opened || slot.lazy) {
+        if full || !slot.takes_frames() {
             slot.blocked = true;
             return Err(WriteError::Blocked);
         }
@@ -203,31 +209,32 @@ impl Host for Core {
 
     fn writable(&self, protocol: u8, stream: StreamId) -> usize {
         let slot = self
-            .slots
-            .get(&stream)
-            .filter(|slot| slot.protocol == protocol && !slot.gone && !slot.finished);
-        slot.filter(|slot| slot.opened || slot.lazy).map_or(0, |slot| {
-            self.specs
-                .get(slot.spec)
-                .map_or(0, |entry| entry.spec.send_capacity.saturating_sub(slot.unsent))
+            .slot(protocol, stream)
+            .filter(|slot| slot.takes_frames() && !slot.finishing);
+        slot.map_or(0, |slot| {
+            let spec = self.specs.get(slot.spec);
+            spec.map_or(0, |entry| entry.spec.send_capacity.saturating_sub(slot.unsent))
         })
     }
 
     fn order(&mut self, protocol: u8, stream: StreamId, order: StreamOrder) -> Result<(), OrderError> {
-        let slot = self.slot(protocol, stream).ok_or(OrderError::Unknown)?;
+        let slot = self.slot_mut(protocol, stream).ok_or(OrderError::Unknown)?;
         match order {
             StreamOrder::Pause => {
                 slot.paused = true;
                 return Ok(());
             }
             StreamOrder::Resume => {
-                self.resume(stream);
+                if core::mem::take(&mut slot.paused) {
+                    self.grant(stream);
+                }
                 return Ok(());
             }
-            StreamOrder::Finish if slot.finished => return Ok(()),
-            StreamOrder::Finish => slot.finished = true,
+            StreamOrder::Finish if slot.finishing => return Ok(()),
+            StreamOrder::Finish => slot.finishing = true,
             StreamOrder::Reframe(framing) => slot.framing = framing,
-            StreamOrder::Reset | StreamOrder::Next | StreamOrder::NotifyFlushed | StreamOrder::HandOver => {}
+            StreamOrder::Reset => slot.phase = Phase::Reset,
+            StreamOrder::Next | StreamOrder::NotifyFlushed | StreamOrder::HandOver => {}
         }
         self.order_to(stream.conn, ToConnection::Order { stream, order });
         Ok(())
@@ -235,28 +242,16 @@ impl Host for Core {
 
     fn set_inbound(&mut self, protocol: u8, spec: u8, max: u16) -> Result<(), OrderError> {
         let id = self.specs.id_of(protocol, spec).ok_or(OrderError::Unknown)?;
-        self.inbound.retain(|(known, _)| *known != id);
-        self.inbound.push((id, max));
-        let standing: Vec<_> = self
-            .conns
-            .iter()
-            .filter(|(_, conn)| {
-                matches!(
-                    conn.phase,
-                    Phase::Upgrading | Phase::Admitted | Phase::Established
-                )
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for conn in standing {
-            self.order_to(conn, ToConnection::SetInbound { spec: id, max });
+        if self.max_inbound(id) != Some(max) {
+            self.inbound.retain(|(known, _)| *known != id);
+            self.inbound.push((id, max));
+            self.inbound_changed.insert(id);
         }
-        self.inputs.push_back((None, Input::Fact(Fact::LocalProtocols)));
         Ok(())
     }
 
     fn dial(&mut self, _: u8, dial: Dial) -> Result<DialOutcome, DialRefused> {
-        self.begin_dial(self.now, &dial)
+        self.begin_dial(&dial)
     }
 
     fn disconnect(&mut self, conn: ConnectionId) {
@@ -264,12 +259,10 @@ impl Host for Core {
     }
 
     fn tell(&mut self, protocol: u8, fact: Fact) -> Result<(), TellError> {
-        if self.facts_waiting >= self.max_facts {
+        if self.facts.len() >= self.config.max_facts {
             return Err(TellError::Full);
         }
-        self.facts_waiting = self.facts_waiting.saturating_add(1);
-        self.learn(&fact);
-        self.inputs.push_back((Some(protocol), Input::Fact(fact)));
+        self.facts.push_back((Some(protocol), fact));
         Ok(())
     }
 
@@ -278,10 +271,7 @@ impl Host for Core {
     }
 
     fn connections(&self, peer: PeerId) -> SmallVec<[ConnectionId; 2]> {
-        self.peers
-            .get(&peer)
-            .map(|peer| peer.conns.clone())
-            .unwrap_or_default()
+        self.standing(peer).iter().map(|standing| standing.conn).collect()
     }
 
     fn connection_info(&self, conn: ConnectionId) -> Option<&ConnectionInfo> {
@@ -292,22 +282,25 @@ impl Host for Core {
         let limited = conn
             .and_then(|conn| self.conns.get(&conn))
             .is_some_and(|conn| conn.info.limited);
-        let own = |id: SpecId| {
-            self.inbound
-                .iter()
-                .find(|(known, _)| *known == id)
-                .map(|(_, max)| *max)
-        };
         let mut names: Vec<_> = self
             .specs
             .iter()
             .filter(|(id, entry)| {
-                own(*id).unwrap_or(entry.spec.max_inbound) > 0 && (entry.spec.on_limited || !limited)
+                self.max_inbound(*id).is_some_and(|max| max > 0) && (entry.spec.on_limited || !limited)
             })
             .map(|(_, entry)| entry.spec.name.clone())
             .collect();
         names.sort();
         names.dedup();
         names
+    }
+}
+
+impl Core {
+    /// How many streams of a spec the remote may have on one connection, as it is now.
+    pub(crate) fn max_inbound(&self, id: SpecId) -> Option<u16> {
+        let changed = self.inbound.iter().find(|(known, _)| *known == id);
+        let spec = self.specs.get(id)?;
+        Some(changed.map_or(spec.spec.max_inbound, |(_, max)| *max))
     }
 }

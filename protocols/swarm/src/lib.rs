@@ -10,22 +10,40 @@
 
 extern crate alloc;
 
+mod admission;
+mod blackhole;
 mod book;
+mod census;
 mod config;
+mod conn;
+mod core;
 mod dial;
+mod drive;
 mod error;
+mod filter;
 mod gate;
 mod host;
+mod hosts;
+mod lifecycle;
+mod news;
 mod observed;
 mod rank;
+mod resolve;
+mod scopes;
+mod slot;
 mod snapshot;
-mod state;
 mod swarm;
+mod tie;
+mod words;
+mod worth;
 
 pub use book::{AddressBook, BookLimits, Source, backoff};
-pub use config::Config;
+pub use config::{Config, Trim};
 pub use error::Error;
-pub use gate::{Denied, Gate, IpPrefix};
+pub use filter::drop_lesser_twins;
+pub use gate::{Denied, Gate, IpPrefix, Stage, Veto};
 pub use rank::{Ranked, rank};
-pub use state::{Action, Event, Record, ResolveId, ResolveKind, Stats};
+pub use scopes::{StreamLimit, StreamScopes};
 pub use swarm::Swarm;
+pub use tie::{SIDE_BY_SIDE, Standing, preference, redundant_from};
+pub use words::{Action, Event, Record, ResolveId, ResolveKind, Stats};

@@ -1,8 +1,7 @@
 //! Where others see us: claims, believed once enough networks agree.
 
-use crate::gate::host_of;
+use crate::hosts::Network;
 use alloc::collections::{BTreeMap, BTreeSet};
-use core::net::IpAddr;
 use libp2p_proto_core::{AddressClass, Multiaddr};
 
 /// Candidates that are kept.
@@ -13,7 +12,7 @@ const MAX_OBSERVERS: usize = 16;
 /// Observed addresses, and the networks that saw them.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
-    seen: BTreeMap<Multiaddr, BTreeSet<u128>>,
+    seen: BTreeMap<Multiaddr, BTreeSet<Network>>,
 }
 
 impl Observed {
@@ -23,24 +22,14 @@ impl Observed {
             return false;
         }
         if self.seen.len() >= MAX_CANDIDATES && !self.seen.contains_key(addr) {
-            let weakest = self
-                .seen
-                .iter()
-                .min_by_key(|(_, by)| by.len())
-                .map(|(addr, _)| addr.clone());
-            if let Some(weakest) = weakest {
+            let weakest = self.seen.iter().min_by_key(|(_, by)| by.len());
+            if let Some(weakest) = weakest.map(|(addr, _)| addr.clone()) {
                 self.seen.remove(&weakest);
             }
         }
         let observers = self.seen.entry(addr.clone()).or_default();
-        observers.len() < MAX_OBSERVERS && observers.insert(network(from)) && observers.len() == needed
-    }
-}
-
-/// IPv4 /24, IPv6 /56.
-fn network(addr: &Multiaddr) -> u128 {
-    match addr.ip().map(|ip| ip.to_canonical()) {
-        Some(IpAddr::V4(ip)) => u128::from(u32::from(ip) >> 8),
-        _ => host_of(addr),
+        observers.len() < MAX_OBSERVERS
+            && observers.insert(Network::of_observer(from))
+            && observers.len() == needed
     }
 }

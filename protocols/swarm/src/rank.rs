@@ -10,6 +10,9 @@ pub type Ranked = (Multiaddr, Duration);
 /// How relayed addresses wait for public ones.
 const RELAY_DELAY: Duration = Duration::from_millis(500);
 
+/// How addresses without an IP address wait for all others.
+const UNKNOWN_DELAY: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Transport {
     QuicV1,
@@ -20,17 +23,19 @@ enum Transport {
 }
 
 /// Ranks addresses by the rules of go-libp2p: private and public ones start together, relayed ones half a second later if there is a public one; within a
-/// group QUIC, then TCP, then the rest, IPv6 and IPv4 alternating at the front, a step apart (250 ms for public, 30 ms for private addresses).
+/// group QUIC, then TCP, then the rest, IPv6 and IPv4 alternating at the front, a step apart (250 ms for public, 30 ms for private addresses); what has no IP address comes last.
 ///
 /// `class` says what network an address belongs to, so that the function needs to know nothing else.
 pub fn rank(addrs: &[Multiaddr], class: impl Fn(&Multiaddr) -> AddressClass) -> Vec<Ranked> {
-    let (mut private, mut public, mut relayed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut private, mut public, mut relayed, mut unknown) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for addr in addrs {
         match class(addr) {
             AddressClass::Relayed => relayed.push(addr.clone()),
             AddressClass::Loopback | AddressClass::LinkLocal | AddressClass::Private => {
                 private.push(addr.clone());
             }
+            _ if addr.ip().is_none() => unknown.push(addr.clone()),
             _ => public.push(addr.clone()),
         }
     }
@@ -57,6 +62,12 @@ pub fn rank(addrs: &[Multiaddr], class: impl Fn(&Multiaddr) -> AddressClass) -> 
         Duration::from_secs(1),
         relay_delay,
     ));
+    let last = ranked.iter().map(|(_, delay)| *delay).max().unwrap_or_default();
+    ranked.extend(
+        unknown
+            .into_iter()
+            .map(|addr| (addr, last.saturating_add(UNKNOWN_DELAY))),
+    );
     ranked.sort_by_key(|(_, delay)| *delay);
     ranked
 }

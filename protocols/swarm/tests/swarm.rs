@@ -377,9 +377,11 @@ fn vul_161_pending_connections_are_bounded_in_all_and_for_each_host() {
         accept(&format!("/ip4/192.0.2.{host}/tcp/1")).unwrap();
     }
     assert_eq!(
-        accept("/ip4/198.51.100.1/tcp/1"),
+        accept("/ip4/192.0.2.200/tcp/1"),
         Err(Denied("max-pending-inbound"))
     );
+    // A network with fewer of them takes the place of the oldest.
+    accept("/ip4/198.51.100.1/tcp/1").unwrap();
 }
 
 // covers: CON-015
@@ -424,7 +426,7 @@ fn the_gate_stands_before_dials_accepts_and_admission() {
         bench
             .swarm
             .dial(at(0), Dial::addr(addr("/ip4/198.51.100.9/tcp/1"))),
-        Err(DialRefused::NoAddress)
+        Err(DialRefused::Denied("denied-network"))
     );
     assert!(
         bench
@@ -485,8 +487,15 @@ fn vul_205_a_peer_that_comes_again_replaces_its_oldest_connection() {
         seat.conn,
         FromConnection::Authenticated { peer: peer(2) },
     );
-    assert_eq!(orders(&actions, first), ["Close"]);
     assert_eq!(orders(&actions, seat.conn), ["Admit"]);
+    let established = FromConnection::Established {
+        security: NOISE,
+        muxer: YAMUX,
+    };
+    assert_eq!(
+        orders(&bench.tell(at(2001), seat.conn, established), first),
+        ["Close"]
+    );
 }
 
 // covers: CON-061
