@@ -217,6 +217,9 @@ impl<A: App, R: Runtime> Node<A, R> {
     fn take_all(&mut self, cx: &mut Context<'_>) -> bool {
         let mut any = false;
         for _ in 0..BATCH {
+            if !self.swarm.wants_messages() {
+                break;
+            }
             let Poll::Ready(Some((conn, message))) = Pin::new(&mut self.news.1).poll_next(cx) else {
                 break;
             };

@@ -279,6 +279,11 @@ impl Node {
             self.finish_connect(now, conn);
             return;
         }
+        if !self.swarm.wants_messages() {
+            // The swarm has enough to do: the link is served once it has done some of it.
+            self.busy.insert(conn);
+            return;
+        }
         if let Some(machine) = link.connection() {
             machine.handle_timeout(now);
         }
