@@ -24,7 +24,7 @@ pub use handshake::{Finished, Handshake};
 pub use provider::AwsLc;
 #[cfg(feature = "ring")]
 pub use provider::Ring;
-pub use provider::{Aead, KeyPair, Provider, RustCrypto};
+pub use provider::{Aead, KeyPair, Provider, RustCrypto, Shared};
 pub use transport::{MAX_FRAME, MAX_PLAINTEXT, Opener, Sealer};
 
 /// `/noise`.

@@ -49,7 +49,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`Error::Provider`].
-    fn hmac_sha256(&self, key: &[u8; 32], parts: &[&[u8]]) -> Result<Zeroizing<[u8; 32]>, Error> {
+    fn hmac_sha256(&self, key: &[u8; 32], parts: &[&[u8]]) -> Result<Shared, Error> {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).map_err(|_| Error::Provider)?;
         for part in parts {
             mac.update(part);
@@ -57,6 +57,9 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Ok(Zeroizing::new(mac.finalize().into_bytes().into()))
     }
 }
+
+/// 32 secret bytes, wiped when they are dropped.
+pub type Shared = Zeroizing<[u8; 32]>;
 
 /// A key pair of X25519. Its secret is wiped when it is dropped.
 pub trait KeyPair: Send + Sync {
@@ -68,30 +71,22 @@ pub trait KeyPair: Send + Sync {
     /// # Errors
     ///
     /// [`Error::NonContributory`]; a provider may answer zeros instead, which count as this error.
-    fn dh(&self, public_key: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, Error>;
+    fn dh(&self, public_key: &[u8; 32]) -> Result<Shared, Error>;
 }
 
-/// ChaCha20-Poly1305 under one key, with Noise's nonces: four zero bytes and the counter in little endian.
+/// ChaCha20-Poly1305 under one key.
 pub trait Aead: Send + Sync {
     /// Encrypts `body` in place and answers the tag.
     ///
     /// # Errors
     ///
     /// [`Error::Provider`]; `body` is then to be thrown away.
-    fn seal(&self, nonce: u64, ad: &[u8], body: &mut [u8]) -> Result<[u8; 16], Error>;
+    fn seal(&self, nonce: &[u8; 12], ad: &[u8], body: &mut [u8]) -> Result<[u8; 16], Error>;
 
     /// Decrypts `body` in place.
     ///
     /// # Errors
     ///
     /// [`Error::BadTag`]; `body` is then to be thrown away.
-    fn open(&self, nonce: u64, ad: &[u8], body: &mut [u8], tag: &[u8; 16]) -> Result<(), Error>;
-}
-
-fn nonce_bytes(nonce: u64) -> [u8; 12] {
-    let mut bytes = [0; 12];
-    if let Some(counter) = bytes.last_chunk_mut::<8>() {
-        *counter = nonce.to_le_bytes();
-    }
-    bytes
+    fn open(&self, nonce: &[u8; 12], ad: &[u8], body: &mut [u8], tag: &[u8; 16]) -> Result<(), Error>;
 }

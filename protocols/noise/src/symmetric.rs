@@ -11,6 +11,12 @@ const NAME: &[u8; 32] = b"Noise_XX_25519_ChaChaPoly_SHA256";
 /// The size of a tag.
 pub(crate) const TAG: usize = 16;
 
+/// A nonce of the framework: four zero bytes and the counter in little endian.
+pub(crate) const fn nonce_bytes(counter: u64) -> [u8; 12] {
+    let [a, b, c, d, e, f, g, h] = counter.to_le_bytes();
+    [0, 0, 0, 0, a, b, c, d, e, f, g, h]
+}
+
 pub(crate) struct Symmetric {
     provider: Arc<dyn Provider>,
     chaining_key: Zeroizing<[u8; 32]>,
@@ -66,7 +72,7 @@ impl Symmetric {
         out.extend_from_slice(plaintext);
         if let Some(cipher) = &mut self.cipher {
             let body = out.get_mut(at..).unwrap_or_default();
-            let tag = cipher.key.seal(cipher.nonce, &self.hash, body)?;
+            let tag = cipher.key.seal(&nonce_bytes(cipher.nonce), &self.hash, body)?;
             cipher.nonce = cipher.nonce.saturating_add(1);
             out.extend_from_slice(&tag);
         }
@@ -81,7 +87,9 @@ impl Symmetric {
             None => data,
             Some(cipher) => {
                 let (body, tag) = data.split_last_chunk_mut::<TAG>().ok_or(Error::BadTag)?;
-                cipher.key.open(cipher.nonce, &self.hash, body, tag)?;
+                cipher
+                    .key
+                    .open(&nonce_bytes(cipher.nonce), &self.hash, body, tag)?;
                 cipher.nonce = cipher.nonce.saturating_add(1);
                 body
             }

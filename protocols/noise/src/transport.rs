@@ -1,6 +1,9 @@
 //! The transport: frames of a two-byte length and a ciphertext, sealed and opened where they lie.
 
-use crate::{Aead, Error, symmetric::TAG};
+use crate::{
+    Aead, Error,
+    symmetric::{TAG, nonce_bytes},
+};
 use alloc::boxed::Box;
 use core::fmt;
 use libp2p_proto_core::TransmitBuf;
@@ -75,7 +78,7 @@ fn seal_frame(cipher: &dyn Aead, nonce: u64, frame: &mut [u8]) -> Result<(), Err
         .map_err(|_| Error::Provider)?
         .to_be_bytes();
     let (body, tag) = sealed.split_last_chunk_mut::<TAG>().ok_or(Error::Provider)?;
-    *tag = cipher.seal(nonce, &[], body)?;
+    *tag = cipher.seal(&nonce_bytes(nonce), &[], body)?;
     Ok(())
 }
 
@@ -136,7 +139,7 @@ impl Opener {
         else {
             return Ok(None);
         };
-        self.cipher.open(self.nonce, &[], body, tag)?;
+        self.cipher.open(&nonce_bytes(self.nonce), &[], body, tag)?;
         self.nonce = self.nonce.saturating_add(1);
         self.empty_in_a_row = if body.is_empty() {
             self.empty_in_a_row.saturating_add(1)

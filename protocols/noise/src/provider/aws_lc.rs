@@ -1,6 +1,6 @@
 //! AWS-LC.
 
-use super::{Aead, KeyPair, Provider, nonce_bytes};
+use super::{Aead, KeyPair, Provider};
 use crate::Error;
 use alloc::boxed::Box;
 use aws_lc_rs::{
@@ -50,16 +50,16 @@ impl KeyPair for Montgomery {
 struct Fast(LessSafeKey);
 
 impl Aead for Fast {
-    fn seal(&self, nonce: u64, ad: &[u8], body: &mut [u8]) -> Result<[u8; 16], Error> {
-        let nonce = Nonce::assume_unique_for_key(nonce_bytes(nonce));
+    fn seal(&self, nonce: &[u8; 12], ad: &[u8], body: &mut [u8]) -> Result<[u8; 16], Error> {
+        let nonce = Nonce::assume_unique_for_key(*nonce);
         let tag = self.0.seal_in_place_separate_tag(nonce, Aad::from(ad), body);
         tag.ok()
             .and_then(|tag| tag.as_ref().try_into().ok())
             .ok_or(Error::Provider)
     }
 
-    fn open(&self, nonce: u64, ad: &[u8], body: &mut [u8], tag: &[u8; 16]) -> Result<(), Error> {
-        let nonce = Nonce::assume_unique_for_key(nonce_bytes(nonce));
+    fn open(&self, nonce: &[u8; 12], ad: &[u8], body: &mut [u8], tag: &[u8; 16]) -> Result<(), Error> {
+        let nonce = Nonce::assume_unique_for_key(*nonce);
         self.0
             .open_in_place_separate_tag(nonce, Aad::from(ad), tag, body)
             .map(|_| ())

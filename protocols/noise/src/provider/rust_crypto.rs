@@ -1,6 +1,6 @@
 //! RustCrypto and dalek.
 
-use super::{Aead, KeyPair, Provider, nonce_bytes};
+use super::{Aead, KeyPair, Provider};
 use crate::Error;
 use alloc::boxed::Box;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, aead::AeadInOut};
@@ -47,16 +47,16 @@ impl KeyPair for Dalek {
 struct Portable(ChaCha20Poly1305);
 
 impl Aead for Portable {
-    fn seal(&self, nonce: u64, ad: &[u8], body: &mut [u8]) -> Result<[u8; 16], Error> {
+    fn seal(&self, nonce: &[u8; 12], ad: &[u8], body: &mut [u8]) -> Result<[u8; 16], Error> {
         self.0
-            .encrypt_inout_detached(&nonce_bytes(nonce).into(), ad, body.into())
+            .encrypt_inout_detached(nonce.into(), ad, body.into())
             .map(Into::into)
             .map_err(|_| Error::Provider)
     }
 
-    fn open(&self, nonce: u64, ad: &[u8], body: &mut [u8], tag: &[u8; 16]) -> Result<(), Error> {
+    fn open(&self, nonce: &[u8; 12], ad: &[u8], body: &mut [u8], tag: &[u8; 16]) -> Result<(), Error> {
         self.0
-            .decrypt_inout_detached(&nonce_bytes(nonce).into(), ad, body.into(), tag.into())
+            .decrypt_inout_detached(nonce.into(), ad, body.into(), tag.into())
             .map_err(|_| Error::BadTag)
     }
 }
