@@ -4,7 +4,8 @@
 //!
 //! # What can grow, and what stops it
 //!
-//! Nothing. The machines hold keys and counters; the caller holds incomplete frames: at most 8 194 bytes during the handshake, 65 537 after it.
+//! A handshake holds its keys, and one message of ours until it leaves: under 4 KiB together with what it needs while it works, at most 8 KiB for the largest payload of a stranger.
+//! Sealer and opener hold a key and a counter. Incomplete messages stay with the caller: at most 8 194 bytes during the handshake, 65 537 after it.
 
 extern crate alloc;
 

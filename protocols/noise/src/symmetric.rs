@@ -12,9 +12,10 @@ const NAME: &[u8; 32] = b"Noise_XX_25519_ChaChaPoly_SHA256";
 pub(crate) const TAG: usize = 16;
 
 /// A nonce of the framework: four zero bytes and the counter in little endian.
-pub(crate) const fn nonce_bytes(counter: u64) -> [u8; 12] {
-    let [a, b, c, d, e, f, g, h] = counter.to_le_bytes();
-    [0, 0, 0, 0, a, b, c, d, e, f, g, h]
+pub(crate) fn nonce_bytes(counter: u64) -> [u8; 12] {
+    // The counter in the upper eight of twelve bytes.
+    let [_, _, _, _, bytes @ ..] = (u128::from(counter) << 64).to_le_bytes();
+    bytes
 }
 
 pub(crate) struct Symmetric {

@@ -7,6 +7,9 @@ use crate::{
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use zeroize::Zeroizing;
 
+#[cfg(test)]
+mod tests;
+
 /// Bytes of a public key.
 pub(crate) const KEY: usize = 32;
 /// Bytes of each message apart from its payload.

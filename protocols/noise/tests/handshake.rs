@@ -344,7 +344,7 @@ fn padded(remote: &Remote, side: Side, len: usize) -> Vec<u8> {
 fn a_handshake_message_of_8192_bytes_is_read_and_one_more_is_refused_by_its_length() {
     for side in SIDES {
         assert!(meet_default(side, |remote| padded(remote, side, 8192)).is_ok());
-        let (mut ours, _) = (end(1, side), ());
+        let mut ours = end(1, side);
         if side.is_dialer() {
             take(&mut ours);
         } else {

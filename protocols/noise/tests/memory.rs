@@ -23,7 +23,7 @@ fn a_frame_costs_no_allocation_to_seal_or_to_open_with_any_provider() {
         let (mut sealer, _) = config.transport(&[7; 32], &[0; 32]).unwrap();
         let (_, mut opener) = config.transport(&[0; 32], &[7; 32]).unwrap();
         let mut wire = Vec::with_capacity(70_000);
-        let plain = [7_u8; 65_519];
+        let plain = vec![7_u8; 65_519];
         let info = measure(|| {
             for size in [1, 64, 1000, 65_519] {
                 wire.clear();
@@ -42,7 +42,7 @@ fn a_frame_costs_no_allocation_to_seal_or_to_open_with_any_provider() {
 #[test]
 fn an_incomplete_frame_is_held_by_the_caller_alone() {
     let (mut a, mut b) = transports();
-    let mut wire = support::seal(&mut a.sealer, &[7; 65_519]);
+    let mut wire = support::seal(&mut a.sealer, &vec![7; 65_519]);
     let info = measure(|| {
         for end in 0..wire.len() {
             assert_eq!(b.opener.open(&mut wire[..end]), Ok(None));

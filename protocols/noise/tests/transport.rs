@@ -62,8 +62,8 @@ fn vul_072_frames_too_short_for_a_tag_are_refused_by_their_length_and_longer_one
     let (mut a, _) = transports();
     let mut wire = Vec::new();
     let filled = a.sealer.seal(&mut TransmitBuf::new(&mut wire, 1 << 20), |out| {
-        assert!(!out.put(&[0; 65_520]));
-        out.put(&[0; 65_519])
+        assert!(!out.put(&vec![0; 65_520]));
+        out.put(&vec![0; 65_519])
     });
     assert_eq!((filled, wire.len()), (Ok(Some(true)), 65_537));
 }

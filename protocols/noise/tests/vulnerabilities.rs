@@ -290,9 +290,9 @@ fn vul_071_a_first_message_of_64_kib_is_refused_before_a_byte_of_it_has_come() {
         (65_535, Error::TooLarge(65_535)),
     ] {
         let mut listener = end(1, Side::Listener);
-        let prefix = u16::try_from(len).unwrap().to_be_bytes();
-        assert_eq!(listener.handle_input(&mut prefix.clone()[..1]), Ok(0));
-        assert_eq!(listener.handle_input(&mut prefix.clone()), Err(error));
+        let mut prefix = u16::try_from(len).unwrap().to_be_bytes();
+        assert_eq!(listener.handle_input(&mut prefix[..1]), Ok(0));
+        assert_eq!(listener.handle_input(&mut prefix), Err(error));
     }
 }
 

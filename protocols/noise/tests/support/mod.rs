@@ -10,15 +10,13 @@ pub const PATTERN: &str = "Noise_XX_25519_ChaChaPoly_SHA256";
 pub const YAMUX: &[u8] = b"/yamux/1.0.0";
 
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 pub fn unhex(text: &str) -> Vec<u8> {
-    assert!(text.len() % 2 == 0, "{text}");
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
+    data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap()
 }
 
 /// Every provider that is built in.
