@@ -25,7 +25,7 @@ mod puppet;
 
 pub use puppet::Puppet;
 
-use crate::{Closed, ConnectionInfo, Context, Fact, Input, Protocol, StreamSpec};
+use crate::{Closed, ConnectionInfo, Context, Dial, Fact, Input, Protocol, StreamSpec};
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::{fmt, time::Duration};
 use host::{Node, Wire};
@@ -126,6 +126,11 @@ impl Bench {
     /// The facts that a node's protocol told.
     pub fn facts(&self, node: usize) -> &[Fact] {
         self.nodes.get(node).map_or(&[], |node| &node.facts)
+    }
+
+    /// What a node's protocol has dialed; the first one has dial id 1. The bench connects nobody by itself.
+    pub fn dials(&self, node: usize) -> &[Dial] {
+        self.nodes.get(node).map_or(&[], |node| &node.dials)
     }
 
     /// Streams that a node has open.

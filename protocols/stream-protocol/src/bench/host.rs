@@ -90,7 +90,7 @@ pub(super) struct Node {
     pub(super) outbox: Vec<(usize, Wire)>,
     specs: Vec<StreamSpec>,
     inbound: BTreeMap<u8, u16>,
-    dials: u64,
+    pub(super) dials: Vec<Dial>,
     now: Instant,
 }
 
@@ -106,7 +106,7 @@ impl Node {
             outbox: Vec::new(),
             specs: Vec::new(),
             inbound: BTreeMap::new(),
-            dials: 0,
+            dials: Vec::new(),
             now: Instant::ZERO,
         }
     }
@@ -580,8 +580,8 @@ impl Host for Node {
         if let Some(conn) = dial.peer.and_then(|peer| self.connections(peer).first().copied()) {
             return Ok(DialOutcome::Connected(conn));
         }
-        self.dials = self.dials.saturating_add(1);
-        Ok(DialOutcome::Pending(DialId::new(self.dials)))
+        self.dials.push(dial);
+        Ok(DialOutcome::Pending(DialId::new(self.dials.len() as u64)))
     }
 
     fn disconnect(&mut self, conn: ConnectionId) {
