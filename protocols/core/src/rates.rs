@@ -25,6 +25,7 @@ impl Rate {
 
     /// The generic cell rate algorithm: `on_time` is when the next event would be due if events came at exactly the average rate. Answers the new
     /// value, or when the event may come.
+    #[expect(clippy::arithmetic_side_effects, reason = "arithmetic of instants saturates")]
     fn take(self, now: Instant, on_time: Instant) -> Result<Instant, Instant> {
         let free = on_time - self.gap.saturating_mul(self.burst.saturating_sub(1));
         if free > now {

@@ -95,8 +95,15 @@ struct Chunk {
 #[derive(Debug)]
 enum ChunkPart {
     Result,
-    Context { bytes: [u8; CONTEXT], have: usize },
-    Body { code: u8, context: Option<[u8; CONTEXT]>, length: Length },
+    Context {
+        bytes: [u8; CONTEXT],
+        have: usize,
+    },
+    Body {
+        code: u8,
+        context: Option<[u8; CONTEXT]>,
+        length: Length,
+    },
 }
 
 impl Decoder {

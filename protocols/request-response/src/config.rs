@@ -13,7 +13,11 @@ pub const MAX_CHUNK: usize = 10 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     /// A message ends where its sender half-closes.
-    UntilEnd { document: Document, empty: bool, early: bool },
+    UntilEnd {
+        document: Document,
+        empty: bool,
+        early: bool,
+    },
     /// A varint length in front.
     LengthDelimited,
     /// Ethereum: a length and snappy frames; a response is any number of chunks.
@@ -316,7 +320,7 @@ impl Default for Config {
 
 pub(crate) fn validate(specs: &[Spec], config: &Config) -> Result<(), Error> {
     let checks = [
-        ("specs", !specs.is_empty() && specs.len() <= usize::from(u8::MAX)),
+        ("specs", !specs.is_empty() && u8::try_from(specs.len()).is_ok()),
         ("max_outbound", config.max_outbound > 0),
         ("max_events", config.max_events >= 4),
     ];

@@ -180,9 +180,7 @@ impl InboundHalf {
         message: &[u8],
     ) -> Result<(), Error> {
         match self.asked(terms, id)?.1.family {
-            Family::Chunks { .. } => {
-                self.answer(terms, id, encode_rejection(code, message), 0, Then::Finish)
-            }
+            Family::Chunks { .. } => self.answer(terms, id, encode_rejection(code, message), 0, Then::Finish),
             _ => Err(Error::WrongFraming),
         }
     }
@@ -554,7 +552,10 @@ impl InboundHalf {
 
     /// Streams, held bytes, deadlines.
     pub(crate) fn census(&self) -> [usize; 3] {
-        let held = self.held.values().fold(0_usize, |sum, held| sum.saturating_add(*held));
+        let held = self
+            .held
+            .values()
+            .fold(0_usize, |sum, held| sum.saturating_add(*held));
         [self.streams.len(), held, self.timers.len()]
     }
 }

@@ -1,10 +1,8 @@
 //! The machine: both halves under one roof.
 
 use crate::{
-    Census, Config, Error, Event, InboundId, Request, RequestId, Spec, Stats,
-    config::validate,
-    inbound::InboundHalf,
-    outbound::Outbound,
+    Census, Config, Error, Event, InboundId, Request, RequestId, Spec, Stats, config::validate,
+    inbound::InboundHalf, outbound::Outbound,
 };
 use alloc::vec::Vec;
 use bytes::Bytes;

@@ -7,6 +7,7 @@ use crate::{
     machine::Terms,
 };
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
@@ -35,7 +36,7 @@ enum Stage {
     /// For a connection, or for its turn.
     Waiting,
     /// A stream is open, or being opened.
-    OnStream(Exchange),
+    OnStream(Box<Exchange>),
 }
 
 #[derive(Debug)]
@@ -197,7 +198,9 @@ impl Outbound {
             return Start::Left;
         };
         let proposals: Vec<u8> = request.payloads.iter().map(|(spec, _)| *spec).collect();
-        let Some((first, spec)) = proposals.first().and_then(|first| Some((*first, terms.spec(*first)?)))
+        let Some((first, spec)) = proposals
+            .first()
+            .and_then(|first| Some((*first, terms.spec(*first)?)))
         else {
             return Start::Left;
         };
@@ -209,8 +212,13 @@ impl Outbound {
         // Requests are spread over the connections by their number, as in rust-libp2p.
         let connections = cx.connections(peer);
         let place = id.0.checked_rem(connections.len() as u64).unwrap_or(0);
-        let conn = usize::try_from(place).ok().and_then(|place| connections.get(place));
-        match cx.open(conn.map_or(Target::Peer(peer), |conn| Target::Connection(*conn)), &proposals) {
+        let conn = usize::try_from(place)
+            .ok()
+            .and_then(|place| connections.get(place));
+        match cx.open(
+            conn.map_or(Target::Peer(peer), |conn| Target::Connection(*conn)),
+            &proposals,
+        ) {
             Ok(stream) => {
                 self.begin(cx, terms, id, stream, first);
                 Start::Left
@@ -259,14 +267,14 @@ impl Outbound {
         let Some(pending) = self.pending.get_mut(&id) else {
             return;
         };
-        pending.stage = Stage::OnStream(Exchange {
+        pending.stage = Stage::OnStream(Box::new(Exchange {
             stream,
             sent: false,
             agreed: None,
             parts: 0,
             unread: 0,
             paused: false,
-        });
+        }));
         let timeout = pending.request.timeout.unwrap_or(terms.config.timeout);
         self.timers.set(Timer::Stream(stream), cx.now + timeout);
         self.streams.insert(stream, id);
@@ -388,7 +396,10 @@ impl Outbound {
             Item::End => self.answered(cx, terms, id, stream, Bytes::new()),
             Item::Rejected(rejection) => self.break_off(cx, terms, stream, Failure::Rejected(rejection)),
             Item::Part { context, data } => {
-                let spec = exchange.agreed.as_ref().and_then(|agreed| terms.spec(agreed.spec));
+                let spec = exchange
+                    .agreed
+                    .as_ref()
+                    .and_then(|agreed| terms.spec(agreed.spec));
                 let chunked = spec.is_some_and(|spec| matches!(spec.family, Family::Chunks { .. }));
                 if chunked && request.max_parts == 0 {
                     return self.break_off(cx, terms, stream, Failure::TooManyParts);
@@ -425,10 +436,11 @@ impl Outbound {
             return;
         };
         let peer = pending.peer;
-        if let Stage::OnStream(Exchange {
-            agreed: Some(agreed), ..
-        }) = pending.stage
-        {
+        let agreed = match pending.stage {
+            Stage::OnStream(exchange) => exchange.agreed,
+            Stage::Waiting => None,
+        };
+        if let Some(agreed) = agreed {
             cx.finish(stream);
             // What is on its way behind the response must not keep the stream from ending.
             cx.resume(stream);

@@ -38,13 +38,19 @@ impl Scanner {
     /// taken `early`.
     pub(crate) fn scan(&mut self, input: &[u8], max: usize, early: bool) -> Result<usize, Failure> {
         if let Self::Opaque = self {
-            return if input.len() > max { Err(Failure::TooLarge) } else { Ok(input.len()) };
+            return if input.len() > max {
+                Err(Failure::TooLarge)
+            } else {
+                Ok(input.len())
+            };
         }
         for (taken, byte) in input.iter().enumerate() {
             if early && self.is_complete() {
                 return Ok(taken);
             }
-            let left = max.checked_sub(taken.saturating_add(1)).ok_or(Failure::TooLarge)?;
+            let left = max
+                .checked_sub(taken.saturating_add(1))
+                .ok_or(Failure::TooLarge)?;
             match self {
                 Self::Opaque => Some(()),
                 Self::Json(json) => json.byte(*byte),
@@ -106,22 +112,34 @@ impl Json {
 
     fn byte(&mut self, byte: u8) -> Option<()> {
         let space = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-        self.state = match (self.state, byte) {
-            (Text::InString, b'\\') => Text::InEscape,
-            (Text::InString, b'"') => self.outside(),
-            (Text::InString, _) | (Text::InEscape, _) => Text::InString,
-            (Text::Behind, _) if space => Text::Behind,
-            (Text::Behind, _) => return None,
-            (Text::Word, _) if space => Text::Behind,
-            (Text::Word, b'[' | b'{' | b']' | b'}' | b'"' | b',' | b':') => return None,
-            (Text::Word, _) => Text::Word,
-            (Text::Outside, b'"') => Text::InString,
-            (Text::Outside, b'[' | b'{') => {
+        self.state = match self.state {
+            Text::InString => match byte {
+                b'\\' => Text::InEscape,
+                b'"' => self.outside(),
+                _ => Text::InString,
+            },
+            Text::InEscape => Text::InString,
+            Text::Behind => space.then_some(Text::Behind)?,
+            Text::Word => match byte {
+                b'[' | b'{' | b']' | b'}' | b'"' | b',' | b':' => return None,
+                _ if space => Text::Behind,
+                _ => Text::Word,
+            },
+            Text::Outside => self.next(byte, space)?,
+        };
+        Some(())
+    }
+
+    /// A byte between values and brackets.
+    fn next(&mut self, byte: u8, space: bool) -> Option<Text> {
+        Some(match byte {
+            b'"' => Text::InString,
+            b'[' | b'{' => {
                 self.depth = self.depth.checked_add(1).filter(|depth| *depth <= MAX_DEPTH)?;
                 self.braces = self.braces << 1 | u64::from(byte == b'{');
                 Text::Outside
             }
-            (Text::Outside, b']' | b'}') => {
+            b']' | b'}' => {
                 self.depth = self.depth.checked_sub(1)?;
                 if (self.braces & 1 == 1) != (byte == b'}') {
                     return None;
@@ -129,15 +147,18 @@ impl Json {
                 self.braces >>= 1;
                 self.outside()
             }
-            (Text::Outside, _) if space || self.depth > 0 => Text::Outside,
-            (Text::Outside, b',' | b':') => return None,
-            (Text::Outside, _) => Text::Word,
-        };
-        Some(())
+            _ if space || self.depth > 0 => Text::Outside,
+            b',' | b':' => return None,
+            _ => Text::Word,
+        })
     }
 
     const fn outside(&self) -> Text {
-        if self.depth == 0 { Text::Behind } else { Text::Outside }
+        if self.depth == 0 {
+            Text::Behind
+        } else {
+            Text::Outside
+        }
     }
 }
 

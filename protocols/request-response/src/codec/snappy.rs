@@ -8,6 +8,8 @@ use bytes::{Buf, Bytes};
 
 /// Uncompressed bytes of one frame, at most.
 const MAX_BLOCK: usize = 65_536;
+/// Blocks up to this length are not compressed.
+const SHORT: usize = 16;
 /// `ff`, a length of six, and the magic word: it opens every sequence of frames.
 const IDENTIFIER: [u8; 10] = *b"\xff\x06\x00\x00sNaPpY";
 
@@ -33,9 +35,9 @@ pub(crate) fn encode_frames(data: &[u8], out: &mut Vec<u8>) {
     }
     for block in data.chunks(MAX_BLOCK) {
         let compressed = compress(block);
-        // A frame that saves less than an eighth is sent as it is, as the other implementations do.
+        // A block that is short, or saves less than an eighth, is sent as it is, as the other implementations do.
         let saved = block.len().saturating_sub(compressed.len());
-        let (kind, body): (u8, &[u8]) = if saved >= block.len().div_ceil(8) {
+        let (kind, body): (u8, &[u8]) = if block.len() > SHORT && saved >= block.len().div_ceil(8) {
             (0x00, &compressed)
         } else {
             (0x01, block)
@@ -187,7 +189,9 @@ impl FrameDecoder {
 
 /// One block of at most `max` bytes. The announced length is checked before anything is written.
 fn decompress(mut input: &[u8], max: usize) -> Option<Vec<u8>> {
-    let wanted = usize::try_from(block_length(&mut input)?).ok().filter(|len| *len <= max)?;
+    let wanted = usize::try_from(block_length(&mut input)?)
+        .ok()
+        .filter(|len| *len <= max)?;
     let mut out = Vec::with_capacity(wanted);
     while let Some((tag, rest)) = input.split_first() {
         input = rest;
@@ -236,7 +240,10 @@ fn block_length(input: &mut &[u8]) -> Option<u32> {
 fn little_endian(input: &mut &[u8], len: usize) -> Option<usize> {
     let (bytes, rest) = input.split_at_checked(len)?;
     *input = rest;
-    let value = bytes.iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+    let value = bytes
+        .iter()
+        .rev()
+        .fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
     usize::try_from(value).ok()
 }
 
