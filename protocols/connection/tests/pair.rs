@@ -23,6 +23,7 @@ const NOW: Instant = Instant::ZERO;
 const RAW: ProtocolName = ProtocolName::from_static("/raw/1");
 const FRAMED: ProtocolName = ProtocolName::from_static("/framed/1");
 const HELD: ProtocolName = ProtocolName::from_static("/held/1");
+const HANDED: ProtocolName = ProtocolName::from_static("/handed/1");
 
 fn identity(seed: u8) -> Identity {
     Identity::from(Keypair::ed25519_from_seed([seed; 32]))
@@ -38,6 +39,14 @@ fn seat(seed: u8, side: Side) -> Seat {
         spec(RAW, Framing::Raw, 0),
         spec(FRAMED, Framing::LengthDelimited { max: 100 }, 1),
         spec(HELD, Framing::Held { max: 100 }, 2),
+        SpecEntry {
+            protocol: 0,
+            index: 3,
+            spec: StreamSpec {
+                handed_over: true,
+                ..StreamSpec::new(HANDED, Framing::Raw)
+            },
+        },
     ]);
     let mut seat = Seat::new(ConnectionId::new(seed.into()), side, [seed; 32]);
     seat.specs = Arc::new(specs);
@@ -536,6 +545,28 @@ fn an_orderly_close_says_go_away_and_waits_a_second_at_most() {
     stuck.ends[0].handle_message(NOW, ToConnection::Close);
     stuck.ends[0].handle_timeout(NOW + Duration::from_secs(1));
     assert!(stuck.ends[0].is_closed());
+}
+
+#[test]
+fn the_bytes_of_an_application_wait_until_their_stream_is_handed_over() {
+    for bytes in [b"early".as_slice(), b""] {
+        let mut pair = Pair::established(1000);
+        let stream = pair.open(3, true);
+        pair.write(stream, bytes);
+        pair.order(0, stream, StreamOrder::HandOver);
+        pair.order(0, stream, StreamOrder::Finish);
+        pair.run();
+        let ended = |told: &[FromConnection]| {
+            told.iter()
+                .any(|message| matches!(message, FromConnection::Finished { .. }))
+        };
+        assert!(pair.frames(1).is_empty());
+        assert!(!ended(&pair.told[1]));
+        pair.order(1, Pair::their_stream(), StreamOrder::HandOver);
+        pair.run();
+        assert_eq!(pair.frames(1).concat(), bytes);
+        assert!(ended(&pair.told[1]));
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::Fact;
 use alloc::{sync::Arc, vec::Vec};
 use bytes::Bytes;
+use core::fmt;
 use libp2p_proto_core::{ConnectionId, DialId, Fault, Multiaddr, PeerId, ProtocolName, Side, StreamId};
 
 /// What the swarm tells a protocol.
@@ -266,7 +267,7 @@ pub enum DialError {
     #[error("no dialable address")]
     NoAddress,
     /// Every address failed: each with its cause, in the order in which they failed.
-    #[error("all addresses failed")]
+    #[error("{}", Causes(.0))]
     AllFailed(Arc<[(Multiaddr, AttemptError)]>),
     /// The dial's own deadline passed.
     #[error("timed out")]
@@ -274,6 +275,19 @@ pub enum DialError {
     /// Cancelled by the application.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// Each address with its cause, on one line.
+struct Causes<'a>(&'a [(Multiaddr, AttemptError)]);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (addr, error)) in self.0.iter().enumerate() {
+            let between = if place == 0 { "" } else { "; " };
+            write!(f, "{between}{addr}: {error}")?;
+        }
+        Ok(())
+    }
 }
 
 /// Why one address failed.

@@ -69,6 +69,9 @@ pub struct StreamSpec {
     /// Whether the first frames may leave together with the proposal even if the remote is not known to speak the protocol, because losing them does
     /// no harm. Default false.
     pub lazy: bool,
+    /// Whether the bytes of these streams belong to the application: none is delivered before the protocol says
+    /// [`hand_over`](crate::Context::hand_over), and then they go past the swarm. For [`Framing::Raw`]. Default false.
+    pub handed_over: bool,
 }
 
 impl StreamSpec {
@@ -86,6 +89,7 @@ impl StreamSpec {
             keeps_alive: true,
             on_limited: false,
             lazy: false,
+            handed_over: false,
         }
     }
 

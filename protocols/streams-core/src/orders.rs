@@ -56,6 +56,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
                 negotiation: Negotiation::dialer(),
                 proposals,
                 lazy,
+                handed_over: false,
                 pending: VecDeque::new(),
             };
             self.slots.insert(id, Box::new(Slot::new(stream, negotiating)));
@@ -126,11 +127,15 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
                 slot.sent.want_flush();
                 self.report(id);
             }
-            StreamOrder::Reset | StreamOrder::Pause | StreamOrder::Resume | StreamOrder::HandOver => {}
+            StreamOrder::HandOver => match &mut slot.phase {
+                Phase::Negotiating(negotiating) => negotiating.handed_over = true,
+                Phase::Open(_) => self.release(now, mux, id, None),
+            },
+            StreamOrder::Reset | StreamOrder::Pause | StreamOrder::Resume => {}
         }
     }
 
-    /// Parses what is behind a held frame.
+    /// Parses what is behind a held frame, or what came before the stream was handed over.
     fn release<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M, id: I, framing: Option<Framing>) {
         let Some(slot) = self.slots.get_mut(&id) else {
             return;

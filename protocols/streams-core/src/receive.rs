@@ -37,6 +37,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
             negotiation: Negotiation::listener(),
             proposals: SmallVec::new(),
             lazy: false,
+            handed_over: false,
             pending: VecDeque::new(),
         };
         self.slots.insert(id, Box::new(Slot::new(stream, negotiating)));
@@ -133,7 +134,8 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         let Phase::Open(open) = &mut slot.phase else {
             return;
         };
-        if !open.backlog.is_empty() {
+        let to_be_handed_over = open.held && open.framer.framing() == Framing::Raw;
+        if to_be_handed_over || !open.backlog.is_empty() {
             return;
         }
         let stream = slot.stream;
@@ -244,6 +246,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         let entry = spec.and_then(|spec| Some((spec, self.table.get(spec)?)));
         let Some((spec, entry)) = entry else { return };
         let (framing, window) = (entry.spec.framing, entry.spec.recv_window);
+        let held = entry.spec.handed_over && !negotiating.handed_over;
         let name = line
             .and_then(|line| ProtocolName::new(line).ok())
             .unwrap_or_else(|| entry.spec.name.clone());
@@ -263,7 +266,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
             spec,
             framer: Framer::new(framing),
             outbound: framing,
-            held: false,
+            held,
             backlog: BytesMut::new(),
         };
         let Some(slot) = self.slots.get_mut(&id) else {

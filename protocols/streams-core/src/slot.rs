@@ -55,6 +55,8 @@ pub(crate) struct Negotiating {
     /// What we propose; empty for a stream of theirs.
     pub(crate) proposals: SmallVec<[SpecId; 2]>,
     pub(crate) lazy: bool,
+    /// It was handed over before its name is agreed.
+    pub(crate) handed_over: bool,
     /// Frames written before the name is agreed, on a stream that is not lazy.
     pub(crate) pending: VecDeque<Bytes>,
 }
@@ -65,9 +67,9 @@ pub(crate) struct Open {
     pub(crate) framer: Framer,
     /// How outbound frames are framed.
     pub(crate) outbound: Framing,
-    /// A held frame was delivered, and nothing behind it is parsed.
+    /// A held frame was delivered, or the stream is still to be handed over: nothing is parsed.
     pub(crate) held: bool,
-    /// Bytes that are not parsed: they stand behind a held frame, or the queue to the swarm is full.
+    /// Bytes that are not parsed: the stream is held, or the queue to the swarm is full.
     pub(crate) backlog: BytesMut,
 }
 

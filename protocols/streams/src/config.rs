@@ -21,6 +21,9 @@ pub struct Config {
     pub max_opening: usize,
     /// Events that may wait. Default 1 024.
     pub max_events: usize,
+    /// Whether bytes go from the connection to the application, past this machine, for adapters that can do it: `read`, `write` and `finish` are not used then. Default
+    /// false.
+    pub hand_over: bool,
 }
 
 impl Default for Config {
@@ -34,6 +37,7 @@ impl Default for Config {
             open_timeout: Duration::from_secs(10),
             max_opening: 1024,
             max_events: 1024,
+            hand_over: false,
         }
     }
 }

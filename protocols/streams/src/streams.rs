@@ -111,6 +111,7 @@ impl Streams {
             send_capacity: config.write_capacity,
             recv_window: config.recv_window,
             open_timeout: config.open_timeout,
+            handed_over: config.hand_over,
             ..StreamSpec::new(name.clone(), Framing::Raw)
         };
         Ok(Self {
@@ -257,13 +258,15 @@ impl Streams {
     fn begin(&mut self, cx: &mut Context<'_>, ticket: Ticket, peer: PeerId, spec: u8) {
         match cx.open(Target::Peer(peer), &[spec]) {
             Ok(stream) => {
-                self.pipes.insert(
-                    stream,
-                    Pipe {
-                        ticket: Some(ticket),
-                        ..Pipe::default()
-                    },
-                );
+                let pipe = Pipe {
+                    ticket: Some(ticket),
+                    ..Pipe::default()
+                };
+                self.pipes.insert(stream, pipe);
+                // The peer is known to speak the protocol: the first bytes may leave with the proposal.
+                if self.config.hand_over && cx.writable(stream) > 0 {
+                    self.handle_ours(cx, stream, peer);
+                }
             }
             Err(error) => {
                 self.emit(Event::OpenFailed {
@@ -279,13 +282,28 @@ impl Streams {
         if stream.is_inbound() {
             if self.emit(Event::Incoming { stream, peer, name }) {
                 self.pipes.insert(stream, Pipe::default());
+                self.hand_over(cx, stream);
             } else {
                 cx.reset(stream);
             }
-        } else if let Some(ticket) = self.pipes.get_mut(&stream).and_then(|pipe| pipe.ticket.take()) {
-            self.emit(Event::Opened { ticket, stream, peer });
+        } else if self.pipes.contains_key(&stream) {
+            self.handle_ours(cx, stream, peer);
         } else {
             cx.reset(stream);
+        }
+    }
+
+    /// A stream of ours can be written to; told once.
+    fn handle_ours(&mut self, cx: &mut Context<'_>, stream: StreamId, peer: PeerId) {
+        if let Some(ticket) = self.pipes.get_mut(&stream).and_then(|pipe| pipe.ticket.take()) {
+            self.emit(Event::Opened { ticket, stream, peer });
+            self.hand_over(cx, stream);
+        }
+    }
+
+    fn hand_over(&self, cx: &mut Context<'_>, stream: StreamId) {
+        if self.config.hand_over {
+            cx.hand_over(stream);
         }
     }
 
