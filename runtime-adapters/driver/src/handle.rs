@@ -1,9 +1,6 @@
 //! The way to a running node, from anywhere.
 
-use crate::{
-    App, Error, Incoming, OpenFailure, Stream,
-    node::{Call, Command},
-};
+use crate::{App, Error, Incoming, OpenFailure, Stream, raw::Opener};
 use core::fmt;
 use futures_channel::{mpsc, oneshot};
 use libp2p_proto_core::{ConnectionId, Instant, Multiaddr, PeerId, ProtocolName};
@@ -30,14 +27,36 @@ pub enum DialFailure {
     Closed(#[from] Closed),
 }
 
+pub(crate) type Call<A> = Box<dyn FnOnce(&mut Swarm, &mut A, Instant) + Send>;
+/// Asked after each drive; says whether it has its answer.
+pub(crate) type Waiting<A> = Box<dyn FnMut(&mut A) -> bool + Send>;
+pub(crate) type Dialed = Result<(PeerId, ConnectionId), DialFailure>;
+
+/// What a handle asks of the node. Whoever asks waits for the answer, which bounds how much is asked.
+pub(crate) enum Command<A> {
+    Call(Call<A>),
+    Next(Waiting<A>),
+    Dial(Dial, oneshot::Sender<Dialed>),
+    Listen(Multiaddr, oneshot::Sender<Result<Multiaddr, Error>>),
+    Open {
+        peer: PeerId,
+        name: ProtocolName,
+        opener: Opener,
+    },
+    Accept(oneshot::Sender<Incoming>),
+    Close(oneshot::Sender<()>),
+}
+
 /// A way to a running node. Cheap to clone; the node stops when the last handle is gone.
 pub struct Handle<A> {
+    peer: PeerId,
     commands: mpsc::UnboundedSender<Command<A>>,
 }
 
 impl<A> Clone for Handle<A> {
     fn clone(&self) -> Self {
         Self {
+            peer: self.peer,
             commands: self.commands.clone(),
         }
     }
@@ -45,13 +64,18 @@ impl<A> Clone for Handle<A> {
 
 impl<A> fmt::Debug for Handle<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Handle")
+        write!(f, "Handle({})", self.peer)
     }
 }
 
 impl<A: App> Handle<A> {
-    pub(crate) const fn new(commands: mpsc::UnboundedSender<Command<A>>) -> Self {
-        Self { commands }
+    pub(crate) const fn new(peer: PeerId, commands: mpsc::UnboundedSender<Command<A>>) -> Self {
+        Self { peer, commands }
+    }
+
+    /// The node's own peer id.
+    pub const fn peer_id(&self) -> PeerId {
+        self.peer
     }
 
     /// Sends a command that answers.
@@ -131,7 +155,7 @@ impl<A: App> Handle<A> {
     ///
     /// See [`OpenFailure`].
     pub async fn open(&self, peer: PeerId, name: ProtocolName) -> Result<Stream, OpenFailure> {
-        self.ask(|answer| Command::Open { peer, name, answer }).await?
+        self.ask(|opener| Command::Open { peer, name, opener }).await?
     }
 
     /// The next raw stream that a peer opens under one of the names in the node's [`Config`](crate::Config).

@@ -1,15 +1,19 @@
 #![doc = include_str!("../README.md")]
 
 mod addr;
+mod app;
 mod clock;
 mod handle;
 mod link;
 mod node;
+mod raw;
 mod runtime;
+mod sockets;
 mod stream;
 
+pub use app::{App, Config, Error};
 pub use handle::{Closed, DialFailure, Handle};
 pub use link::Link;
-pub use node::{App, Config, Error, Node};
+pub use node::Node;
 pub use runtime::{Answer, Resolver, Runtime, Timer};
 pub use stream::{Incoming, OpenFailure, Stream};

@@ -1,6 +1,12 @@
 //! One TCP link: the task that owns a connection machine and its socket.
 
-use crate::{Runtime, Timer, addr::code, clock::Clock, runtime::FAR};
+use crate::{
+    Runtime, Timer,
+    addr::code,
+    clock::Clock,
+    runtime::FAR,
+    stream::{Shared, lock},
+};
 use core::{
     fmt,
     future::Future,
@@ -12,9 +18,10 @@ use futures_channel::mpsc;
 use futures_core::Stream as _;
 use futures_io::{AsyncRead as _, AsyncWrite as _};
 use libp2p_proto_connection::Connection;
-use libp2p_proto_core::{ConnectionId, Instant, TransmitBuf};
-use libp2p_proto_stream_protocol::{FromConnection, ToConnection};
+use libp2p_proto_core::{ConnectionId, Instant, StreamId, TransmitBuf};
+use libp2p_proto_stream_protocol::{FromConnection, StreamOrder, ToConnection};
 use std::{
+    collections::BTreeMap,
     io::{self, ErrorKind},
     sync::{Arc, Mutex},
 };
@@ -48,15 +55,30 @@ impl Pool {
 /// News of one connection.
 pub(crate) type News = (ConnectionId, FromConnection);
 
+/// What is asked of a connection, by the swarm and by the streams of the application.
+pub(crate) enum Order {
+    /// For the machine.
+    Machine(ToConnection),
+    /// From now on the bytes of this stream go into this pipe.
+    HandOver(StreamId, Shared),
+    /// The stream is gone, and so is its pipe.
+    Forget(StreamId),
+}
+
+/// Bounded by stream credit and stream slots, so nobody waits for room in it.
+pub(crate) type Orders = mpsc::UnboundedSender<Order>;
+
 /// One connection, as a task: [`Runtime::spawn`] runs it to its end.
 pub struct Link<R: Runtime> {
     clock: Clock,
     pool: Pool,
     news: mpsc::Sender<News>,
-    orders: mpsc::UnboundedReceiver<ToConnection>,
+    orders: mpsc::UnboundedReceiver<Order>,
     socket: R::Socket,
     timer: R::Timer,
     machine: Connection,
+    /// Streams whose bytes go to the application.
+    pipes: BTreeMap<StreamId, Shared>,
     /// News that the swarm's channel had no room for.
     unsaid: Option<FromConnection>,
     /// Input that the machine did not take yet; empty most of the time.
@@ -72,7 +94,7 @@ impl<R: Runtime> Link<R> {
         clock: Clock,
         pool: Pool,
         news: mpsc::Sender<News>,
-        orders: mpsc::UnboundedReceiver<ToConnection>,
+        orders: mpsc::UnboundedReceiver<Order>,
         socket: R::Socket,
         machine: Connection,
     ) -> Self {
@@ -84,6 +106,7 @@ impl<R: Runtime> Link<R> {
             socket,
             timer: R::Timer::new(),
             machine,
+            pipes: BTreeMap::new(),
             unsaid: None,
             tail: Vec::new(),
             unsent: Vec::new(),
@@ -91,29 +114,53 @@ impl<R: Runtime> Link<R> {
         }
     }
 
-    /// Carries out the swarm's orders. Says whether there were any.
+    /// Carries out orders. Says whether there were any.
     fn take_orders(&mut self, cx: &mut Context<'_>) -> bool {
         let mut any = false;
-        while let Poll::Ready(order) = Pin::new(&mut self.orders).poll_next(cx) {
-            let gone = order.is_none();
-            self.machine
-                .handle_message(self.clock.now(), order.unwrap_or(ToConnection::Close));
-            if gone {
-                break;
-            }
+        while let Poll::Ready(Some(order)) = Pin::new(&mut self.orders).poll_next(cx) {
             any = true;
+            match order {
+                Order::Machine(message) => self.machine.handle_message(self.clock.now(), message),
+                Order::HandOver(stream, pipe) => {
+                    self.pipes.insert(stream, pipe);
+                    let order = StreamOrder::HandOver;
+                    let message = ToConnection::Order { stream, order };
+                    self.machine.handle_message(self.clock.now(), message);
+                }
+                Order::Forget(stream) => drop(self.pipes.remove(&stream)),
+            }
         }
         any
+    }
+
+    /// Gives the application what is its own; the rest is for the swarm.
+    fn route(&mut self, message: FromConnection) -> Option<FromConnection> {
+        let Some(pipe) = message.stream().and_then(|stream| self.pipes.get(&stream)) else {
+            return Some(message);
+        };
+        match message {
+            FromConnection::Frame { stream, data } => {
+                let bytes = lock(pipe).receive(data);
+                if bytes > 0 {
+                    let grant = ToConnection::Grant { stream, bytes };
+                    self.machine.handle_message(self.clock.now(), grant);
+                }
+            }
+            FromConnection::Sent { bytes, .. } => lock(pipe).sent(bytes),
+            FromConnection::Finished { .. } => lock(pipe).end(),
+            other => return Some(other),
+        }
+        None
     }
 
     /// Tells the swarm what happened; pending while the swarm has no ear for it. An error: there is no swarm any more.
     fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), mpsc::SendError>> {
         loop {
-            if self.unsaid.is_none() {
-                self.unsaid = self.machine.poll_message();
-            }
-            if self.unsaid.is_none() {
-                return Poll::Ready(Ok(()));
+            while self.unsaid.is_none() {
+                let Some(message) = self.machine.poll_message() else {
+                    return Poll::Ready(Ok(()));
+                };
+                self.unsaid = self.route(message);
             }
             ready!(self.news.poll_ready(cx))?;
             if let Some(message) = self.unsaid.take() {
@@ -122,7 +169,7 @@ impl<R: Runtime> Link<R> {
         }
     }
 
-    /// Reads once and feeds the machine. Says whether the machine took anything.
+    /// Reads once and feeds the machine. Says whether to come again.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         if self.machine.is_closed() || !self.machine.wants_input() {
             return false;
@@ -150,7 +197,11 @@ impl<R: Runtime> Link<R> {
                 self.machine.handle_eof(self.clock.now());
                 true
             }
-            Ok(n) => self.feed(input.get_mut(..held.saturating_add(n)).unwrap_or_default()),
+            // Even if it was too little for the machine: only a read that waits has the task woken.
+            Ok(n) => {
+                self.feed(input.get_mut(..held.saturating_add(n)).unwrap_or_default());
+                true
+            }
             // The machine may take now what it refused before.
             Err(error) if is_patient(&error) => {
                 held > 0 && self.feed(input.get_mut(..held).unwrap_or_default())

@@ -1,12 +1,13 @@
 //! The task that owns the swarm and the application.
 
 use crate::{
-    Closed, DialFailure, Handle, Incoming, Link, OpenFailure, Resolver, Runtime, Stream, Timer,
-    addr::{code, to_multiaddr, to_socket},
+    App, Closed, Config, DialFailure, Error, Handle, Link, Resolver, Runtime, Timer,
     clock::Clock,
-    link::{News, Pool},
+    handle::{Command, Dialed, Waiting},
+    link::{News, Order, Pool},
+    raw::{Links, Raw},
     runtime::FAR,
-    stream::{Shared, lock},
+    sockets::Sockets,
 };
 use core::{
     fmt,
@@ -18,19 +19,11 @@ use core::{
 use futures_channel::{mpsc, oneshot};
 use futures_core::Stream as _;
 use libp2p_proto_connection as connection;
-use libp2p_proto_core::{ConnectionId, DialId, Instant, Multiaddr, PeerId, ProtocolName, StreamId};
+use libp2p_proto_core::{DialId, Instant, Multiaddr};
 use libp2p_proto_identity::Identity;
-use libp2p_proto_stream_protocol::{
-    AttemptError, Closed as StreamClosed, Dial, DialOutcome, FromConnection, OpenError, Protocol, Seat,
-    ToConnection,
-};
-use libp2p_proto_streams::{self as streams, Streams, Ticket};
-use libp2p_proto_swarm::{self as swarm, Action, Event, Record, ResolveId, Swarm};
-use std::{
-    collections::{BTreeMap, VecDeque},
-    io,
-    sync::Arc,
-};
+use libp2p_proto_stream_protocol::{Dial, DialOutcome, FromConnection, Seat, StreamOrder, ToConnection};
+use libp2p_proto_swarm::{Action, Event, Record, ResolveId, Swarm};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Inputs that one drive delivers before the channels have their turn again.
 const BUDGET: usize = 1024;
@@ -38,110 +31,13 @@ const BUDGET: usize = 1024;
 const NEWS: usize = 256;
 /// Rounds of the node before other tasks have their turn.
 const ROUNDS: usize = 16;
-/// Links that are accepted, or messages taken, in one round.
+/// Messages that are taken in one round.
 const BATCH: usize = 256;
-/// How long a listener rests after a failed accept: descriptors may be short for a moment.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// How long an orderly end may take.
 const CLOSING: Duration = Duration::from_secs(1);
-/// Raw streams that may wait for [`Handle::accept`]; further ones are reset.
-const MAX_ARRIVED: usize = 256;
 
-/// What the node's task runs for the application.
-pub trait App: 'static {
-    /// The protocols, always the same ones in the same order.
-    fn protocols(&mut self) -> Vec<&mut dyn Protocol>;
-
-    /// An event of the swarm.
-    fn handle_event(&mut self, event: Event) {
-        let _nobody_listens = event;
-    }
-
-    /// After each drive: the place to read the protocols' own events.
-    fn after_drive(&mut self) {}
-}
-
-/// How a node is built.
-#[derive(Clone, Default)]
-pub struct Config {
-    /// Limits of the swarm.
-    pub swarm: swarm::Config,
-    /// Names of raw streams, for [`Handle::open`] and [`Handle::accept`].
-    pub streams: Vec<ProtocolName>,
-    /// Limits of raw streams.
-    pub stream_limits: streams::Config,
-    /// Who is asked for names. `None`: dials of names fail with `no-resolver`.
-    pub resolver: Option<Resolver>,
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("swarm", &self.swarm)
-            .field("streams", &self.streams)
-            .field("stream_limits", &self.stream_limits)
-            .field("resolver", &self.resolver.is_some())
-            .finish()
-    }
-}
-
-/// Why a node could not be built, or could not listen.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The operating system refused.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// The operating system gave no entropy.
-    #[error("no entropy: {0}")]
-    Entropy(getrandom::Error),
-    /// A limit is out of its range.
-    #[error("{0}")]
-    Config(#[from] swarm::Error),
-    /// There are too many names of raw streams.
-    #[error("{0}")]
-    Streams(#[from] streams::Error),
-    /// The keys of the secure channel could not be made.
-    #[error("{0}")]
-    Keys(#[from] connection::Error),
-    /// Not an address of the form `/ip4|ip6/…/tcp/…`.
-    #[error("cannot listen on {0}")]
-    NotTcp(Multiaddr),
-    /// The node has stopped.
-    #[error("{0}")]
-    Closed(#[from] Closed),
-}
-
-pub(crate) type Call<A> = Box<dyn FnOnce(&mut Swarm, &mut A, Instant) + Send>;
-type Waiting<A> = Box<dyn FnMut(&mut A) -> bool + Send>;
-type Dialed = Result<(PeerId, ConnectionId), DialFailure>;
-
-pub(crate) enum Command<A> {
-    Call(Call<A>),
-    Next(Waiting<A>),
-    Dial(Dial, oneshot::Sender<Dialed>),
-    Listen(Multiaddr, oneshot::Sender<Result<Multiaddr, Error>>),
-    Open {
-        peer: PeerId,
-        name: ProtocolName,
-        answer: oneshot::Sender<Result<Stream, OpenFailure>>,
-    },
-    Accept(oneshot::Sender<Incoming>),
-    Close(oneshot::Sender<()>),
-}
-
-/// Both ends of a channel without a bound of its own: what is in it is bounded by whoever fills it.
-type Channel<T> = (mpsc::UnboundedSender<T>, mpsc::UnboundedReceiver<T>);
-
-/// Raw streams and those who wait for them.
-struct Raw {
-    machine: Streams,
-    pipes: BTreeMap<StreamId, Shared>,
-    touched: Channel<StreamId>,
-    opens: BTreeMap<Ticket, oneshot::Sender<Result<Stream, OpenFailure>>>,
-    arrived: VecDeque<Incoming>,
-    acceptors: VecDeque<oneshot::Sender<Incoming>>,
-}
+/// What resolvers answered; bounded by the questions of the swarm.
+type Answers = (ResolveId, Result<Vec<Record>, &'static str>);
 
 /// A node, as a task: a future that ends once the node is closed, or its last handle is gone.
 pub struct Node<A, R: Runtime> {
@@ -152,17 +48,16 @@ pub struct Node<A, R: Runtime> {
     clock: Clock,
     timer: R::Timer,
     pool: Pool,
+    sockets: Sockets<R>,
+    links: Links,
+    news: (mpsc::Sender<News>, mpsc::Receiver<News>),
     resolver: Option<Resolver>,
+    answers: (mpsc::UnboundedSender<Answers>, mpsc::UnboundedReceiver<Answers>),
     commands: mpsc::UnboundedReceiver<Command<A>>,
     waiting: Vec<Waiting<A>>,
-    links: BTreeMap<ConnectionId, mpsc::UnboundedSender<ToConnection>>,
-    dials: BTreeMap<ConnectionId, R::Connecting>,
     dialers: BTreeMap<DialId, Vec<oneshot::Sender<Dialed>>>,
-    answers: Channel<(ResolveId, Result<Vec<Record>, &'static str>)>,
-    news: (mpsc::Sender<News>, mpsc::Receiver<News>),
-    listeners: Vec<R::Listener>,
-    /// When to accept again, after accepting has failed.
-    accept_at: Option<Instant>,
+    /// Inputs of one drive: no more than the events of raw streams that may wait.
+    budget: usize,
     /// When to end although connections stand, and who waits for it.
     end: Option<(Instant, Vec<oneshot::Sender<()>>)>,
 }
@@ -177,40 +72,33 @@ impl<A: App, R: Runtime> Node<A, R> {
         let (mut seed, mut keys) = ([0; 32], [0; 32]);
         getrandom::fill(&mut seed).map_err(Error::Entropy)?;
         getrandom::fill(&mut keys).map_err(Error::Entropy)?;
+        let peer = identity.peer_id();
         let upgrade = Arc::new(connection::Config::new(&identity, keys)?);
-        let mut machine = Streams::new(&config.streams, config.stream_limits)?;
+        let mut raw = Raw::new(&config.streams, &config.stream_limits)?;
         let mut protocols = app.protocols();
-        protocols.push(&mut machine);
+        protocols.push(&mut raw.machine);
         let swarm = Swarm::new(identity, config.swarm, seed, &mut protocols)?;
         let (sender, commands) = mpsc::unbounded();
         let node = Self {
             app,
             swarm,
-            raw: Raw {
-                machine,
-                pipes: BTreeMap::new(),
-                touched: mpsc::unbounded(),
-                opens: BTreeMap::new(),
-                arrived: VecDeque::new(),
-                acceptors: VecDeque::new(),
-            },
+            raw,
             upgrade,
             clock: Clock::start(),
             timer: R::Timer::new(),
             pool: Pool::default(),
+            sockets: Sockets::new(),
+            links: BTreeMap::new(),
+            news: mpsc::channel(NEWS),
             resolver: config.resolver,
+            answers: mpsc::unbounded(),
             commands,
             waiting: Vec::new(),
-            links: BTreeMap::new(),
-            dials: BTreeMap::new(),
             dialers: BTreeMap::new(),
-            answers: mpsc::unbounded(),
-            news: mpsc::channel(NEWS),
-            listeners: Vec::new(),
-            accept_at: None,
+            budget: BUDGET.min(config.stream_limits.max_events),
             end: None,
         };
-        Ok((node, Handle::new(sender)))
+        Ok((node, Handle::new(peer, sender)))
     }
 
     /// Takes what has arrived on every channel and socket. Says whether anything had.
@@ -233,12 +121,13 @@ impl<A: App, R: Runtime> Node<A, R> {
             any = true;
             self.swarm.handle_resolved(self.clock.now(), query, answer);
         }
-        while let Poll::Ready(Some(id)) = Pin::new(&mut self.raw.touched.1).poll_next(cx) {
-            any = true;
-            self.raw.pump(id);
+        let mut ready = Vec::new();
+        any |= self
+            .sockets
+            .poll(cx, self.clock.now(), &mut self.swarm, &mut ready);
+        for (seat, socket) in ready {
+            self.sit(seat, socket);
         }
-        any |= self.take_dialed(cx);
-        any |= self.accept(cx);
         while self.end.is_none() {
             let Poll::Ready(command) = Pin::new(&mut self.commands).poll_next(cx) else {
                 break;
@@ -252,70 +141,8 @@ impl<A: App, R: Runtime> Node<A, R> {
         any
     }
 
-    fn take_dialed(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut done = Vec::new();
-        for (conn, connecting) in &mut self.dials {
-            if let Poll::Ready(result) = Pin::new(connecting).poll(cx) {
-                done.push((*conn, result));
-            }
-        }
-        let any = !done.is_empty();
-        for (conn, result) in done {
-            self.dials.remove(&conn);
-            let now = self.clock.now();
-            match result.and_then(|socket| R::addrs(&socket).map(|addrs| (socket, addrs))) {
-                Ok((socket, (local, remote))) => {
-                    let local = Some(to_multiaddr(local));
-                    let seat = self.swarm.handle_dialed(now, conn, local, to_multiaddr(remote));
-                    self.sit(seat, socket);
-                }
-                Err(error) => {
-                    let error = AttemptError::Transport(code(&error));
-                    self.swarm.handle_dial_failed(now, conn, error);
-                }
-            }
-        }
-        any
-    }
-
-    fn accept(&mut self, cx: &mut Context<'_>) -> bool {
-        let now = self.clock.now();
-        if self.accept_at.is_some_and(|at| at > now) {
-            return false;
-        }
-        self.accept_at = None;
-        let mut accepted = Vec::new();
-        for listener in &mut self.listeners {
-            for _ in 0..BATCH {
-                match R::poll_accept(listener, cx) {
-                    Poll::Ready(Ok(socket)) => accepted.push(socket),
-                    // A listener never dies of one failed accept.
-                    Poll::Ready(Err(_)) => {
-                        self.accept_at = Some(now + ACCEPT_AGAIN);
-                        break;
-                    }
-                    Poll::Pending => break,
-                }
-            }
-        }
-        let any = !accepted.is_empty();
-        for socket in accepted {
-            // A socket without addresses is already closed.
-            let Ok((local, remote)) = R::addrs(&socket) else {
-                continue;
-            };
-            let local = Some(to_multiaddr(local));
-            let seat = self
-                .swarm
-                .handle_accepted(self.clock.now(), local, to_multiaddr(remote));
-            self.sit(seat, socket);
-        }
-        any
-    }
-
-    /// Starts the task of a link, unless its seat was denied.
-    fn sit(&mut self, seat: Result<Seat, swarm::Denied>, socket: R::Socket) {
-        let Ok(seat) = seat else { return };
+    /// Starts the task of a link.
+    fn sit(&mut self, seat: Seat, socket: R::Socket) {
         let (orders, receiver) = mpsc::unbounded();
         self.links.insert(seat.conn, orders);
         let machine = connection::Connection::new(self.clock.now(), self.upgrade.clone(), seat);
@@ -338,16 +165,8 @@ impl<A: App, R: Runtime> Node<A, R> {
             Command::Listen(addr, answer) => {
                 let _nobody_waits = answer.send(self.listen(addr));
             }
-            Command::Open { peer, name, answer } => match self.raw.machine.open(peer, &name) {
-                Ok(ticket) => drop(self.raw.opens.insert(ticket, answer)),
-                Err(error) => {
-                    let _nobody_waits = answer.send(Err(error.into()));
-                }
-            },
-            Command::Accept(acceptor) => {
-                self.raw.acceptors.push_back(acceptor);
-                self.raw.hand_out();
-            }
+            Command::Open { peer, name, opener } => self.raw.open(peer, &name, opener),
+            Command::Accept(acceptor) => self.raw.accept(acceptor),
             Command::Close(done) => {
                 self.close();
                 if let Some((_, waiting)) = &mut self.end {
@@ -375,30 +194,26 @@ impl<A: App, R: Runtime> Node<A, R> {
     }
 
     fn listen(&mut self, addr: Multiaddr) -> Result<Multiaddr, Error> {
-        let socket = to_socket(&addr).ok_or(Error::NotTcp(addr))?;
-        let listener = R::bind(socket)?;
-        let addr = to_multiaddr(R::listening_at(&listener)?);
-        self.listeners.push(listener);
+        let addr = self.sockets.listen(&addr).ok_or(Error::NotTcp(addr))??;
         self.swarm.handle_listening(self.clock.now(), addr.clone(), true);
         Ok(addr)
     }
 
     /// Drives once and carries what came of it. Says whether there is more to do.
     fn work(&mut self) -> bool {
+        let now = self.clock.now();
         let mut protocols = self.app.protocols();
         protocols.push(&mut self.raw.machine);
-        let more = self
-            .swarm
-            .drive(self.clock.now(), Clock::unix(), &mut protocols, BUDGET);
+        let more = self.swarm.drive(now, Clock::unix(), &mut protocols, self.budget);
         drop(protocols);
         while let Some(action) = self.swarm.poll_action() {
-            self.act(action);
+            self.act(now, action);
         }
         while let Some(event) = self.swarm.poll_event() {
             self.tell_dialers(&event);
             self.app.handle_event(event);
         }
-        self.raw.take_events();
+        self.raw.take_events(&self.links);
         self.app.after_drive();
         let app = &mut self.app;
         self.waiting.retain_mut(|waiting| !waiting(app));
@@ -417,35 +232,31 @@ impl<A: App, R: Runtime> Node<A, R> {
         }
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, now: Instant, action: Action) {
         match action {
-            Action::Dial { conn, addr } => {
-                if let Some(socket) = to_socket(&addr) {
-                    self.dials.insert(conn, R::connect(socket));
-                } else {
-                    let error = AttemptError::Transport("unsupported");
-                    self.swarm.handle_dial_failed(self.clock.now(), conn, error);
-                }
-            }
-            Action::CancelDial { conn } => drop(self.dials.remove(&conn)),
+            Action::Dial { conn, addr } => self.sockets.dial(now, &mut self.swarm, conn, &addr),
+            Action::CancelDial { conn } => self.sockets.cancel(conn),
             Action::Resolve { query, name, kind } => {
                 let answers = self.answers.0.clone();
-                let Some(resolver) = &self.resolver else {
-                    let _stopped = answers.unbounded_send((query, Err("no-resolver")));
-                    return;
+                let answer = move |answer| {
+                    let _stopped = answers.unbounded_send((query, answer));
                 };
-                resolver(
-                    name,
-                    kind,
-                    Box::new(move |answer| {
-                        let _stopped = answers.unbounded_send((query, answer));
-                    }),
-                );
+                match &self.resolver {
+                    Some(resolver) => resolver(name, kind, Box::new(answer)),
+                    None => answer(Err("no-resolver")),
+                }
             }
             Action::Order { conn, message } => {
-                if let Some(link) = self.links.get(&conn) {
+                let Some(orders) = self.links.get(&conn) else {
+                    return;
+                };
+                match message {
+                    ToConnection::Order {
+                        stream,
+                        order: StreamOrder::HandOver,
+                    } => self.raw.hand_over(stream, orders),
                     // A link that has ended has told so.
-                    let _ended = link.unbounded_send(message);
+                    message => drop(orders.unbounded_send(Order::Machine(message))),
                 }
             }
             _ => {}
@@ -455,7 +266,7 @@ impl<A: App, R: Runtime> Node<A, R> {
     fn close(&mut self) {
         if self.end.is_none() {
             let now = self.clock.now();
-            self.listeners.clear();
+            self.sockets.stop_listening();
             self.swarm.close(now);
             self.end = Some((now + CLOSING, Vec::new()));
         }
@@ -471,16 +282,14 @@ impl<A: App, R: Runtime> Node<A, R> {
     fn wait(&mut self, cx: &mut Context<'_>) -> bool {
         let mut protocols = self.app.protocols();
         protocols.push(&mut self.raw.machine);
-        let deadline = self.swarm.poll_timeout(&mut protocols);
+        let deadline = self
+            .swarm
+            .poll_timeout(&mut protocols)
+            .map(|deadline| deadline.at);
         drop(protocols);
         let end = self.end.as_ref().map(|(at, _)| *at);
-        let others = [self.accept_at, end].into_iter().flatten();
-        let Some(at) = deadline
-            .map(|deadline| deadline.at)
-            .into_iter()
-            .chain(others)
-            .min()
-        else {
+        let deadlines = [deadline, self.sockets.poll_timeout(), end];
+        let Some(at) = deadlines.into_iter().flatten().min() else {
             return false;
         };
         let at = self
@@ -517,93 +326,17 @@ impl<A: App, R: Runtime> Future for Node<A, R> {
 // Nothing in a node is pinned.
 impl<A, R: Runtime> Unpin for Node<A, R> {}
 
+impl<A, R: Runtime> Drop for Node<A, R> {
+    fn drop(&mut self) {
+        // Streams of the application may outlive the node; they don't keep its links.
+        for orders in self.links.values() {
+            let _ended = orders.unbounded_send(Order::Machine(ToConnection::Close));
+        }
+    }
+}
+
 impl<A, R: Runtime> fmt::Debug for Node<A, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Node({} links)", self.links.len())
-    }
-}
-
-impl<A, R: Runtime> Drop for Node<A, R> {
-    fn drop(&mut self) {
-        for shared in self.raw.pipes.values() {
-            lock(shared).abandon();
-        }
-    }
-}
-
-impl Raw {
-    /// A handle on a stream of the machine.
-    fn stream(&mut self, id: StreamId) -> Stream {
-        let shared = Shared::default();
-        self.pipes.insert(id, shared.clone());
-        Stream::new(id, shared, self.touched.0.clone())
-    }
-
-    fn pump(&mut self, id: StreamId) {
-        if let Some(shared) = self.pipes.get(&id) {
-            if !lock(shared).pump(id, &mut self.machine) {
-                self.pipes.remove(&id);
-            }
-        }
-    }
-
-    fn take_events(&mut self) {
-        while let Some(event) = self.machine.poll_event() {
-            match event {
-                streams::Event::Opened { ticket, stream, .. } => {
-                    let stream = self.stream(stream);
-                    if let Some(answer) = self.opens.remove(&ticket) {
-                        // A stream that nobody waits for is dropped, and so reset.
-                        let _nobody_waits = answer.send(Ok(stream));
-                    }
-                }
-                streams::Event::OpenFailed {
-                    ticket,
-                    error,
-                    reason,
-                } => {
-                    let failure = match (error, reason) {
-                        (Some(error), _) => OpenFailure::Refused(error),
-                        (None, Some(reason)) => OpenFailure::Failed(reason),
-                        (None, None) => OpenFailure::Refused(OpenError::NotConnected),
-                    };
-                    if let Some(answer) = self.opens.remove(&ticket) {
-                        let _nobody_waits = answer.send(Err(failure));
-                    }
-                }
-                streams::Event::Incoming { stream, peer, name } => {
-                    let stream = self.stream(stream);
-                    if self.arrived.len() < MAX_ARRIVED {
-                        self.arrived.push_back(Incoming { peer, name, stream });
-                    }
-                    self.hand_out();
-                }
-                streams::Event::Readable { stream } | streams::Event::Writable { stream } => {
-                    self.pump(stream);
-                }
-                streams::Event::Closed { stream, reason } => self.closed(stream, reason),
-                _ => {}
-            }
-        }
-    }
-
-    fn closed(&mut self, id: StreamId, reason: StreamClosed) {
-        if let Some(shared) = self.pipes.get(&id) {
-            lock(shared).close(reason);
-        }
-        self.pump(id);
-    }
-
-    /// Gives what has arrived to those who wait.
-    fn hand_out(&mut self) {
-        while let Some(incoming) = self.arrived.pop_front() {
-            let Some(acceptor) = self.acceptors.pop_front() else {
-                self.arrived.push_front(incoming);
-                return;
-            };
-            if let Err(incoming) = acceptor.send(incoming) {
-                self.arrived.push_front(incoming);
-            }
-        }
     }
 }

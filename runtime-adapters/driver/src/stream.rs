@@ -1,23 +1,22 @@
 //! A raw stream in the hands of the application: the `AsyncRead` and `AsyncWrite` of `futures`, and with the feature `tokio` those of tokio.
 
+use crate::link::{Order, Orders};
 use bytes::{Buf as _, Bytes};
 use core::{
     fmt,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
-use futures_channel::mpsc::UnboundedSender;
 use libp2p_proto_core::{PeerId, ProtocolName, StreamId};
-use libp2p_proto_stream_protocol::{Closed, OpenError};
-use libp2p_proto_streams::Streams;
+use libp2p_proto_stream_protocol::{Closed, OpenError, StreamOrder, ToConnection};
 use std::{
     collections::VecDeque,
     io::{self, ErrorKind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Bytes that wait in one direction between the application and the node's task. Beyond it a write waits, or the peer's window closes.
-const CAPACITY: usize = 256 * 1024;
+/// Bytes that the application has read before their credit returns to the peer, unless nothing is left to read.
+const GRANT_SHARE: usize = 64 * 1024;
 
 /// Why a stream could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,25 +47,27 @@ pub struct Incoming {
     pub stream: Stream,
 }
 
-/// What the application and the node's task share of one stream.
-#[derive(Debug, Default)]
+/// What the application and the task of the connection share of one stream.
+#[derive(Debug)]
 pub(crate) struct Pipe {
+    /// Bounded by the receive window, whose credit returns as the application reads.
     unread: VecDeque<Bytes>,
-    unread_bytes: usize,
+    /// Bytes read whose credit has not returned.
+    ungranted: usize,
     /// The remote sends no more.
     ended: bool,
-    closed: Option<Closed>,
     reader: Option<Waker>,
-    unsent: VecDeque<Bytes>,
-    unsent_bytes: usize,
+    /// Bytes written that have not left.
+    unsent: usize,
+    /// How many bytes may wait.
+    capacity: usize,
     /// The application writes no more.
-    finish: bool,
     finished: bool,
     writer: Option<Waker>,
     /// The application has let go of the stream.
     dropped: bool,
-    /// The node's task will look at the stream anyway.
-    touched: bool,
+    /// The stream is gone: what was received before can still be read.
+    closed: Option<Closed>,
 }
 
 pub(crate) type Shared = Arc<Mutex<Pipe>>;
@@ -76,17 +77,98 @@ pub(crate) fn lock(shared: &Shared) -> MutexGuard<'_, Pipe> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Pipe {
+    pub(crate) fn shared(capacity: usize) -> Shared {
+        Arc::new(Mutex::new(Self {
+            unread: VecDeque::new(),
+            ungranted: 0,
+            ended: false,
+            reader: None,
+            unsent: 0,
+            capacity,
+            finished: false,
+            writer: None,
+            dropped: false,
+            closed: None,
+        }))
+    }
+
+    /// Takes what the connection received. Answers how much credit returns at once, because nobody will read it.
+    pub(crate) fn receive(&mut self, data: Bytes) -> usize {
+        if self.dropped {
+            return data.len();
+        }
+        self.unread.push_back(data);
+        wake(&mut self.reader);
+        0
+    }
+
+    /// Bytes have left.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.unsent = self.unsent.saturating_sub(bytes);
+        if self.unsent <= self.capacity / 2 {
+            wake(&mut self.writer);
+        }
+    }
+
+    /// The remote sends no more.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+        wake(&mut self.reader);
+    }
+
+    /// The stream is gone.
+    pub(crate) fn close(&mut self, reason: Closed) {
+        if reason == Closed::Finished {
+            self.unsent = 0;
+        }
+        self.closed.get_or_insert(reason);
+        wake(&mut self.reader);
+        wake(&mut self.writer);
+    }
+
+    /// Reads what there is and fits. `None`: nothing yet.
+    fn read(&mut self, buf: &mut [u8]) -> Option<io::Result<usize>> {
+        let mut n = 0_usize;
+        while let Some(front) = self.unread.front_mut() {
+            let room = buf.get_mut(n..).unwrap_or_default();
+            let part = front.len().min(room.len());
+            front.copy_to_slice(room.get_mut(..part).unwrap_or_default());
+            n = n.saturating_add(part);
+            if front.has_remaining() {
+                break;
+            }
+            self.unread.pop_front();
+        }
+        if n > 0 || buf.is_empty() {
+            self.ungranted = self.ungranted.saturating_add(n);
+            return Some(Ok(n));
+        }
+        match self.closed {
+            _ if self.ended => Some(Ok(0)),
+            Some(reason) => Some(Err(broken(reason))),
+            None => None,
+        }
+    }
+
+    /// The credit that returns now.
+    fn take_credit(&mut self) -> Option<usize> {
+        let due = self.ungranted > 0 && (self.unread.is_empty() || self.ungranted >= GRANT_SHARE);
+        due.then(|| core::mem::take(&mut self.ungranted))
+    }
+}
+
 /// A raw stream to a peer. Writing is bounded by the peer's reading, and the other way round. [`close`](futures_io::AsyncWrite::poll_close) says that no more
 /// follows; reading goes on. Dropped after that, what was written still arrives; dropped before, the stream is reset.
 pub struct Stream {
     id: StreamId,
-    shared: Shared,
-    touch: UnboundedSender<StreamId>,
+    pipe: Shared,
+    orders: Orders,
 }
 
 impl Stream {
-    pub(crate) fn new(id: StreamId, shared: Shared, touch: UnboundedSender<StreamId>) -> Self {
-        Self { id, shared, touch }
+    pub(crate) const fn new(id: StreamId, pipe: Shared, orders: Orders) -> Self {
+        Self { id, pipe, orders }
     }
 
     /// The stream's name inside the node.
@@ -94,90 +176,87 @@ impl Stream {
         self.id
     }
 
-    /// Has the node's task look at the stream.
-    fn touch(&self, pipe: &mut Pipe) {
-        if !pipe.touched {
-            pipe.touched = true;
-            // A node that has stopped has closed the pipe.
-            let _stopped = self.touch.unbounded_send(self.id);
-        }
+    fn order(&self, message: ToConnection) {
+        // A connection that has ended closes the pipe.
+        let _ended = self.orders.unbounded_send(Order::Machine(message));
     }
 
-    fn read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut pipe = lock(&self.shared);
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
+    fn read(&self, cx: &Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut pipe = lock(&self.pipe);
+        let Some(result) = pipe.read(buf) else {
+            return wait(&mut pipe.reader, cx);
+        };
+        if let Some(bytes) = pipe.take_credit() {
+            let stream = self.id;
+            self.order(ToConnection::Grant { stream, bytes });
         }
-        if let Some(front) = pipe.unread.front_mut() {
-            let n = front.len().min(buf.len());
-            if let Some(room) = buf.get_mut(..n) {
-                front.copy_to_slice(room);
-            }
-            if front.is_empty() {
-                pipe.unread.pop_front();
-            }
-            let was_full = pipe.unread_bytes >= CAPACITY / 2;
-            pipe.unread_bytes = pipe.unread_bytes.saturating_sub(n);
-            if was_full && pipe.unread_bytes < CAPACITY / 2 {
-                self.touch(&mut pipe);
-            }
-            return Poll::Ready(Ok(n));
-        }
-        match pipe.closed {
-            _ if pipe.ended => Poll::Ready(Ok(0)),
-            Some(reason) => Poll::Ready(Err(broken(reason))),
-            None => {
-                pipe.reader = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
+        Poll::Ready(result)
     }
 
-    fn write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let mut pipe = lock(&self.shared);
+    fn write(&self, cx: &Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let mut pipe = lock(&self.pipe);
         if let Some(reason) = pipe.closed {
             return Poll::Ready(Err(broken(reason)));
         }
-        if pipe.finish {
+        if pipe.finished {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
-        let room = CAPACITY.saturating_sub(pipe.unsent_bytes);
+        let room = pipe.capacity.saturating_sub(pipe.unsent);
         if room == 0 {
-            pipe.writer = Some(cx.waker().clone());
-            return Poll::Pending;
+            return wait(&mut pipe.writer, cx);
         }
         let data = buf.get(..room).unwrap_or(buf);
         if !data.is_empty() {
-            pipe.unsent.push_back(Bytes::copy_from_slice(data));
-            pipe.unsent_bytes = pipe.unsent_bytes.saturating_add(data.len());
-            self.touch(&mut pipe);
+            pipe.unsent = pipe.unsent.saturating_add(data.len());
+            self.order(ToConnection::Write {
+                stream: self.id,
+                data: Bytes::copy_from_slice(data),
+            });
         }
         Poll::Ready(Ok(data.len()))
     }
 
-    /// Waits until the node's task has taken everything; with `finish`, also the end.
-    fn flush(&self, cx: &mut Context<'_>, finish: bool) -> Poll<io::Result<()>> {
-        let mut pipe = lock(&self.shared);
-        if finish && !pipe.finish {
-            pipe.finish = true;
-            self.touch(&mut pipe);
-        }
+    /// Waits until everything written has left.
+    fn flush(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let mut pipe = lock(&self.pipe);
         match pipe.closed {
-            _ if pipe.unsent.is_empty() && (pipe.finished || !finish) => Poll::Ready(Ok(())),
+            _ if pipe.unsent == 0 => Poll::Ready(Ok(())),
             Some(reason) => Poll::Ready(Err(broken(reason))),
-            None => {
-                pipe.writer = Some(cx.waker().clone());
-                Poll::Pending
-            }
+            None => wait(&mut pipe.writer, cx),
         }
+    }
+
+    /// Says that no more follows, and waits until everything written has left.
+    fn finish(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let mut pipe = lock(&self.pipe);
+        if !pipe.finished {
+            pipe.finished = true;
+            self.order(ToConnection::Order {
+                stream: self.id,
+                order: StreamOrder::Finish,
+            });
+        }
+        drop(pipe);
+        self.flush(cx)
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let mut pipe = lock(&self.shared);
+        let mut pipe = lock(&self.pipe);
         pipe.dropped = true;
-        self.touch(&mut pipe);
+        let stream = self.id;
+        if !pipe.finished {
+            self.order(ToConnection::Order {
+                stream,
+                order: StreamOrder::Reset,
+            });
+        }
+        let unread = pipe.unread.drain(..).map(|data| data.len());
+        let bytes = unread.sum::<usize>().saturating_add(pipe.ungranted);
+        if bytes > 0 {
+            self.order(ToConnection::Grant { stream, bytes });
+        }
     }
 }
 
@@ -188,7 +267,26 @@ impl fmt::Debug for Stream {
 }
 
 fn broken(reason: Closed) -> io::Error {
-    io::Error::new(ErrorKind::ConnectionReset, reason.to_string())
+    let kind = match reason {
+        Closed::TimedOut => ErrorKind::TimedOut,
+        Closed::Refused => ErrorKind::Unsupported,
+        _ => ErrorKind::ConnectionReset,
+    };
+    io::Error::new(kind, reason)
+}
+
+fn wait<T>(waker: &mut Option<Waker>, cx: &Context<'_>) -> Poll<T> {
+    match waker {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *waker = Some(cx.waker().clone()),
+    }
+    Poll::Pending
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
 }
 
 impl futures_io::AsyncRead for Stream {
@@ -203,11 +301,11 @@ impl futures_io::AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.flush(cx, false)
+        self.flush(cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.flush(cx, true)
+        self.finish(cx)
     }
 }
 
@@ -231,74 +329,10 @@ impl tokio::io::AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.flush(cx, false)
+        self.flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.flush(cx, true)
-    }
-}
-
-impl Pipe {
-    /// The machine is done with the stream: nothing more can be written, and only what was received can be read.
-    pub(crate) fn close(&mut self, reason: Closed) {
-        self.closed = Some(reason);
-    }
-
-    /// Moves bytes between the application's side and the machine. `false`: the stream may be forgotten.
-    pub(crate) fn pump(&mut self, id: StreamId, streams: &mut Streams) -> bool {
-        self.touched = false;
-        if self.dropped && !self.finish {
-            streams.reset(id);
-            return false;
-        }
-        self.pump_in(id, streams);
-        self.pump_out(id, streams);
-        self.closed.is_none() || !streams.is_finished(id)
-    }
-
-    fn pump_in(&mut self, id: StreamId, streams: &mut Streams) {
-        while self.dropped || self.unread_bytes < CAPACITY {
-            let Some(data) = streams.read(id) else { break };
-            if !self.dropped {
-                self.unread_bytes = self.unread_bytes.saturating_add(data.len());
-                self.unread.push_back(data);
-            }
-        }
-        let in_order = matches!(self.closed, None | Some(Closed::Finished));
-        self.ended |= in_order && streams.is_finished(id);
-        let news = !self.unread.is_empty() || self.ended || self.closed.is_some();
-        wake(&mut self.reader, news);
-    }
-
-    fn pump_out(&mut self, id: StreamId, streams: &mut Streams) {
-        while let Some(data) = self.unsent.front() {
-            match streams.write(id, data.clone()) {
-                Ok(()) => {
-                    self.unsent_bytes = self.unsent_bytes.saturating_sub(data.len());
-                    self.unsent.pop_front();
-                }
-                Err(_) => break,
-            }
-        }
-        if self.finish && self.unsent.is_empty() && !self.finished {
-            streams.finish(id);
-            self.finished = true;
-        }
-        let news = self.unsent_bytes < CAPACITY || self.closed.is_some();
-        wake(&mut self.writer, news);
-    }
-
-    /// The node has stopped.
-    pub(crate) fn abandon(&mut self) {
-        self.closed.get_or_insert(Closed::ConnectionLost);
-        wake(&mut self.reader, true);
-        wake(&mut self.writer, true);
-    }
-}
-
-fn wake(waker: &mut Option<Waker>, news: bool) {
-    if let Some(waker) = waker.take_if(|_| news) {
-        waker.wake();
+        self.finish(cx)
     }
 }

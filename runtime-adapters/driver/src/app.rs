@@ -1,0 +1,75 @@
+//! What the application brings, and what a node is built of.
+
+use crate::{Closed, Resolver};
+use core::fmt;
+use libp2p_proto_connection as connection;
+use libp2p_proto_core::{Multiaddr, ProtocolName};
+use libp2p_proto_stream_protocol::Protocol;
+use libp2p_proto_streams as streams;
+use libp2p_proto_swarm::{self as swarm, Event};
+use std::io;
+
+/// What the node's task runs for the application.
+pub trait App: 'static {
+    /// The protocols, always the same ones in the same order.
+    fn protocols(&mut self) -> Vec<&mut dyn Protocol>;
+
+    /// An event of the swarm.
+    fn handle_event(&mut self, event: Event) {
+        let _nobody_listens = event;
+    }
+
+    /// After each drive: the place to read the protocols' own events.
+    fn after_drive(&mut self) {}
+}
+
+/// How a node is built.
+#[derive(Clone, Default)]
+pub struct Config {
+    /// Limits of the swarm.
+    pub swarm: swarm::Config,
+    /// Names of raw streams, for [`Handle::open`](crate::Handle::open) and [`Handle::accept`](crate::Handle::accept). Default: none.
+    pub streams: Vec<ProtocolName>,
+    /// Limits of raw streams. Their bytes always go from the connection to the application, whatever `hand_over` says here.
+    pub stream_limits: streams::Config,
+    /// Who is asked for names. Default: nobody; dials of names fail with `no-resolver`.
+    pub resolver: Option<Resolver>,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("swarm", &self.swarm)
+            .field("streams", &self.streams)
+            .field("stream_limits", &self.stream_limits)
+            .field("resolver", &self.resolver.is_some())
+            .finish()
+    }
+}
+
+/// Why a node could not be built, or could not listen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The operating system gave no entropy, so no key can be made.
+    #[error("no entropy: {0}")]
+    Entropy(getrandom::Error),
+    /// A limit is out of its range.
+    #[error("{0}")]
+    Config(#[from] swarm::Error),
+    /// There are too many names of raw streams.
+    #[error("{0}")]
+    Streams(#[from] streams::Error),
+    /// The keys of the secure channel could not be made.
+    #[error("{0}")]
+    Keys(#[from] connection::Error),
+    /// Not an address of the form `/ip4|ip6/…/tcp/…`.
+    #[error("cannot listen on {0}")]
+    NotTcp(Multiaddr),
+    /// The node has stopped.
+    #[error("{0}")]
+    Closed(#[from] Closed),
+}

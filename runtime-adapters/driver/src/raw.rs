@@ -1,0 +1,145 @@
+//! Raw streams: who opened them, who waits for them, and the pipe of each. Their bytes go from the task of the connection to the application; only the
+//! beginning and the end come by here.
+
+use crate::{
+    Incoming, OpenFailure, Stream,
+    link::{Order, Orders},
+    stream::{Pipe, Shared, lock},
+};
+use futures_channel::oneshot;
+use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName, StreamId};
+use libp2p_proto_stream_protocol::{Closed, OpenError};
+use libp2p_proto_streams::{self as streams, Event, Streams, Ticket};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Raw streams that may wait for [`Handle::accept`](crate::Handle::accept); further ones are reset.
+const MAX_ARRIVED: usize = 256;
+
+/// Who waits for a stream of ours.
+pub(crate) type Opener = oneshot::Sender<Result<Stream, OpenFailure>>;
+
+/// The orders of every connection that stands.
+pub(crate) type Links = BTreeMap<ConnectionId, Orders>;
+
+pub(crate) struct Raw {
+    pub(crate) machine: Streams,
+    /// Bytes of one stream that may wait to be sent.
+    capacity: usize,
+    pipes: BTreeMap<StreamId, Shared>,
+    opens: BTreeMap<Ticket, Opener>,
+    arrived: VecDeque<Incoming>,
+    acceptors: VecDeque<oneshot::Sender<Incoming>>,
+}
+
+impl Raw {
+    pub(crate) fn new(names: &[ProtocolName], limits: &streams::Config) -> Result<Self, streams::Error> {
+        let config = streams::Config {
+            hand_over: true,
+            ..limits.clone()
+        };
+        Ok(Self {
+            machine: Streams::new(names, config)?,
+            capacity: limits.write_capacity,
+            pipes: BTreeMap::new(),
+            opens: BTreeMap::new(),
+            arrived: VecDeque::new(),
+            acceptors: VecDeque::new(),
+        })
+    }
+
+    pub(crate) fn open(&mut self, peer: PeerId, name: &ProtocolName, opener: Opener) {
+        match self.machine.open(peer, name) {
+            Ok(ticket) => drop(self.opens.insert(ticket, opener)),
+            Err(error) => {
+                let _nobody_waits = opener.send(Err(error.into()));
+            }
+        }
+    }
+
+    pub(crate) fn accept(&mut self, acceptor: oneshot::Sender<Incoming>) {
+        self.acceptors.push_back(acceptor);
+        self.hand_out();
+    }
+
+    /// The machine has ordered a connection to hand a stream over: here is where its bytes go.
+    pub(crate) fn hand_over(&mut self, stream: StreamId, orders: &Orders) {
+        let pipe = Pipe::shared(self.capacity);
+        self.pipes.insert(stream, pipe.clone());
+        // A link that has ended has told so, and the pipe is closed with that news.
+        let _ended = orders.unbounded_send(Order::HandOver(stream, pipe));
+    }
+
+    pub(crate) fn take_events(&mut self, links: &Links) {
+        while let Some(event) = self.machine.poll_event() {
+            match event {
+                Event::Opened { ticket, stream, .. } => {
+                    let lost = OpenFailure::Failed(Closed::ConnectionLost);
+                    let stream = self.stream(stream, links).ok_or(lost);
+                    if let Some(opener) = self.opens.remove(&ticket) {
+                        // A stream that nobody waits for is dropped, and so reset.
+                        let _nobody_waits = opener.send(stream);
+                    }
+                }
+                Event::OpenFailed {
+                    ticket,
+                    error,
+                    reason,
+                } => {
+                    let failure = match (error, reason) {
+                        (Some(error), _) => OpenFailure::Refused(error),
+                        (None, Some(reason)) => OpenFailure::Failed(reason),
+                        (None, None) => OpenFailure::Refused(OpenError::NotConnected),
+                    };
+                    if let Some(opener) = self.opens.remove(&ticket) {
+                        let _nobody_waits = opener.send(Err(failure));
+                    }
+                }
+                Event::Incoming { stream, peer, name } => {
+                    let stream = self.stream(stream, links);
+                    if let Some(stream) = stream.filter(|_| self.arrived.len() < MAX_ARRIVED) {
+                        self.arrived.push_back(Incoming { peer, name, stream });
+                    }
+                    self.hand_out();
+                }
+                Event::Closed { stream, reason } => self.closed(stream, reason, links),
+                _ => {}
+            }
+        }
+    }
+
+    /// The application's end of a stream that was handed over.
+    fn stream(&self, id: StreamId, links: &Links) -> Option<Stream> {
+        let (pipe, orders) = self.pipes.get(&id).zip(links.get(&id.conn))?;
+        Some(Stream::new(id, pipe.clone(), orders.clone()))
+    }
+
+    fn closed(&mut self, id: StreamId, reason: Closed, links: &Links) {
+        if let Some(pipe) = self.pipes.remove(&id) {
+            lock(&pipe).close(reason);
+        }
+        if let Some(orders) = links.get(&id.conn) {
+            let _ended = orders.unbounded_send(Order::Forget(id));
+        }
+    }
+
+    /// Gives what has arrived to those who wait.
+    fn hand_out(&mut self) {
+        while let Some(incoming) = self.arrived.pop_front() {
+            let Some(acceptor) = self.acceptors.pop_front() else {
+                self.arrived.push_front(incoming);
+                return;
+            };
+            if let Err(incoming) = acceptor.send(incoming) {
+                self.arrived.push_front(incoming);
+            }
+        }
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        for pipe in self.pipes.values() {
+            lock(pipe).close(Closed::ConnectionLost);
+        }
+    }
+}
