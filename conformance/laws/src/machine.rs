@@ -313,7 +313,8 @@ impl<M: Machine> Laws<M> {
                 trace.error = feed(&mut machine, now, style, &mut left, &mut done);
                 drain(&mut machine, now, style.limit, &mut done);
             }
-            done.untaken = left.len();
+            // After an error nothing is taken any more, so what is left of the input means nothing.
+            done.untaken = if trace.error.is_none() { left.len() } else { 0 };
             done.deadline = machine
                 .poll_timeout()
                 .map(|deadline| deadline.at.since(style.start));

@@ -6,7 +6,7 @@ use libp2p_proto_core::Fault;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A message of more than 1 024 bytes, or with a length of more than two bytes.
+    /// A message of more bytes than [`Limits::message`](crate::Limits::message), or with a length of more than two bytes.
     #[error("message too long")]
     LineTooLong,
     /// A length of zero, or one that is not minimal.
@@ -24,12 +24,15 @@ pub enum Error {
     /// The answer is neither the proposal, nor `na`, nor the header.
     #[error("unexpected reply")]
     UnexpectedReply,
-    /// More proposals than [`MAX_PROPOSALS`](crate::MAX_PROPOSALS).
+    /// More refused proposals than [`Limits::refusals`](crate::Limits::refusals).
     #[error("too many proposals")]
     TooManyProposals,
     /// The stream ended before a name was agreed.
     #[error("ended before agreement")]
     UnexpectedEnd,
+    /// A limit is outside of its range.
+    #[error("limit {0} is out of range")]
+    BadLimit(&'static str),
 }
 
 impl Error {
@@ -37,6 +40,7 @@ impl Error {
     pub const fn fault(&self) -> Fault {
         match self {
             Self::TooManyProposals => Fault::Limit,
+            Self::BadLimit(_) => Fault::Local,
             _ => Fault::Peer,
         }
     }
@@ -52,6 +56,7 @@ impl Error {
             Self::UnexpectedReply => "unexpected-reply",
             Self::TooManyProposals => "too-many-proposals",
             Self::UnexpectedEnd => "unexpected-end",
+            Self::BadLimit(_) => "bad-limit",
         }
     }
 }

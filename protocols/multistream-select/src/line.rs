@@ -4,13 +4,12 @@ use crate::Error;
 use alloc::vec::Vec;
 use libp2p_proto_core::TransmitBuf;
 
-/// The largest message, line break included, as in go and js.
-const MAX_LINE: usize = 1024;
-
 /// Splits input into messages. Holds bytes only while a message is incomplete.
 #[derive(Debug)]
 pub(crate) struct Lines {
     partial: Vec<u8>,
+    /// The largest message, line break included.
+    max: u16,
 }
 
 /// The text of one message, without its line break, and how many bytes of the input it took.
@@ -24,14 +23,17 @@ pub(crate) enum Step<'a> {
 }
 
 impl Lines {
-    pub(crate) const fn new() -> Self {
-        Self { partial: Vec::new() }
+    pub(crate) const fn new(max: u16) -> Self {
+        Self {
+            partial: Vec::new(),
+            max,
+        }
     }
 
     /// Looks for one message at the front of what is held followed by `input`. `scratch` takes the message where it had to be put together.
     pub(crate) fn next<'a>(&mut self, input: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Step<'a>, Error> {
         if self.partial.is_empty() {
-            if let Some((prefix, len)) = prefix(input)? {
+            if let Some((prefix, len)) = prefix(input, self.max)? {
                 let end = prefix.saturating_add(len);
                 if let Some(body) = input.get(prefix..end) {
                     return Ok(Step::Line {
@@ -46,7 +48,7 @@ impl Lines {
         let held = self.partial.len();
         // The length has at most two bytes, so this much is enough to know it.
         self.partial.extend(input.iter().take(2));
-        let Some((prefix, len)) = prefix(&self.partial)? else {
+        let Some((prefix, len)) = prefix(&self.partial, self.max)? else {
             self.partial.truncate(held);
             self.partial.extend_from_slice(input);
             return Ok(Step::More);
@@ -64,7 +66,7 @@ impl Lines {
 }
 
 /// The length of the prefix and of the message behind it, once known. Refuses a bad length as early as possible.
-fn prefix(input: &[u8]) -> Result<Option<(usize, usize)>, Error> {
+fn prefix(input: &[u8], max: u16) -> Result<Option<(usize, usize)>, Error> {
     let (prefix, len) = match input {
         [] => return Ok(None),
         [0, ..] => return Err(Error::BadLength),
@@ -76,7 +78,7 @@ fn prefix(input: &[u8]) -> Result<Option<(usize, usize)>, Error> {
             Some(_) => return Err(Error::LineTooLong),
         },
     };
-    if len > MAX_LINE {
+    if len > usize::from(max) {
         Err(Error::LineTooLong)
     } else {
         Ok(Some((prefix, len)))
@@ -87,15 +89,15 @@ fn strip(body: &[u8]) -> Result<&[u8], Error> {
     body.strip_suffix(b"\n").ok_or(Error::NoNewline)
 }
 
-/// The size of a message with a text of `len` bytes.
-pub(crate) const fn size(len: usize) -> usize {
-    let line = len.saturating_add(1);
+/// The size of the message with this text.
+pub(crate) const fn size(text: &str) -> usize {
+    let line = text.len().saturating_add(1);
     line.saturating_add(if line < 0x80 { 1 } else { 2 })
 }
 
 /// Appends one message, or nothing and answers `false` if it does not fit.
 pub(crate) fn write(text: &str, out: &mut TransmitBuf<'_>) -> bool {
-    if size(text.len()) > out.remaining() {
+    if size(text) > out.remaining() {
         return false;
     }
     let line = text.len().saturating_add(1);

@@ -1,44 +1,42 @@
 //! The machine, in both roles.
 
 use crate::{
-    Error,
+    Error, Limits,
     line::{self, Lines, Step},
 };
 use alloc::{string::String, vec::Vec};
-use libp2p_proto_core::{Side, TransmitBuf};
+use libp2p_proto_core::{ProtocolName, Side, TransmitBuf};
 
 const HEADER: &str = "/multistream/1.0.0";
 const NOT_AVAILABLE: &str = "na";
 
-/// Proposals that a listener refuses on one stream before it ends the negotiation.
-pub const MAX_PROPOSALS: u8 = 32;
-
-/// The names of one negotiation, lent for each call: a dialer proposes them in order, a listener looks them up.
+/// The names of one negotiation, lent for each call: a dialer proposes them in order, a listener looks them up. They may change between calls; a listener decides by
+/// what it is lent when the proposal comes.
 pub trait Names {
     /// The name at this place: what a dialer proposes, and what a listener echoes where it is the very name that was proposed.
-    fn name(&self, place: usize) -> Option<&str>;
+    fn name(&self, place: usize) -> Option<&ProtocolName>;
 
-    /// The place of the name that a dialer proposed, if we accept it.
+    /// The place of the name that a dialer proposed, if we accept it. An exact match is the rule; a predicate is as good.
     fn place(&self, proposed: &str) -> Option<usize>;
 }
 
-impl<S: AsRef<str>, const N: usize> Names for [S; N] {
-    fn name(&self, place: usize) -> Option<&str> {
-        self.get(place).map(AsRef::as_ref)
+impl<const N: usize> Names for [ProtocolName; N] {
+    fn name(&self, place: usize) -> Option<&ProtocolName> {
+        self.get(place)
     }
 
     fn place(&self, proposed: &str) -> Option<usize> {
-        self.iter().position(|name| name.as_ref() == proposed)
+        self.iter().position(|name| name.as_str() == proposed)
     }
 }
 
-impl<S: AsRef<str>> Names for &[S] {
-    fn name(&self, place: usize) -> Option<&str> {
-        self.get(place).map(AsRef::as_ref)
+impl Names for &[ProtocolName] {
+    fn name(&self, place: usize) -> Option<&ProtocolName> {
+        self.get(place)
     }
 
     fn place(&self, proposed: &str) -> Option<usize> {
-        self.iter().position(|name| name.as_ref() == proposed)
+        self.iter().position(|name| name.as_str() == proposed)
     }
 }
 
@@ -60,96 +58,133 @@ pub enum Outcome {
 pub struct Negotiation {
     lines: Lines,
     state: State,
-    header_sent: bool,
-    header_seen: bool,
+    owed: Owed,
+    /// Whether their header has come.
+    greeted: bool,
+    max_refusals: u8,
 }
 
 #[derive(Debug)]
 enum State {
     /// Proposing the name at this place.
     Proposing {
-        place: u16,
+        place: usize,
         sent: bool,
     },
-    /// Waiting for a proposal that we accept; so many refusals were made, and so many of them have not left.
+    /// Waiting for a proposal that we accept; so many were refused.
     Answering {
         refused: u8,
-        unsent: u8,
     },
-    /// The echo is to leave behind the refusals that have not left; `line` is there if it is not the name at that place.
+    /// The echo is to leave; `line` is there if it is not the name at that place.
     Echoing {
-        place: u16,
-        unsent: u8,
+        place: usize,
         line: Option<String>,
     },
     Agreed {
-        place: u16,
-    },
-    /// The dialer gave up after our refusals, of which so many have not left.
-    Refusing {
-        unsent: u8,
+        place: usize,
     },
     Refused,
     Failed(Error),
 }
 
+/// What has to leave ahead of anything else.
+#[derive(Debug)]
+struct Owed {
+    header: bool,
+    refusals: u8,
+}
+
+impl Owed {
+    const NOTHING: Self = Self {
+        header: false,
+        refusals: 0,
+    };
+
+    const fn is_nothing(&self) -> bool {
+        !self.header && self.refusals == 0
+    }
+
+    /// Appends what fits, and says whether that was all.
+    fn write(&mut self, out: &mut TransmitBuf<'_>) -> bool {
+        if self.header {
+            self.header = !line::write(HEADER, out);
+        }
+        while !self.header && self.refusals > 0 && line::write(NOT_AVAILABLE, out) {
+            self.refusals = self.refusals.saturating_sub(1);
+        }
+        self.is_nothing()
+    }
+}
+
 impl Negotiation {
     /// The side that proposes.
     pub const fn dialer() -> Self {
-        Self::new(State::Proposing {
-            place: 0,
-            sent: false,
-        })
+        Self::of(Side::Dialer)
     }
 
     /// The side that answers.
     pub const fn listener() -> Self {
-        Self::new(State::Answering {
-            refused: 0,
-            unsent: 0,
-        })
+        Self::of(Side::Listener)
     }
 
-    /// The role of one end of a connection.
+    /// The role of one end of a connection, with the default limits.
     pub const fn of(side: Side) -> Self {
-        match side {
-            Side::Dialer => Self::dialer(),
-            Side::Listener => Self::listener(),
+        Self::new(side, Limits::DEFAULT)
+    }
+
+    /// The same with other limits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadLimit`].
+    pub const fn with_limits(side: Side, limits: Limits) -> Result<Self, Error> {
+        match limits.validate() {
+            Ok(()) => Ok(Self::new(side, limits)),
+            Err(error) => Err(error),
         }
     }
 
-    const fn new(state: State) -> Self {
+    const fn new(side: Side, limits: Limits) -> Self {
         Self {
-            lines: Lines::new(),
-            state,
-            header_sent: false,
-            header_seen: false,
+            lines: Lines::new(limits.message),
+            state: match side {
+                Side::Dialer => State::Proposing {
+                    place: 0,
+                    sent: false,
+                },
+                Side::Listener => State::Answering { refused: 0 },
+            },
+            owed: Owed {
+                header: true,
+                refusals: 0,
+            },
+            greeted: false,
+            max_refusals: limits.refusals,
         }
     }
 
     /// How it stands. An [`Outcome::Agreed`] of a listener may still have to send its echo.
     pub const fn outcome(&self) -> Outcome {
         match self.state {
-            State::Agreed { place } | State::Echoing { place, .. } => Outcome::Agreed(place as usize),
-            State::Refusing { .. } | State::Refused => Outcome::Refused,
+            State::Agreed { place } | State::Echoing { place, .. } => Outcome::Agreed(place),
+            State::Refused => Outcome::Refused,
             _ => Outcome::Pending,
         }
     }
 
     /// Whether nothing more will be sent in this protocol.
     pub const fn is_drained(&self) -> bool {
-        matches!(
-            self.state,
-            State::Agreed { .. } | State::Refused | State::Failed(_)
-        )
+        match self.state {
+            State::Agreed { .. } | State::Failed(_) => true,
+            State::Refused => self.owed.is_nothing(),
+            _ => false,
+        }
     }
 
     /// For a dialer that is allowed to be lazy: whether the proposal has left and is the last one, so that data may follow it now.
     pub fn may_write(&self, names: &impl Names) -> bool {
         match self.state {
-            State::Proposing { place, sent } => {
-                sent && names.name(usize::from(place).saturating_add(1)).is_none()
-            }
+            State::Proposing { place, sent } => sent && names.name(place.saturating_add(1)).is_none(),
             State::Agreed { .. } => true,
             _ => false,
         }
@@ -177,7 +212,7 @@ impl Negotiation {
             match self.state {
                 State::Agreed { .. } | State::Echoing { .. } => return Ok(taken),
                 // What arrives after a refusal may be an answer to early data: it means nothing.
-                State::Refusing { .. } | State::Refused => return Ok(input.len()),
+                State::Refused => return Ok(input.len()),
                 State::Failed(error) => return Err(error),
                 State::Proposing { .. } | State::Answering { .. } => {}
             }
@@ -195,7 +230,7 @@ impl Negotiation {
                 }
                 // Garbage after a refusal of ours is a dialer that gave up, not one that breaks the rules.
                 Err(error) => match self.state {
-                    State::Answering { refused: 1.., unsent } => self.state = State::Refusing { unsent },
+                    State::Answering { refused: 1.. } => self.state = State::Refused,
                     _ => return self.fail(error),
                 },
             }
@@ -209,9 +244,9 @@ impl Negotiation {
     /// [`Error::UnexpectedEnd`] if a name is neither agreed nor refused.
     pub fn handle_eof(&mut self) -> Result<(), Error> {
         match self.state {
-            State::Agreed { .. } | State::Echoing { .. } | State::Refusing { .. } | State::Refused => Ok(()),
-            State::Answering { refused: 1.., unsent } => {
-                self.state = State::Refusing { unsent };
+            State::Agreed { .. } | State::Echoing { .. } | State::Refused => Ok(()),
+            State::Answering { refused: 1.. } => {
+                self.state = State::Refused;
                 Ok(())
             }
             State::Failed(error) => Err(error),
@@ -220,14 +255,15 @@ impl Negotiation {
     }
 
     fn fail(&mut self, error: Error) -> Result<usize, Error> {
+        self.owed = Owed::NOTHING;
         self.state = State::Failed(error);
         Err(error)
     }
 
     fn handle_line(&mut self, text: &[u8], names: &impl Names) -> Result<(), Error> {
         let is_header = text == HEADER.as_bytes();
-        if !self.header_seen {
-            self.header_seen = true;
+        if !self.greeted {
+            self.greeted = true;
             return if is_header {
                 Ok(())
             } else {
@@ -235,88 +271,63 @@ impl Negotiation {
             };
         }
         match self.state {
-            State::Proposing { place, sent } => {
-                let current = names.name(usize::from(place)).unwrap_or_default();
-                if sent && text == current.as_bytes() {
-                    self.state = State::Agreed { place };
-                } else if sent && text == NOT_AVAILABLE.as_bytes() {
-                    let next = place.saturating_add(1);
-                    self.state = match names.name(usize::from(next)) {
-                        Some(_) => State::Proposing {
-                            place: next,
-                            sent: false,
-                        },
-                        None => State::Refused,
-                    };
-                } else if !is_header {
-                    return Err(Error::UnexpectedReply);
-                }
-                Ok(())
-            }
-            State::Answering { refused, unsent } => {
-                if is_header {
-                    return Err(Error::SecondHeader);
-                }
-                self.answer(text, names, refused, unsent)
-            }
+            // Some listeners say their header again.
+            State::Proposing { .. } if is_header => Ok(()),
+            State::Proposing { place, sent: true } => self.hear_answer(text, place, names),
+            // Nothing was asked.
+            State::Proposing { .. } => Err(Error::UnexpectedReply),
+            State::Answering { .. } if is_header => Err(Error::SecondHeader),
+            State::Answering { refused } => self.answer(text, refused, names),
             _ => Ok(()),
         }
     }
 
-    fn answer(&mut self, text: &[u8], names: &impl Names, refused: u8, unsent: u8) -> Result<(), Error> {
+    fn hear_answer(&mut self, text: &[u8], place: usize, names: &impl Names) -> Result<(), Error> {
+        let proposed = names.name(place).map(ProtocolName::as_str);
+        if proposed.is_some_and(|name| text == name.as_bytes()) {
+            self.state = State::Agreed { place };
+        } else if text == NOT_AVAILABLE.as_bytes() {
+            let place = place.saturating_add(1);
+            self.state = match names.name(place) {
+                Some(_) => State::Proposing { place, sent: false },
+                None => State::Refused,
+            };
+        } else {
+            return Err(Error::UnexpectedReply);
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, text: &[u8], refused: u8, names: &impl Names) -> Result<(), Error> {
         let proposed = core::str::from_utf8(text).ok();
         let found = proposed.and_then(|name| names.place(name).map(|place| (name, place)));
         if let Some((name, place)) = found {
-            let line = (names.name(place) != Some(name)).then(|| String::from(name));
-            self.state = State::Echoing {
-                place: u16::try_from(place).unwrap_or(u16::MAX),
-                unsent,
-                line,
-            };
+            let is_exact = names.name(place).is_some_and(|own| own.as_str() == name);
+            let line = (!is_exact).then(|| String::from(name));
+            self.state = State::Echoing { place, line };
             return Ok(());
         }
-        if refused >= MAX_PROPOSALS {
+        if refused >= self.max_refusals {
             return Err(Error::TooManyProposals);
         }
+        self.owed.refusals = self.owed.refusals.saturating_add(1);
         self.state = State::Answering {
             refused: refused.saturating_add(1),
-            unsent: unsent.saturating_add(1),
         };
         Ok(())
     }
 
-    /// Appends what is due and fits; says whether anything was appended.
+    /// Appends what is due and fits; says whether anything was appended. The header leaves in one piece with the first proposal, or with what a listener has to answer by then.
     pub fn poll_transmit(&mut self, names: &impl Names, out: &mut TransmitBuf<'_>) -> bool {
         let before = out.len();
-        if matches!(self.state, State::Refused | State::Failed(_)) {
-            return false;
-        }
-        if !self.header_sent {
-            self.header_sent = line::write(HEADER, out);
-            if !self.header_sent {
-                return false;
+        match &self.state {
+            State::Proposing { place, sent: false } => self.propose(*place, names, out),
+            State::Answering { .. } | State::Refused => {
+                self.owed.write(out);
             }
-        }
-        match &mut self.state {
-            State::Proposing { place, sent } if !*sent => {
-                *sent = names
-                    .name(usize::from(*place))
-                    .is_some_and(|name| line::write(name, out));
-            }
-            State::Answering { unsent, .. } => drain_refusals(unsent, out),
-            State::Refusing { unsent } => {
-                drain_refusals(unsent, out);
-                if *unsent == 0 {
-                    self.state = State::Refused;
-                }
-            }
-            State::Echoing { place, unsent, line } => {
-                drain_refusals(unsent, out);
-                let name = line
-                    .as_deref()
-                    .or_else(|| names.name(usize::from(*place)))
-                    .unwrap_or_default();
-                if *unsent == 0 && line::write(name, out) {
+            State::Echoing { place, line } if self.owed.write(out) => {
+                let name = names.name(*place).map(ProtocolName::as_str);
+                if line::write(line.as_deref().or(name).unwrap_or_default(), out) {
                     self.state = State::Agreed { place: *place };
                 }
             }
@@ -324,10 +335,18 @@ impl Negotiation {
         }
         out.len() > before
     }
-}
 
-fn drain_refusals(unsent: &mut u8, out: &mut TransmitBuf<'_>) {
-    while *unsent > 0 && line::write(NOT_AVAILABLE, out) {
-        *unsent = unsent.saturating_sub(1);
+    fn propose(&mut self, place: usize, names: &impl Names, out: &mut TransmitBuf<'_>) {
+        let Some(name) = names.name(place).map(ProtocolName::as_str) else {
+            // There is nothing to propose.
+            self.owed = Owed::NOTHING;
+            self.state = State::Refused;
+            return;
+        };
+        let header = if self.owed.header { line::size(HEADER) } else { 0 };
+        if header.saturating_add(line::size(name)) <= out.remaining() {
+            let sent = self.owed.write(out) && line::write(name, out);
+            self.state = State::Proposing { place, sent };
+        }
     }
 }

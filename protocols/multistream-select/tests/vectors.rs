@@ -1,83 +1,102 @@
-//! The listed messages, byte for byte, whole and split at every place.
+//! The JSON vectors: what is said and heard, byte for byte, whole and in pieces.
 #![allow(
     clippy::unwrap_used,
-    clippy::arithmetic_side_effects,
-    clippy::format_collect,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     reason = "tests fail by panicking"
 )]
 
-use libp2p_proto_core::TransmitBuf;
+mod support;
+
+use data_encoding::HEXLOWER;
+use libp2p_proto_core::ProtocolName;
 use libp2p_proto_multistream_select::{Error, Negotiation, Outcome};
+use serde_json::Value;
+use std::fs;
+use support::take;
 
-const HEADER: &[u8] = b"\x13/multistream/1.0.0\n";
-const PING: [&str; 1] = ["/ipfs/ping/1.0.0"];
-
-fn take(from: &mut Negotiation) -> Vec<u8> {
-    let mut wire = Vec::new();
-    from.poll_transmit(&PING, &mut TransmitBuf::new(&mut wire, 4096));
-    wire
+fn bytes(value: &Value) -> Vec<u8> {
+    HEXLOWER.decode(value.as_str().unwrap().as_bytes()).unwrap()
 }
 
-fn dial_ping() -> Vec<u8> {
-    [HEADER, b"\x11/ipfs/ping/1.0.0\n"].concat()
-}
-
-// covers: MSS-001, MSS-012, MSS-014, MSS-016, MSS-061
-#[test]
-fn a_dialer_sends_header_and_proposal_at_once() {
-    assert_eq!(take(&mut Negotiation::dialer()), dial_ping());
-}
-
-// covers: MSS-005, MSS-028, MSS-044, MSS-045, MSS-047, MSS-048
-#[test]
-fn a_listener_agrees_whatever_the_split_and_leaves_what_follows() {
-    let wire = [&dial_ping()[..], &[0xaa; 32]].concat();
-    for split in 0..wire.len() {
-        let mut listener = Negotiation::listener();
-        let first = listener.handle_input(&wire[..split], &PING).unwrap();
-        let second = listener.handle_input(&wire[first..], &PING).unwrap();
-        assert_eq!(
-            (first + second, listener.outcome()),
-            (38, Outcome::Agreed(0)),
-            "split at {split}"
-        );
-        assert_eq!(take(&mut listener), dial_ping());
-        assert!(take(&mut listener).is_empty());
+/// Hands in what waits, in pieces of this size; what was not taken stays.
+fn feed(
+    machine: &mut Negotiation,
+    waiting: &mut Vec<u8>,
+    piece: usize,
+    names: &&[ProtocolName],
+) -> Result<(), Error> {
+    let input = std::mem::take(waiting);
+    for part in input.chunks(piece) {
+        waiting.extend_from_slice(part);
+        let taken = machine.handle_input(waiting, names)?;
+        waiting.drain(..taken);
     }
+    Ok(())
 }
 
-// covers: MSS-002, MSS-004, MSS-006, MSS-007
-#[test]
-fn vul_049_bad_lengths_are_refused_at_once() {
-    for (bytes, error) in [
-        (&b"\x00"[..], Error::BadLength),
-        (b"\x83\x00", Error::BadLength),
-        (b"\x80\x80", Error::LineTooLong),
-        (b"\x81\x08", Error::LineTooLong),
-        (b"\x02na", Error::NoNewline),
-    ] {
-        for role in [Negotiation::dialer, Negotiation::listener] {
-            let mut machine = role();
-            assert_eq!(machine.handle_input(bytes, &PING), Err(error));
-            assert_eq!(machine.handle_input(HEADER, &PING), Err(error));
+fn play(vector: &Value, piece: usize) {
+    let name = format!("{} ({}), {piece} at a time", vector["name"], vector["side"]);
+    let names = vector["names"].as_array().unwrap().iter();
+    let names: Vec<_> = names
+        .map(|name| ProtocolName::new(name.as_str().unwrap()).unwrap())
+        .collect();
+    let names = &names[..];
+    let mut machine = match vector["side"].as_str().unwrap() {
+        "dialer" => Negotiation::dialer(),
+        _ => Negotiation::listener(),
+    };
+    let mut waiting = Vec::new();
+    let mut result = Ok(());
+    for step in vector["steps"].as_array().unwrap() {
+        if step["output"].is_string() {
+            assert_eq!(
+                HEXLOWER.encode(&take(&mut machine, &names)),
+                step["output"],
+                "{name}"
+            );
+        } else if step["input"].is_string() {
+            waiting.extend(bytes(&step["input"]));
+            result = feed(&mut machine, &mut waiting, piece, &names);
+        } else if step["end"].is_boolean() {
+            result = machine.handle_eof();
+        } else if let Some(code) = step["error"].as_str() {
+            assert_eq!(result.unwrap_err().code(), code, "{name}");
+            assert!(
+                take(&mut machine, &names).is_empty() && machine.is_drained(),
+                "{name}"
+            );
+        } else if let Some(agreed) = step["agreed"].as_str() {
+            let place = names.iter().position(|name| name.as_str() == agreed).unwrap();
+            assert_eq!(
+                (result, machine.outcome()),
+                (Ok(()), Outcome::Agreed(place)),
+                "{name}"
+            );
+            assert_eq!(HEXLOWER.encode(&waiting), step["rest"], "{name}");
+            assert!(
+                take(&mut machine, &names).is_empty() && machine.is_drained(),
+                "{name}"
+            );
+        } else {
+            assert_eq!((result, machine.outcome()), (Ok(()), Outcome::Refused), "{name}");
+            assert!(machine.is_drained(), "{name}");
         }
     }
 }
 
-// covers: MSS-033
+// covers: MSS-005, MSS-047, MSS-048
 #[test]
-fn vul_050_the_33rd_refusal_ends_the_negotiation() {
-    let wire = [HEADER, &b"\x03/x\n".repeat(16_000)].concat();
-    let mut patient = Negotiation::listener();
-    let refused_32 = HEADER.len() + 4 * 32;
-    assert_eq!(patient.handle_input(&wire[..refused_32], &PING), Ok(refused_32));
-    let mut listener = Negotiation::listener();
-    assert_eq!(listener.handle_input(&wire, &PING), Err(Error::TooManyProposals));
-}
-
-// covers: MSS-068
-#[test]
-fn a_negotiation_is_smaller_than_128_bytes() {
-    assert!(size_of::<Negotiation>() < 128);
+fn every_listed_session_is_said_and_heard_byte_for_byte_in_any_pieces() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../conformance/vectors/multistream-select/sessions.json"
+    );
+    let vectors: Vec<Value> = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    assert!(vectors.len() > 90);
+    for vector in &vectors {
+        for piece in [usize::MAX, 1, 2, 3, 7, 19, 20, 21, 37] {
+            play(vector, piece);
+        }
+    }
 }

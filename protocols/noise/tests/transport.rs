@@ -8,7 +8,7 @@
 
 mod support;
 
-use libp2p_proto_core::{Fault, TransmitBuf};
+use libp2p_proto_core::{Fault, ProtocolName, TransmitBuf};
 use libp2p_proto_multistream_select::{Negotiation, Outcome};
 use libp2p_proto_noise::{Error, Limits, MAX_FRAME, MAX_PLAINTEXT};
 use std::sync::Arc;
@@ -156,6 +156,7 @@ fn vul_072_empty_frames_deliver_nothing_and_the_1001st_in_a_row_is_one_too_many(
 // covers: NOI-061
 #[test]
 fn the_borders_of_frames_mean_nothing_to_the_layer_above() {
+    let muxers = [ProtocolName::from_static("/yamux/1.0.0")];
     let said = b"\x13/multistream/1.0.0\n\x0d/yamux/1.0.0\nrest";
     for cut in 1..said.len() - 1 {
         let (mut a, mut b) = transports();
@@ -164,7 +165,7 @@ fn the_borders_of_frames_mean_nothing_to_the_layer_above() {
         let mut listener = Negotiation::listener();
         let (mut at, mut rest) = (0, Vec::new());
         while let Some((taken, plain)) = b.opener.open(&mut wire[at..]).unwrap() {
-            let used = listener.handle_input(plain, &["/yamux/1.0.0"]).unwrap();
+            let used = listener.handle_input(plain, &muxers).unwrap();
             rest.extend_from_slice(&plain[used..]);
             at += taken;
         }
@@ -274,4 +275,23 @@ fn what_the_lent_buffer_holds_already_is_left_alone() {
         .unwrap();
     assert_eq!(&wire[..6], b"before");
     assert_eq!(open(&mut b.opener, &wire[6..]).unwrap().unwrap().1, b"data");
+}
+
+// covers: MSS-046
+#[test]
+fn the_first_message_may_come_in_one_chunk_with_the_negotiation() {
+    let names = [libp2p_proto_noise::NAME];
+    let (mut dialer, mut listener) = support::ends();
+    let mut wire = b"\x13/multistream/1.0.0\n\x07/noise\n".to_vec();
+    wire.extend(support::take(&mut dialer));
+    let mut negotiation = Negotiation::listener();
+    let taken = negotiation.handle_input(&wire, &names).unwrap();
+    assert_eq!((taken, negotiation.outcome()), (28, Outcome::Agreed(0)));
+    let mut answer = Vec::new();
+    negotiation.poll_transmit(&names, &mut TransmitBuf::new(&mut answer, 1000));
+    assert_eq!(answer, wire[..28]);
+    assert_eq!(listener.handle_input(&mut wire[taken..]), Ok(34));
+    support::give(&mut dialer, &support::take(&mut listener)).unwrap();
+    support::give(&mut listener, &support::take(&mut dialer)).unwrap();
+    assert!(dialer.is_finished() && listener.is_finished());
 }

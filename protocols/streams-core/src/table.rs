@@ -1,6 +1,7 @@
 //! What this connection serves, and how names are found.
 
 use alloc::sync::Arc;
+use libp2p_proto_core::ProtocolName;
 use libp2p_proto_multistream_select::Names;
 use libp2p_proto_stream_protocol::{SpecEntry, SpecId, SpecTable};
 use smallvec::SmallVec;
@@ -56,9 +57,9 @@ pub(crate) struct Proposals<'a> {
 }
 
 impl Names for Proposals<'_> {
-    fn name(&self, place: usize) -> Option<&str> {
+    fn name(&self, place: usize) -> Option<&ProtocolName> {
         let entry = self.table.get(*self.specs.get(place)?)?;
-        Some(entry.spec.name.as_str())
+        Some(&entry.spec.name)
     }
 
     fn place(&self, _: &str) -> Option<usize> {
@@ -68,9 +69,9 @@ impl Names for Proposals<'_> {
 
 /// What a listener accepts; places are spec ids.
 impl Names for Table {
-    fn name(&self, place: usize) -> Option<&str> {
+    fn name(&self, place: usize) -> Option<&ProtocolName> {
         let id = SpecId(u16::try_from(place).ok()?);
-        self.get(id).map(|entry| entry.spec.name.as_str())
+        self.get(id).map(|entry| &entry.spec.name)
     }
 
     fn place(&self, proposed: &str) -> Option<usize> {
