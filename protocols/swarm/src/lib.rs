@@ -11,6 +11,7 @@
 extern crate alloc;
 
 mod admission;
+mod audit;
 mod blackhole;
 mod book;
 mod census;

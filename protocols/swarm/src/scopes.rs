@@ -2,8 +2,9 @@
 //!
 //! A stream counts in all its scopes or in none.
 
+use crate::slot::Slot;
 use alloc::collections::BTreeMap;
-use libp2p_proto_core::PeerId;
+use libp2p_proto_core::{PeerId, StreamId};
 use libp2p_proto_stream_protocol::SpecId;
 
 /// How many streams one scope may hold.
@@ -204,6 +205,15 @@ impl Scopes {
                 self.usage.insert(scope, usage);
             }
         }
+    }
+
+    /// Whether these streams, counted one by one, are what is counted.
+    pub(crate) fn is_count_of<'a>(&self, slots: impl Iterator<Item = (&'a StreamId, &'a Slot)>) -> bool {
+        let mut recount = Self::new(self.limits);
+        for (stream, slot) in slots {
+            recount.add(&slot.owner(*stream));
+        }
+        recount.usage == self.usage
     }
 
     pub(crate) fn inbound(&self) -> u32 {
