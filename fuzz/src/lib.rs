@@ -11,6 +11,7 @@
 pub mod budget;
 pub mod multistream_select;
 pub mod mutate;
+pub mod swarm;
 
 /// One fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +23,13 @@ pub struct Target {
 }
 
 /// Every target, by name.
-pub const TARGETS: &[Target] = &[Target {
-    name: "multistream-select",
-    run: multistream_select::run,
-}];
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "multistream-select",
+        run: multistream_select::run,
+    },
+    Target {
+        name: "swarm",
+        run: swarm::run,
+    },
+];
