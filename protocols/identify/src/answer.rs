@@ -57,7 +57,7 @@ impl Ourselves {
             public_key: Some(Bytes::copy_from_slice(identity.public_key().encode())),
             listen_addrs: info.map(|info| self.addrs_for(info)).unwrap_or_default(),
             protocols: cx.local_protocols(Some(stream_conn)),
-            observed_addr: info.map(|info| info.remote.clone()).filter(everybody_can_parse),
+            observed_addr: info.and_then(observed_addr),
             protocol_version: Some(config.protocol_version.clone()),
             agent_version: Some(config.agent_version.clone()),
             signed_peer_record: None,
@@ -131,6 +131,18 @@ impl Ourselves {
         }
         self.record.clone()
     }
+}
+
+/// The peer's address as we see it: of a relayed one only the relay, and none that some peer can't parse.
+fn observed_addr(info: &ConnectionInfo) -> Option<Multiaddr> {
+    let addr = match info.remote.split_relay() {
+        Some((relay, _)) => {
+            let relay = Component::P2p(relay?.peer_id()?);
+            Multiaddr::from_components([relay, Component::P2pCircuit]).ok()?
+        }
+        None => info.remote.clone(),
+    };
+    Some(addr).filter(everybody_can_parse)
 }
 
 fn without_peer(addr: &Multiaddr) -> Multiaddr {

@@ -3,6 +3,7 @@
 use crate::Error;
 use alloc::string::String;
 use core::time::Duration;
+use libp2p_proto_core::Rate;
 
 /// What identify says of us, and what it takes from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +34,13 @@ pub struct Config {
     pub max_addrs: usize,
     /// Bytes kept of each string; longer ones are cut (agent, version) or dropped (protocol). Default 256.
     pub max_string: usize,
-    /// Inbound pushes of one network prefix (IPv4 /24, IPv6 /56) at once before the rate counts. Default 10, as go-libp2p.
-    pub push_burst: u32,
-    /// Time that one inbound push of a prefix costs on average. Default 5 s, as go-libp2p.
-    pub push_gap: Duration,
-    /// Prefixes whose rate is remembered. Default 4 096.
+    /// Bytes kept of the protocols and addresses of one peer, 48 for each entry included; entries beyond it are dropped. Default 48 KiB.
+    pub max_kept: usize,
+    /// Inbound pushes of one peer, and of one network prefix (IPv4 /24, IPv6 /56); more are reset. Default one in 5 s on average, 10 at once, as go-libp2p.
+    pub push_rate: Rate,
+    /// Inbound pushes in all; more are reset. Default 2 000 a second on average, 3 000 at once, as go-libp2p.
+    pub push_rate_total: Rate,
+    /// Peers, and prefixes, whose rate is remembered. Default 4 096.
     pub max_prefixes: usize,
     /// Events that may wait. Default 1 024.
     pub max_events: usize,
@@ -59,8 +62,12 @@ impl Default for Config {
             max_protocols: 1024,
             max_addrs: 500,
             max_string: 256,
-            push_burst: 10,
-            push_gap: Duration::from_secs(5),
+            max_kept: 48 * 1024,
+            push_rate: Rate {
+                gap: Duration::from_secs(5),
+                burst: 10,
+            },
+            push_rate_total: Rate::per_second(2000, 3000),
             max_prefixes: 4096,
             max_events: 1024,
         }
@@ -84,7 +91,8 @@ impl Config {
             ("max_message", self.max_message >= 1024),
             ("max_messages", self.max_messages > 0),
             ("max_sent", self.max_sent >= 2048),
-            ("push_burst", self.push_burst > 0),
+            ("push_rate", self.push_rate.burst > 0),
+            ("push_rate_total", self.push_rate_total.burst > 0),
         ];
         checks
             .iter()

@@ -3,7 +3,7 @@
 use crate::{
     Config, Error, Failure, Message, PeerInfo,
     answer::Ourselves,
-    known::Interned,
+    known::{Interned, Record},
     push::{Inbox, Outbox},
 };
 use alloc::{
@@ -78,6 +78,21 @@ pub struct Stats {
     pub events_dropped: u64,
 }
 
+/// What is held now: peers and what they said, and what is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Connected peers.
+    pub peers: usize,
+    /// Messages that are being read or written.
+    pub exchanges: usize,
+    /// Pushes that wait or are under way.
+    pub pushes: usize,
+    /// Texts and lists that peers share, with some that nobody uses any more.
+    pub shared: usize,
+    /// Deadlines.
+    pub timers: usize,
+}
+
 /// An exchange that is being read: an answer to us, or a push.
 #[derive(Debug)]
 struct Reading {
@@ -149,7 +164,7 @@ impl Identify {
             reading: BTreeMap::new(),
             writing: BTreeMap::new(),
             outbox: Outbox::default(),
-            inbox: Inbox::default(),
+            inbox: Inbox::new(&config),
             timers: Timers::new(),
             events: EventQueue::new(config.max_events),
             stats: Stats::default(),
@@ -175,6 +190,21 @@ impl Identify {
     /// Counters since the start.
     pub const fn stats(&self) -> Stats {
         self.stats
+    }
+
+    /// What is held now.
+    pub fn census(&self) -> Census {
+        Census {
+            peers: self.known.len(),
+            exchanges: self.reading.len().saturating_add(self.writing.len()),
+            pushes: self
+                .outbox
+                .waiting
+                .len()
+                .saturating_add(self.outbox.under_way.len()),
+            shared: self.interned.len(),
+            timers: self.timers.len(),
+        }
     }
 
     fn emit(&mut self, seq: u64, event: Event) {
@@ -208,9 +238,7 @@ impl Identify {
         };
         known.connections = known.connections.saturating_sub(1);
         if known.connections == 0 {
-            if let Some(info) = self.known.remove(&peer).and_then(|known| known.info) {
-                self.interned.release(&info);
-            }
+            self.known.remove(&peer);
             self.outbox.waiting.remove(&peer);
         }
     }
@@ -234,7 +262,7 @@ impl Identify {
             (true, IDENTIFY) => self.write(cx, stream),
             (true, _) => {
                 let from = cx.connection_info(stream.conn).map(|info| info.remote.clone());
-                if from.is_some_and(|from| self.inbox.admit(cx.now, &from, &self.config)) {
+                if from.is_some_and(|from| self.inbox.admit(cx.now, peer, &from)) {
                     self.read(cx, stream, peer);
                 } else {
                     cx.reset(stream);
@@ -331,25 +359,23 @@ impl Identify {
         let Some(known) = self.known.get_mut(&peer) else {
             return;
         };
-        let record = message.signed_peer_record.as_ref().and_then(|envelope| {
-            let record = PeerRecord::open(envelope).ok()?;
-            let newer = known.record_seq.is_none_or(|seq| record.seq() >= seq);
-            (record.peer_id() == peer && newer).then(|| {
+        let envelope = message.signed_peer_record.as_ref();
+        let opened = envelope.and_then(|envelope| PeerRecord::open(envelope).ok());
+        let record = match opened.filter(|record| record.peer_id() == peer) {
+            None => Record::None,
+            Some(record) if known.record_seq.is_some_and(|seq| record.seq() <= seq) => Record::Known,
+            Some(record) => {
                 known.record_seq = Some(record.seq());
-                own_addrs(record.addrs(), peer, self.config.max_addrs)
-            })
-        });
+                Record::Newer(own_addrs(record.addrs(), peer, self.config.max_addrs))
+            }
+        };
         let message = Message {
             listen_addrs: own_addrs(&message.listen_addrs, peer, self.config.max_addrs),
             ..message
         };
         let is_push = stream.is_inbound();
         let info = match known.info.take() {
-            Some(old) => {
-                let info = self.interned.update(&old, message, record);
-                self.interned.release(&old);
-                info
-            }
+            Some(old) => self.interned.update(&old, message, record),
             None => self.interned.complete(message, record),
         };
         known.info = Some(info.clone());

@@ -21,12 +21,28 @@ pub struct PeerInfo {
     pub observed_addr: Option<Multiaddr>,
 }
 
+/// What the signed record of a message says.
+#[derive(Debug)]
+pub(crate) enum Record {
+    /// There is none that is valid and the peer's own.
+    None,
+    /// It is not newer than the one that was read before.
+    Known,
+    /// These addresses.
+    Newer(Vec<Multiaddr>),
+}
+
 /// Values that many peers share.
 #[derive(Debug, Default)]
 pub(crate) struct Interned {
     texts: BTreeSet<Arc<str>>,
     lists: BTreeSet<Arc<[ProtocolName]>>,
+    /// The size at which values that nobody else holds are swept out: events and facts hold them too, so that nobody knows when the last one lets go.
+    sweep_at: usize,
 }
+
+/// Values that may stand before the first sweep.
+const MIN_SWEEP: usize = 64;
 
 impl Interned {
     pub(crate) fn text(&mut self, text: &str) -> Arc<str> {
@@ -35,6 +51,7 @@ impl Interned {
         }
         let new: Arc<str> = text.into();
         self.texts.insert(new.clone());
+        self.sweep();
         new
     }
 
@@ -46,23 +63,26 @@ impl Interned {
         }
         let new: Arc<[ProtocolName]> = names.into();
         self.lists.insert(new.clone());
+        self.sweep();
         new
     }
 
-    /// Gives back what nobody but us and `info` holds.
-    pub(crate) fn release(&mut self, info: &PeerInfo) {
-        for text in [&info.agent_version, &info.protocol_version] {
-            if Arc::strong_count(text) <= 2 {
-                self.texts.remove(text);
-            }
-        }
-        if Arc::strong_count(&info.protocols) <= 2 {
-            self.lists.remove(&info.protocols);
+    /// Values that are held.
+    pub(crate) fn len(&self) -> usize {
+        self.texts.len().saturating_add(self.lists.len())
+    }
+
+    /// Drops what nobody else holds, each time the number of values has doubled.
+    fn sweep(&mut self) {
+        if self.len() >= self.sweep_at.max(MIN_SWEEP) {
+            self.texts.retain(|text| Arc::strong_count(text) > 1);
+            self.lists.retain(|list| Arc::strong_count(list) > 1);
+            self.sweep_at = self.len().saturating_mul(2);
         }
     }
 
     /// The first answer of a peer: what is missing is empty.
-    pub(crate) fn complete(&mut self, message: Message, record: Option<Vec<Multiaddr>>) -> PeerInfo {
+    pub(crate) fn complete(&mut self, message: Message, record: Record) -> PeerInfo {
         let nothing = PeerInfo {
             agent_version: self.text(""),
             protocol_version: self.text(""),
@@ -75,15 +95,16 @@ impl Interned {
     }
 
     /// A push: what is missing stays, a list with an entry replaces the old one.
-    pub(crate) fn update(
-        &mut self,
-        old: &PeerInfo,
-        message: Message,
-        record: Option<Vec<Multiaddr>>,
-    ) -> PeerInfo {
-        let certified = record.is_some();
-        let addrs = record.unwrap_or(message.listen_addrs);
-        let keep_addrs = addrs.is_empty() && !certified;
+    pub(crate) fn update(&mut self, old: &PeerInfo, message: Message, record: Record) -> PeerInfo {
+        let (listen_addrs, certified) = match record {
+            Record::Newer(addrs) => (addrs.into(), true),
+            // The record that was read before says the same or more.
+            Record::Known if old.certified => (old.listen_addrs.clone(), true),
+            Record::Known | Record::None if message.listen_addrs.is_empty() => {
+                (old.listen_addrs.clone(), old.certified)
+            }
+            Record::Known | Record::None => (message.listen_addrs.into(), false),
+        };
         PeerInfo {
             agent_version: message
                 .agent_version
@@ -96,12 +117,8 @@ impl Interned {
             } else {
                 self.list(message.protocols)
             },
-            listen_addrs: if keep_addrs {
-                old.listen_addrs.clone()
-            } else {
-                addrs.into()
-            },
-            certified: if keep_addrs { old.certified } else { certified },
+            listen_addrs,
+            certified,
             observed_addr: message.observed_addr.or_else(|| old.observed_addr.clone()),
         }
     }

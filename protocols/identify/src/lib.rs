@@ -4,9 +4,9 @@
 //!
 //! # What can grow, and what stops it
 //!
-//! For each connected peer one record of at most `max_protocols` names and `max_addrs` addresses; equal lists and agents are stored once for all peers. For each exchange
-//! that is being read, at most `max_messages` messages of `max_message` bytes, merged as they come. Pushes that wait: one for each peer. Rate buckets of inbound pushes: one for
-//! each network prefix seen lately, at most `max_prefixes`. Events: at most `max_events`.
+//! For each connected peer one record of at most `max_protocols` names and `max_addrs` addresses, `max_kept` bytes in all; equal lists and agents are stored once for all peers.
+//! For each exchange that is being read, at most `max_messages` messages of `max_message` bytes, merged as they come within the same limits. Pushes that wait: one for each peer.
+//! Rate buckets of inbound pushes: one for each peer and for each network prefix that pushed lately, at most `max_prefixes` each. Events: at most `max_events`.
 
 extern crate alloc;
 
@@ -20,6 +20,6 @@ mod wire;
 
 pub use config::Config;
 pub use error::{Error, Failure};
-pub use identify::{Event, Identify, NAME, PUSH_NAME, Stats};
+pub use identify::{Census, Event, Identify, NAME, PUSH_NAME, Stats};
 pub use known::PeerInfo;
 pub use wire::Message;

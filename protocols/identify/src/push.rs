@@ -1,9 +1,9 @@
 //! When to push, and how many pushes to take.
 
 use crate::Config;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use core::net::IpAddr;
-use libp2p_proto_core::{Instant, Multiaddr, PeerId, StreamId};
+use libp2p_proto_core::{Instant, Multiaddr, PeerId, Rates, StreamId};
 
 /// Our pushes: gathered, then sent a few at a time.
 #[derive(Debug, Default)]
@@ -34,32 +34,28 @@ impl Outbox {
     }
 }
 
-/// How often each network prefix may push to us.
-#[derive(Debug, Default)]
+/// How often others may push to us: each peer, each network prefix, and all together.
+#[derive(Debug)]
 pub(crate) struct Inbox {
-    /// For each prefix, when its next push would be on time if it pushed at exactly the average rate.
-    on_time: BTreeMap<u64, Instant>,
+    peers: Rates<PeerId>,
+    prefixes: Rates<u64>,
+    all: Rates<()>,
 }
 
 impl Inbox {
-    /// Whether a push from this address may be read now.
-    pub(crate) fn admit(&mut self, now: Instant, from: &Multiaddr, config: &Config) -> bool {
-        let prefix = prefix(from);
-        let on_time = self.on_time.get(&prefix).copied().unwrap_or(now).max(now);
-        let early = config
-            .push_gap
-            .saturating_mul(config.push_burst.saturating_sub(1));
-        if on_time - early > now {
-            return false;
+    pub(crate) const fn new(config: &Config) -> Self {
+        Self {
+            peers: Rates::new(config.push_rate, config.max_prefixes),
+            prefixes: Rates::new(config.push_rate, config.max_prefixes),
+            all: Rates::new(config.push_rate_total, 1),
         }
-        if self.on_time.len() >= config.max_prefixes && !self.on_time.contains_key(&prefix) {
-            self.on_time.retain(|_, on_time| *on_time > now);
-            if self.on_time.len() >= config.max_prefixes {
-                return false;
-            }
-        }
-        self.on_time.insert(prefix, on_time + config.push_gap);
-        true
+    }
+
+    /// Whether a push of `peer` from this address may be read now.
+    pub(crate) fn admit(&mut self, now: Instant, peer: PeerId, from: &Multiaddr) -> bool {
+        self.peers.take(now, peer).is_ok()
+            && self.prefixes.take(now, prefix(from)).is_ok()
+            && self.all.take(now, ()).is_ok()
     }
 }
 

@@ -8,6 +8,9 @@ use libp2p_proto_core::{
     protobuf::{Limits, Reader, Value, Writer},
 };
 
+/// What an entry of a list costs besides its bytes.
+const ENTRY_COST: usize = 48;
+
 const PUBLIC_KEY: u32 = 1;
 const LISTEN_ADDRS: u32 = 2;
 const PROTOCOLS: u32 = 3;
@@ -42,23 +45,28 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] if it is no protobuf or a string is not UTF-8. The message may then hold a part.
+    /// [`Error::Malformed`] if it is no protobuf. The message may then hold a part.
     pub fn merge(&mut self, data: &[u8], config: &Config) -> Result<(), Error> {
-        let mut reader = Reader::new(data, Limits::default());
+        let limits = Limits {
+            bytes: config.max_message,
+            ..Limits::default()
+        };
+        let mut kept = self.kept();
+        let mut reader = Reader::new(data, limits);
         while let Some(field) = reader.next_field().map_err(|_| Error::Malformed)? {
             let Value::Bytes(bytes) = field.value else {
                 continue;
             };
             match field.number {
                 PUBLIC_KEY => self.public_key = Some(Bytes::copy_from_slice(bytes)),
-                LISTEN_ADDRS => self.push_addr(bytes, config),
-                PROTOCOLS => self.push_protocol(bytes, config)?,
+                LISTEN_ADDRS => self.push_addr(bytes, config, &mut kept),
+                PROTOCOLS => self.push_protocol(bytes, config, &mut kept),
                 // An address that doesn't parse counts as none.
                 OBSERVED_ADDR => {
                     self.observed_addr = Multiaddr::from_bytes(Bytes::copy_from_slice(bytes)).ok();
                 }
-                PROTOCOL_VERSION => self.protocol_version = Some(text(bytes, config.max_string)?),
-                AGENT_VERSION => self.agent_version = Some(text(bytes, config.max_string)?),
+                PROTOCOL_VERSION => self.protocol_version = Some(text(bytes, config.max_string)),
+                AGENT_VERSION => self.agent_version = Some(text(bytes, config.max_string)),
                 SIGNED_PEER_RECORD => self.signed_peer_record = Some(Bytes::copy_from_slice(bytes)),
                 _ => {}
             }
@@ -66,19 +74,27 @@ impl Message {
         Ok(())
     }
 
-    fn push_addr(&mut self, bytes: &[u8], config: &Config) {
-        if self.listen_addrs.len() < config.max_addrs {
+    /// Bytes kept of the lists, with what their entries cost besides.
+    fn kept(&self) -> usize {
+        let addrs = self.listen_addrs.iter().map(|addr| addr.as_bytes().len());
+        let names = self.protocols.iter().map(|name| name.as_str().len());
+        addrs.chain(names).map(cost).fold(0, usize::saturating_add)
+    }
+
+    fn push_addr(&mut self, bytes: &[u8], config: &Config, kept: &mut usize) {
+        if self.listen_addrs.len() < config.max_addrs && has_room(kept, bytes, config) {
             self.listen_addrs
                 .extend(Multiaddr::from_bytes(Bytes::copy_from_slice(bytes)).ok());
         }
     }
 
-    fn push_protocol(&mut self, bytes: &[u8], config: &Config) -> Result<(), Error> {
-        let name = core::str::from_utf8(bytes).map_err(|_| Error::Malformed)?;
-        if self.protocols.len() < config.max_protocols && name.len() <= config.max_string {
-            self.protocols.extend(ProtocolName::new(name).ok());
-        }
-        Ok(())
+    fn push_protocol(&mut self, bytes: &[u8], config: &Config, kept: &mut usize) {
+        let fits = self.protocols.len() < config.max_protocols
+            && bytes.len() <= config.max_string
+            && has_room(kept, bytes, config);
+        let name = core::str::from_utf8(bytes).ok().filter(|_| fits);
+        self.protocols
+            .extend(name.and_then(|name| ProtocolName::new(name).ok()));
     }
 
     /// The encoded message, fields in ascending order.
@@ -110,12 +126,27 @@ impl Message {
     }
 }
 
-/// Text of at most `max` bytes; longer text is cut at a character.
-fn text(bytes: &[u8], max: usize) -> Result<String, Error> {
-    let text = core::str::from_utf8(bytes).map_err(|_| Error::Malformed)?;
+const fn cost(len: usize) -> usize {
+    len.saturating_add(ENTRY_COST)
+}
+
+/// Whether one more entry of a list is within what is kept of one peer; counts it then.
+fn has_room(kept: &mut usize, bytes: &[u8], config: &Config) -> bool {
+    let with_it = kept.saturating_add(cost(bytes.len()));
+    let fits = with_it <= config.max_kept;
+    if fits {
+        *kept = with_it;
+    }
+    fits
+}
+
+/// Text of at most `max` bytes; longer text is cut at a character. What is not UTF-8 is replaced: go and js take such messages too.
+fn text(bytes: &[u8], max: usize) -> String {
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
     let end = (0..=text.len().min(max))
         .rev()
         .find(|end| text.is_char_boundary(*end))
         .unwrap_or(0);
-    Ok(text.get(..end).unwrap_or_default().into())
+    text.truncate(end);
+    text
 }

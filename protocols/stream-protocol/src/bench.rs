@@ -49,9 +49,15 @@ pub struct Bench {
 impl Bench {
     /// `count` nodes, none connected; every link has this latency each way.
     pub fn new(seed: u8, count: usize, latency: Duration) -> Self {
+        Self::with_peers(seed, &(0..count).map(peer).collect::<Vec<_>>(), latency)
+    }
+
+    /// One node for each of these peer ids, for protocols that look at keys.
+    pub fn with_peers(seed: u8, peers: &[PeerId], latency: Duration) -> Self {
         let dice = Rng::from_seed([seed; 32]);
-        let nodes = (0..count)
-            .map(|index| Node::new(peer(index), dice.fork("node", index as u64)))
+        let nodes = (0_u64..)
+            .zip(peers)
+            .map(|(index, peer)| Node::new(*peer, dice.fork("node", index)))
             .collect();
         Self {
             nodes,
@@ -79,7 +85,7 @@ impl Bench {
 
     /// The peer id of a node.
     pub fn peer(&self, node: usize) -> PeerId {
-        peer(node)
+        self.nodes.get(node).map_or_else(|| peer(node), |node| node.local)
     }
 
     /// Connects `dialer` to `listener`; both ends have this id. The inputs arrive with the next run.
@@ -95,6 +101,7 @@ impl Bench {
             (dialer, listener, Side::Dialer),
             (listener, dialer, Side::Listener),
         ] {
+            let peer = self.peer(other);
             let info = ConnectionInfo {
                 side,
                 local: Some(address(node)),
@@ -103,8 +110,17 @@ impl Bench {
                 dial: None,
             };
             if let Some(node) = self.nodes.get_mut(node) {
-                node.connected(conn, other, peer(other), info);
+                node.connected(conn, other, peer, info);
             }
+        }
+        conn
+    }
+
+    /// Like [`connect`](Self::connect), with `remote` as the address that the dialer's protocol sees at the other end.
+    pub fn connect_from(&mut self, dialer: usize, listener: usize, remote: Multiaddr) -> ConnectionId {
+        let conn = self.connect(dialer, listener);
+        if let Some(node) = self.nodes.get_mut(dialer) {
+            node.set_remote(conn, remote);
         }
         conn
     }
@@ -126,6 +142,12 @@ impl Bench {
     /// The facts that a node's protocol told.
     pub fn facts(&self, node: usize) -> &[Fact] {
         self.nodes.get(node).map_or(&[], |node| &node.facts)
+    }
+
+    /// The same, and forgets them: the bench keeps no share of what they hold.
+    pub fn take_facts(&mut self, node: usize) -> Vec<Fact> {
+        let facts = self.nodes.get_mut(node).map(|node| &mut node.facts);
+        facts.map(core::mem::take).unwrap_or_default()
     }
 
     /// What a node's protocol has dialed; the first one has dial id 1. The bench connects nobody by itself.

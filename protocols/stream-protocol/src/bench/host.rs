@@ -12,7 +12,7 @@ use alloc::{
 use bytes::Bytes;
 use core::mem;
 use libp2p_proto_core::{
-    ConnectionId, Deadline, DialId, Instant, PeerId, ProtocolName, Rng, StreamId, UnixTime,
+    ConnectionId, Deadline, DialId, Instant, Multiaddr, PeerId, ProtocolName, Rng, StreamId, UnixTime,
 };
 use smallvec::SmallVec;
 
@@ -75,13 +75,15 @@ pub(super) struct Slot {
     finish_seen: bool,
     paused: bool,
     withheld: usize,
+    /// Bytes of an incomplete frame of fixed length.
+    part: Vec<u8>,
     /// Frames behind the one that a held stream has delivered.
     held: Option<VecDeque<Bytes>>,
     open_by: Option<Instant>,
 }
 
 pub(super) struct Node {
-    local: PeerId,
+    pub(super) local: PeerId,
     dice: Rng,
     conns: BTreeMap<ConnectionId, Conn>,
     pub(super) streams: BTreeMap<StreamId, Slot>,
@@ -145,6 +147,16 @@ impl Node {
                 accepted: 0,
             },
         );
+    }
+
+    /// Another address at the other end of a connection that was just made.
+    pub(super) fn set_remote(&mut self, conn: ConnectionId, remote: Multiaddr) {
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.info.remote = remote.clone();
+        }
+        if let Some(Input::Connected { info, .. }) = self.inputs.back_mut() {
+            info.remote = remote;
+        }
     }
 
     pub(super) fn disconnected(&mut self, conn: ConnectionId) {
@@ -259,9 +271,16 @@ impl Node {
                 self.pump(stream);
             }
             Wire::Finish { stream } => {
-                if let Some(slot) = self.streams.get_mut(&stream) {
-                    slot.finish_seen = true;
-                    self.inputs.push_back(Input::Finished { stream });
+                match self.streams.get_mut(&stream) {
+                    Some(slot) if !slot.part.is_empty() => {
+                        self.tell_remote_closed(stream, Closed::LocalReset);
+                        self.close(stream, Closed::UnexpectedEnd);
+                    }
+                    Some(slot) => {
+                        slot.finish_seen = true;
+                        self.inputs.push_back(Input::Finished { stream });
+                    }
+                    None => {}
                 }
                 self.close_if_done(stream);
             }
@@ -369,6 +388,13 @@ impl Node {
         };
         if let Some(held) = &mut slot.held {
             held.push_back(data);
+        } else if let Framing::Fixed { len } = slot.framing {
+            slot.part.extend_from_slice(&data);
+            while slot.part.len() >= len.max(1) {
+                let rest = slot.part.split_off(len);
+                let data = mem::replace(&mut slot.part, rest).into();
+                self.inputs.push_back(Input::Frame { stream, data });
+            }
         } else if fits(slot.framing, data.len()) {
             if matches!(slot.framing, Framing::Held { .. }) {
                 slot.held = Some(VecDeque::new());
@@ -461,6 +487,7 @@ impl Slot {
             finish_seen: false,
             paused: false,
             withheld: 0,
+            part: Vec::new(),
             held: None,
             open_by: None,
         }
