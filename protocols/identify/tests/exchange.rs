@@ -531,12 +531,14 @@ fn changes_of_one_second_are_pushed_together_32_peers_at_a_time() {
     for node in 1..41 {
         bench.connect(0, node);
     }
-    let mut run = |bench: &mut Bench, machines: &mut Vec<Identify>, millis| {
+    let run = |bench: &mut Bench, machines: &mut Vec<Identify>, millis| {
         let mut lent: Vec<&mut dyn Protocol> = machines.iter_mut().map(|machine| machine as _).collect();
         bench.run(&mut lent, Duration::from_millis(millis));
     };
     run(&mut bench, &mut machines, 5000);
-    machines.iter_mut().for_each(|machine| drop(events(machine)));
+    for machine in &mut machines {
+        events(machine);
+    }
     let listen = |port: u16| {
         Input::Fact(Fact::ListenAddress {
             addr: addr(&format!("/ip4/198.51.100.7/tcp/{port}")),
