@@ -51,6 +51,9 @@ pub const fn encoded_len(len: usize) -> usize {
     varint::encoded_len(len as u64).saturating_add(len)
 }
 
+/// The least by which the memory of an incomplete message grows.
+const MIN_SPARE: usize = 256;
+
 /// An incremental reader of length-prefixed messages. Its memory grows with what arrived, never with what was announced, and a finished message
 /// holds no byte more than its own.
 #[derive(Clone, Debug)]
@@ -149,11 +152,13 @@ impl LengthDelimited {
         Ok(self.wanted)
     }
 
-    /// Makes room for `more` bytes that have arrived: twice what is held, so that copies stay linear, but not past the end of the message.
+    /// Makes room for `more` bytes that have arrived: a quarter more than is held, so that copies stay linear and little is held in vain, but not past
+    /// the end of the message.
     fn grow(&mut self, more: usize, wanted: usize) {
         let needed = self.body.len().saturating_add(more);
         if needed > self.body.capacity() {
-            let room = needed.max(self.body.len().saturating_mul(2)).min(wanted);
+            let spare = (self.body.len() / 4).max(MIN_SPARE);
+            let room = needed.saturating_add(spare).min(wanted);
             self.body.reserve_exact(room.saturating_sub(self.body.len()));
         }
     }

@@ -90,7 +90,7 @@ impl Framer {
     /// The raw bytes of this read, if any.
     pub(crate) fn flush(&mut self) -> Option<Bytes> {
         match (&mut self.state, self.framing) {
-            (State::Gathering(held), Framing::Raw) if !held.is_empty() => Some(core::mem::take(held).into()),
+            (State::Gathering(held), Framing::Raw) if !held.is_empty() => Some(exact(held)),
             _ => None,
         }
     }
@@ -100,9 +100,7 @@ impl Framer {
         match (&mut self.state, self.framing) {
             (State::Prefixed(reader), _) if reader.is_between_frames() => Ok(None),
             (State::Gathering(held), Framing::UntilEnd { .. }) => Ok(Some(core::mem::take(held).into())),
-            (State::Gathering(held), Framing::Raw) if !held.is_empty() => {
-                Ok(Some(core::mem::take(held).into()))
-            }
+            (State::Gathering(held), Framing::Raw) if !held.is_empty() => Ok(Some(exact(held))),
             (State::Gathering(held), _) if held.is_empty() => Ok(None),
             _ => Err(Closed::UnexpectedEnd),
         }
@@ -115,6 +113,15 @@ impl Framer {
             State::Gathering(held) => held.len(),
         }
     }
+}
+
+/// What was gathered, in memory that fits it.
+fn exact(held: &mut Vec<u8>) -> Bytes {
+    let mut bytes = core::mem::take(held);
+    if bytes.len() < bytes.capacity() / 2 {
+        bytes.shrink_to_fit();
+    }
+    bytes.into()
 }
 
 /// The length prefix that a frame needs, if any.

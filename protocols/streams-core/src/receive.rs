@@ -115,9 +115,11 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         };
         slot.inbound_end = InboundEnd::Waiting;
         if let Phase::Negotiating(negotiating) = &mut slot.phase {
-            if negotiating.negotiation.handle_eof().is_err() {
-                let stream = slot.stream;
-                self.close_stream(mux, stream, Closed::UnexpectedEnd);
+            let stream = slot.stream;
+            match negotiating.negotiation.handle_eof() {
+                // It gave up after our refusals, which are to reach it.
+                Ok(()) => mux.finish(id),
+                Err(_) => self.close_stream(mux, stream, Closed::UnexpectedEnd),
             }
             return;
         }
@@ -299,6 +301,8 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         let Phase::Open(open) = &mut slot.phase else {
             return;
         };
+        // What may follow is promised to one stream alone.
+        let more = if self.raw.is_empty() { more } else { 0 };
         let held_before = open.held_bytes();
         let gathered_before = open.framer.buffered();
         let mut delivered = 0_usize;

@@ -209,10 +209,16 @@ impl Yamux {
     }
 
     /// Ends both directions of a stream at once and forgets its id. What is still on its way is dropped silently. A stream that the remote has not heard
-    /// of ends without a frame.
+    /// of ends without a frame. A stream of the remote that was not accepted counts towards `resets_per_second`; over that, the
+    /// session ends with [`Error::ResetFlood`], which the next call answers.
     pub fn reset(&mut self, stream: u32) {
         let Some(entry) = self.remove(stream) else { return };
-        if entry.opening != Opening::SynDue {
+        // One that was never accepted is refused: the remote pays as for one that it resets itself.
+        if entry.opening == Opening::Unaccepted
+            && !self.rates.resets.take(self.now, self.config.resets_per_second)
+        {
+            self.end(Error::ResetFlood, Some(PROTOCOL_ERROR));
+        } else if entry.opening != Opening::SynDue {
             self.tombs
                 .bury(stream, entry.recv_window, self.config.max_tombstones);
             self.queue_reset(stream);
@@ -333,9 +339,10 @@ impl Yamux {
         }
     }
 
-    /// Whether to go on reading: `false` while so many resets wait for the link that the remote would only add to them.
+    /// Whether to go on reading: `false` while so many resets wait for the link that the remote would only add to them. A session that
+    /// is over answers its error instead.
     pub fn wants_input(&self) -> bool {
-        self.failed.is_none() && (self.resets.is_empty() || self.resets.len() < self.config.max_resets / 2)
+        self.resets.is_empty() || self.resets.len() < self.config.max_resets / 2
     }
 
     /// Our side is not reading: until `now` the remote's silence is ours, and its pong may wait in the link.

@@ -1,0 +1,206 @@
+//! From the first byte to the first stream: in order, at the deadline, and against whoever misbehaves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use core::time::Duration;
+use libp2p_proto_connection::{Config, Connection, Error};
+use libp2p_proto_core::{Side, TransmitBuf};
+use libp2p_proto_stream_protocol::{FromConnection, ToConnection};
+use std::sync::Arc;
+use support::{NOW, Pair, config, connection, identity, last_code, seat};
+
+// covers: CON-001, CON-003, CON-005, CON-007, CON-008, CON-009
+#[test]
+fn two_ends_upgrade_whatever_the_chunks() {
+    for chunk in [1, 2, 7, 100, 100_000] {
+        let pair = Pair::established(chunk);
+        for (end, peer) in [(0, 2), (1, 1)] {
+            let FromConnection::Authenticated { peer: got } = pair.told[end][0] else {
+                panic!("first news")
+            };
+            assert_eq!(got, identity(peer).peer_id());
+        }
+    }
+}
+
+// covers: NOI-044, NOI-045
+#[test]
+fn the_multiplexer_is_negotiated_if_one_side_lists_none() {
+    for lists in [(false, true), (true, false), (false, false)] {
+        let config = |seed: u8, listed: bool| {
+            let config = Config::new(&identity(seed), [seed; 32]).unwrap();
+            Arc::new(if listed {
+                config
+            } else {
+                config.without_inlined_muxer().unwrap()
+            })
+        };
+        let a = Connection::new(NOW, config(1, lists.0), seat(1, Side::Dialer));
+        let b = Connection::new(NOW, config(2, lists.1), seat(2, Side::Listener));
+        let mut pair = Pair::new(a, b, 3);
+        pair.run();
+        assert!(pair.is_established(), "{lists:?}");
+    }
+}
+
+// covers: CON-002
+#[test]
+fn a_listener_alone_sends_its_header_and_nothing_else() {
+    let mut listener = connection(2, Side::Listener);
+    let mut wire = Vec::new();
+    while listener.poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)) {}
+    assert_eq!(wire, b"\x13/multistream/1.0.0\n");
+}
+
+// covers: CON-010, NOI-026
+#[test]
+fn vul_058_another_peer_than_the_expected_is_refused_before_anything_else() {
+    let mut a = seat(1, Side::Dialer);
+    a.expect = Some(identity(9).peer_id());
+    let a = Connection::new(NOW, config(1), a);
+    let mut pair = Pair::new(a, connection(2, Side::Listener), 1000);
+    pair.run();
+    assert_eq!(pair.told[0].len(), 1);
+    assert_eq!(last_code(&pair.told[0]), "wrong-peer");
+    assert!(
+        pair.told[1]
+            .iter()
+            .all(|message| !matches!(message, FromConnection::Authenticated { .. }))
+    );
+}
+
+// covers: CON-011, NOI-039
+#[test]
+fn vul_172_a_connection_to_ourselves_is_refused() {
+    let config = Arc::new(Config::new(&identity(1), [2; 32]).unwrap());
+    let ourselves = Connection::new(NOW, config, seat(2, Side::Listener));
+    let mut pair = Pair::new(connection(1, Side::Dialer), ourselves, 1000);
+    pair.run();
+    assert_eq!(last_code(&pair.told[0]), "self-dial");
+}
+
+// covers: MSS-064, MSS-065
+#[test]
+fn vul_054_two_dialers_and_two_listeners_fail_and_never_agree() {
+    let mut pair = Pair::new(connection(1, Side::Dialer), connection(2, Side::Dialer), 1000);
+    pair.run();
+    assert!(!pair.is_established());
+    assert!(["noise-bad-length", "unexpected-reply"].contains(&last_code(&pair.told[1])));
+    let mut pair = Pair::new(connection(1, Side::Listener), connection(2, Side::Listener), 1000);
+    pair.run();
+    assert!(pair.told.iter().all(Vec::is_empty));
+    for end in 0..2 {
+        pair.ends[end].handle_timeout(NOW + Duration::from_secs(10));
+        pair.messages(end);
+        assert_eq!(last_code(&pair.told[end]), "upgrade-timeout");
+    }
+}
+
+// covers: CON-012, CON-013, MSS-034, MSS-035, NOI-036
+#[test]
+fn vul_162_the_upgrade_has_one_deadline_that_no_progress_moves() {
+    for fed in [0, 1, 19, 20, 28, 40, 60] {
+        let (mut dialer, mut listener) = (connection(1, Side::Dialer), connection(2, Side::Listener));
+        let mut wire = Vec::new();
+        dialer.poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000));
+        let mut now = NOW;
+        for byte in wire.iter().take(fed) {
+            now = now + Duration::from_millis(100);
+            let mut byte = [*byte];
+            let _taken = listener.handle_input(now, &mut byte);
+        }
+        let end = NOW + Duration::from_secs(10);
+        assert_eq!(listener.poll_timeout().unwrap().at, end);
+        listener.handle_timeout(end - Duration::from_nanos(1));
+        assert!(!listener.is_closed());
+        listener.handle_timeout(end);
+        assert!(listener.is_closed());
+    }
+}
+
+// covers: CON-004
+#[test]
+fn vul_055_a_flipped_bit_in_the_handshake_ends_the_connection() {
+    for flip in [0_usize, 40, 100, 150] {
+        let mut pair = Pair::new(
+            connection(1, Side::Dialer),
+            connection(2, Side::Listener),
+            100_000,
+        );
+        let mut wire = Vec::new();
+        while pair.ends[0].poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)) {}
+        pair.ends[1].handle_input(NOW, &mut wire).unwrap();
+        for _ in 0..3 {
+            for from in [1, 0] {
+                let mut wire = Vec::new();
+                while pair.ends[from].poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)) {}
+                if wire.len() > flip && wire.len() > 100 {
+                    wire[flip + 2] ^= 1;
+                }
+                let _taken = pair.ends[1 - from].handle_input(NOW, &mut wire);
+                pair.messages(1 - from);
+            }
+        }
+        assert!(!pair.is_established());
+    }
+}
+
+#[test]
+fn vul_075_after_a_failure_no_bytes_mean_anything() {
+    let mut listener = connection(2, Side::Listener);
+    assert!(matches!(
+        listener.handle_input(NOW, &mut [0xff; 64]),
+        Err(Error::Multistream(_))
+    ));
+    for _ in 0..16 {
+        assert!(listener.handle_input(NOW, &mut vec![0x13; 65_536]).is_err());
+    }
+    let mut wire = Vec::new();
+    assert!(!listener.poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)));
+    assert!(matches!(
+        listener.poll_message(),
+        Some(FromConnection::Disconnected { .. })
+    ));
+    assert!(listener.poll_message().is_none());
+}
+
+#[test]
+fn vul_165_a_connection_that_is_over_answers_every_call_the_same() {
+    let mut pair = Pair::established(1000);
+    pair.ends[0].handle_link_error(NOW, "reset");
+    pair.messages(0);
+    assert_eq!(last_code(&pair.told[0]), "reset");
+    let end = &mut pair.ends[0];
+    for _ in 0..1000 {
+        end.handle_message(NOW, ToConnection::Close);
+        end.handle_message(NOW, ToConnection::Admit);
+        end.handle_eof(NOW);
+        end.handle_timeout(NOW);
+        assert!(end.handle_input(NOW, &mut [1, 2, 3]).is_err());
+        assert!(!end.poll_transmit(NOW, &mut TransmitBuf::new(&mut Vec::new(), 1000)));
+        assert!(end.poll_message().is_none() && end.is_closed() && end.poll_timeout().is_none());
+    }
+}
+
+#[test]
+fn vul_182_random_first_bytes_end_one_connection_and_nothing_else() {
+    for seed in 0..200_u8 {
+        let mut listener = connection(2, Side::Listener);
+        let mut bytes: Vec<u8> = (0..64)
+            .map(|i: u8| i.wrapping_mul(seed).wrapping_add(seed))
+            .collect();
+        if listener.handle_input(NOW, &mut bytes).is_err() {
+            assert!(matches!(
+                listener.poll_message(),
+                Some(FromConnection::Disconnected { error: Some(_) })
+            ));
+        }
+    }
+}
