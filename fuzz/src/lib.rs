@@ -11,6 +11,7 @@
 pub mod budget;
 pub mod multistream_select;
 pub mod mutate;
+pub mod noise;
 pub mod swarm;
 
 /// One fuzz target.
@@ -27,6 +28,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "multistream-select",
         run: multistream_select::run,
+    },
+    Target {
+        name: "noise",
+        run: noise::run,
     },
     Target {
         name: "swarm",

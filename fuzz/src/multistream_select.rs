@@ -29,6 +29,8 @@ fn negotiate(side: Side, piece: usize, said: &[u8]) {
     let mut begin = 0;
     let mut end = 0;
     let mut written = 0;
+    // A dialer that has not proposed anything takes no answer.
+    while negotiation.poll_transmit(&NAMES, &mut TransmitBuf::new(&mut output, 4096)) {}
     while end < said.len() {
         end = (end + piece).min(said.len());
         match negotiation.handle_input(&said[begin..end], &NAMES) {
