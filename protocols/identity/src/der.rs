@@ -7,7 +7,13 @@ pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
 #[cfg(any(feature = "ecdsa", feature = "rsa-signing"))]
 pub(crate) const OCTET_STRING: u8 = 0x04;
+#[cfg(feature = "ecdsa")]
+pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 pub(crate) const SEQUENCE: u8 = 0x30;
+
+/// The object identifier of the curve P-256.
+#[cfg(feature = "ecdsa")]
+pub(crate) const P256: [u8; 8] = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 
 /// Takes one element with this tag from the front of `input` and answers its content.
 pub(crate) fn read<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {

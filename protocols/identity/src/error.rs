@@ -31,7 +31,7 @@ pub enum Error {
     /// The public half that stands beside a secret is not its own.
     #[error("public and private key differ")]
     KeyMismatch,
-    /// The signer could not sign.
+    /// The signer could not sign, or made what is no signature of its key.
     #[error("signing failed")]
     SigningFailed,
     /// The envelope is larger than [`MAX_ENVELOPE`](crate::MAX_ENVELOPE), or its signature than 1 KiB.

@@ -8,12 +8,32 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use data_encoding::BASE64;
 use ed25519_dalek::{self as ed25519, Signer as _};
 use libp2p_proto_core::rand_core::CryptoRng;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The longest private key that is read: RSA of 8192 bits has about 4 700 bytes.
 const MAX_PRIVATE_KEY: usize = 8192;
 
-/// A private key and its public half.
+/// A private key and its public half. What is secret is wiped when it is dropped, and has no way out but [`encode_protobuf`](Self::encode_protobuf).
+///
+/// ```compile_fail,E0277
+/// let keys = libp2p_proto_identity::Keypair::ed25519_from_seed([0; 32]);
+/// println!("{keys:?}");
+/// ```
+///
+/// ```compile_fail,E0277
+/// let keys = libp2p_proto_identity::Keypair::ed25519_from_seed([0; 32]);
+/// println!("{keys}");
+/// ```
+///
+/// ```compile_fail,E0369
+/// let keys = libp2p_proto_identity::Keypair::ed25519_from_seed([0; 32]);
+/// assert!(keys == keys);
+/// ```
+///
+/// ```compile_fail,E0599
+/// let keys = libp2p_proto_identity::Keypair::ed25519_from_seed([0; 32]);
+/// let second = keys.clone();
+/// ```
 pub struct Keypair {
     secret: Secret,
     public: PublicKey,
@@ -32,11 +52,14 @@ enum Secret {
     },
 }
 
+/// Each variant's library wipes its own: dalek, k256 and p256 on drop, aws-lc when it frees.
+impl ZeroizeOnDrop for Keypair {}
+
 impl Keypair {
     /// The Ed25519 key of this seed (RFC 8032's private key).
     pub fn ed25519_from_seed(mut seed: [u8; 32]) -> Self {
         let secret = ed25519::SigningKey::from_bytes(&seed);
-        zeroize::Zeroize::zeroize(&mut seed);
+        seed.zeroize();
         let public = PublicKey::from_checked(KeyType::Ed25519, secret.verifying_key().as_bytes());
         Self {
             secret: Secret::Ed25519(Box::new(secret)),
@@ -108,9 +131,9 @@ impl Keypair {
     /// The protobuf of the private key.
     pub fn encode_protobuf(&self) -> Zeroizing<Vec<u8>> {
         let data = match &self.secret {
-            Secret::Ed25519(secret) => Zeroizing::new(secret.to_keypair_bytes().to_vec()),
+            Secret::Ed25519(secret) => Zeroizing::new(Zeroizing::new(secret.to_keypair_bytes()).to_vec()),
             #[cfg(feature = "secp256k1")]
-            Secret::Secp256k1(secret) => Zeroizing::new(secret.to_bytes().to_vec()),
+            Secret::Secp256k1(secret) => Zeroizing::new(Zeroizing::new(secret.to_bytes()).to_vec()),
             #[cfg(feature = "ecdsa")]
             Secret::Ecdsa(secret) => ecdsa_sec1(secret),
             #[cfg(feature = "rsa-signing")]
@@ -194,8 +217,11 @@ impl Keypair {
 
     #[cfg(feature = "ecdsa")]
     fn ecdsa_from_scalar(scalar: &[u8]) -> Result<Self, Error> {
-        let secret =
-            p256::ecdsa::SigningKey::from_slice(scalar).map_err(|_| Error::InvalidKey(KeyType::Ecdsa))?;
+        let bad = Error::InvalidKey(KeyType::Ecdsa);
+        if scalar.len() != 32 {
+            return Err(bad);
+        }
+        let secret = p256::ecdsa::SigningKey::from_slice(scalar).map_err(|_| bad)?;
         let mut spki = Vec::from(crate::public_key::P256_SPKI);
         spki.extend_from_slice(secret.verifying_key().to_sec1_point(false).as_bytes());
         let public = PublicKey::from_checked(KeyType::Ecdsa, &spki);
@@ -211,23 +237,24 @@ impl Keypair {
         use crate::der;
         let bad = Error::InvalidKey(KeyType::Ecdsa);
         let mut fields = der::read_all(data, der::SEQUENCE).ok_or(bad.clone())?;
-        let version = der::read(&mut fields, der::INTEGER).filter(|version| *version == [1]);
-        let scalar = version
-            .and_then(|_| der::read(&mut fields, der::OCTET_STRING))
-            .filter(|scalar| scalar.len() == 32);
-        let keys = Self::ecdsa_from_scalar(scalar.ok_or(bad.clone())?)?;
+        let version = der::read(&mut fields, der::INTEGER);
+        let scalar = der::read(&mut fields, der::OCTET_STRING);
         // `[0]` names the curve, `[1]` repeats the public key; either may be missing.
         let curve = der::read(&mut fields, 0xa0);
-        if curve.is_some_and(|curve| curve != P256_OID) {
+        let public = der::read(&mut fields, 0xa1);
+        let (Some([1]), Some(scalar), []) = (version, scalar, fields) else {
+            return Err(bad);
+        };
+        if curve.is_some_and(|curve| der::read_all(curve, der::OBJECT_IDENTIFIER) != Some(&der::P256)) {
             return Err(Error::UnsupportedCurve);
         }
-        let public = der::read(&mut fields, 0xa1).and_then(|bits| der::read_all(bits, der::BIT_STRING));
-        let own = keys.public.data().get(25..).unwrap_or_default();
-        match public {
-            Some(bits) if bits != own => Err(Error::KeyMismatch),
-            _ if !fields.is_empty() => Err(bad),
-            _ => Ok(keys),
+        let keys = Self::ecdsa_from_scalar(scalar)?;
+        // The bit string as it stands in the `SubjectPublicKeyInfo`, with its count of unused bits.
+        let own = keys.public.data().get(25..);
+        if public.is_some_and(|public| der::read_all(public, der::BIT_STRING) != own) {
+            return Err(Error::KeyMismatch);
         }
+        Ok(keys)
     }
 
     #[cfg(not(feature = "ecdsa"))]
@@ -279,24 +306,20 @@ impl Keypair {
     }
 }
 
-/// The object identifier of P-256, with tag and length.
-#[cfg(feature = "ecdsa")]
-const P256_OID: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-
 #[cfg(feature = "ecdsa")]
 fn ecdsa_sec1(secret: &p256::ecdsa::SigningKey) -> Zeroizing<Vec<u8>> {
     use crate::der;
     let mut bits = Vec::from([0]);
     bits.extend_from_slice(secret.verifying_key().to_sec1_point(false).as_bytes());
-    let (mut public, mut fields, mut out) = (
-        Vec::new(),
-        Zeroizing::new(Vec::with_capacity(128)),
-        Zeroizing::new(Vec::with_capacity(128)),
-    );
+    let (mut curve, mut public) = (Vec::new(), Vec::new());
+    der::write(der::OBJECT_IDENTIFIER, &der::P256, &mut curve);
     der::write(der::BIT_STRING, &bits, &mut public);
+    // With room for the whole, so that nothing secret is left behind by growing.
+    let mut fields = Zeroizing::new(Vec::with_capacity(128));
+    let mut out = Zeroizing::new(Vec::with_capacity(128));
     der::write(der::INTEGER, &[1], &mut fields);
     der::write(der::OCTET_STRING, &Zeroizing::new(secret.to_bytes()), &mut fields);
-    der::write(0xa0, &P256_OID, &mut fields);
+    der::write(0xa0, &curve, &mut fields);
     der::write(0xa1, &public, &mut fields);
     der::write(der::SEQUENCE, &fields, &mut out);
     out

@@ -66,12 +66,16 @@ impl PublicKey {
         Self::from_data(key_type, data)
     }
 
-    /// The key of this type with these bytes, as they stand in field 2 of the protobuf. A secp256k1 key may be uncompressed and is compressed.
+    /// The key of this type with these bytes, as they stand in field 2 of the protobuf. A secp256k1 key may be uncompressed and is compressed. Of an Ed25519
+    /// key only the length is looked at: bytes that are no point verify nothing.
     ///
     /// # Errors
     ///
     /// As [`decode`](Self::decode).
     pub fn from_data(key_type: KeyType, data: &[u8]) -> Result<Self, Error> {
+        if data.len() > MAX_ENCODED_KEY {
+            return Err(Error::KeyTooLarge);
+        }
         match key_type {
             KeyType::Ed25519 => {
                 if data.len() != 32 {
@@ -118,6 +122,23 @@ impl PublicKey {
     /// The key that an identity hash holds. `None` for a sha2-256 hash, and for an identity hash of something else.
     pub fn from_peer_id(peer: &PeerId) -> Option<Self> {
         Self::decode(peer.inline_key()?).ok()
+    }
+
+    /// Whether a peer can have this id: a digest, whose key is not known yet, or an identity hash of a key. Other identity hashes are legal as keys of a
+    /// lookup, but nobody can prove to be one.
+    pub fn may_have_id(peer: &PeerId) -> bool {
+        peer.inline_key()
+            .is_none_or(|key| Self::decode(key).is_ok_and(|key| key.peer_id() == *peer))
+    }
+
+    /// The longest signature of this key, in bytes.
+    pub(crate) fn max_signature_len(&self) -> usize {
+        match self.key_type {
+            KeyType::Ed25519 => 64,
+            // `SEQUENCE { r, s }`, each of 32 bytes and a sign byte.
+            KeyType::Secp256k1 | KeyType::Ecdsa => 72,
+            KeyType::Rsa => rsa_signature_len(self.data()),
+        }
     }
 
     /// Whether `signature` is this key's signature over `message`.
@@ -217,24 +238,26 @@ pub(crate) const P256_SPKI: [u8; 26] = [
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
+/// Reads a `SubjectPublicKeyInfo` whose curve has a name. Only P-256 and only the uncompressed point, so that a key has one encoding.
 #[cfg(feature = "ecdsa")]
-fn ecdsa_key(data: &[u8]) -> Result<p256::ecdsa::VerifyingKey, Error> {
-    // `SEQUENCE { SEQUENCE { OID id-ecPublicKey`: what follows names the curve.
-    const EC_PUBLIC_KEY: [u8; 9] = [0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-    let bad = Error::InvalidKey(KeyType::Ecdsa);
-    let Some(point) = data.strip_prefix(&P256_SPKI) else {
-        let other_curve = data.get(4..13).is_some_and(|oid| oid == EC_PUBLIC_KEY)
-            || data.get(5..14).is_some_and(|oid| oid == EC_PUBLIC_KEY);
-        return Err(if other_curve && data.len() > 91 {
-            Error::UnsupportedCurve
-        } else {
-            bad
-        });
-    };
-    if !matches!(point, [4, rest @ ..] if rest.len() == 64) {
-        return Err(bad);
+fn ecdsa_key(spki: &[u8]) -> Result<p256::ecdsa::VerifyingKey, Error> {
+    use crate::der;
+    /// id-ecPublicKey
+    const EC_PUBLIC_KEY: [u8; 7] = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+    let bad = || Error::InvalidKey(KeyType::Ecdsa);
+    let mut info = der::read_all(spki, der::SEQUENCE).ok_or_else(bad)?;
+    let mut algorithm = der::read(&mut info, der::SEQUENCE).ok_or_else(bad)?;
+    if der::read(&mut algorithm, der::OBJECT_IDENTIFIER) != Some(&EC_PUBLIC_KEY) {
+        return Err(bad());
     }
-    p256::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(|_| bad)
+    if der::read_all(algorithm, der::OBJECT_IDENTIFIER).ok_or_else(bad)? != der::P256 {
+        return Err(Error::UnsupportedCurve);
+    }
+    let point = der::read_all(info, der::BIT_STRING)
+        .and_then(|bits| bits.strip_prefix(&[0]))
+        .filter(|point| matches!(point, [4, rest @ ..] if rest.len() == 64))
+        .ok_or_else(bad)?;
+    p256::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(|_| bad())
 }
 
 #[cfg(feature = "ecdsa")]
@@ -260,11 +283,16 @@ const fn ecdsa_verify(_: &[u8], _: &[u8], _: &[u8]) -> bool {
 }
 
 #[cfg(feature = "rsa")]
-use crate::rsa_key::{check as rsa_check, verify as rsa_verify};
+use crate::rsa_key::{check as rsa_check, signature_len as rsa_signature_len, verify as rsa_verify};
 
 #[cfg(not(feature = "rsa"))]
 const fn rsa_check(_: &[u8]) -> Result<(), Error> {
     Err(Error::Unsupported(KeyType::Rsa))
+}
+
+#[cfg(not(feature = "rsa"))]
+const fn rsa_signature_len(_: &[u8]) -> usize {
+    0
 }
 
 #[cfg(not(feature = "rsa"))]

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use libp2p_proto_core::{
     Multiaddr, PeerId, UnixTime,
-    protobuf::{Limits, Reader, Value, Writer},
+    protobuf::{Limits, Reader, Writer},
 };
 
 /// What go, js and nim sign and expect.
@@ -13,8 +13,8 @@ const DEPLOYED: (&[u8], &str) = (&[0x03, 0x01], "libp2p-peer-record");
 /// What the RFC says, and rust signs by default.
 const RFC: (&[u8], &str) = (b"/libp2p/routing-state-record", "libp2p-routing-state");
 
-/// Addresses that are kept of one record.
-const MAX_ADDRS: usize = 128;
+/// The most addresses that are kept of one record.
+pub const MAX_RECORD_ADDRS: usize = 128;
 
 const PEER_ID: u32 = 1;
 const SEQ: u32 = 2;
@@ -64,19 +64,14 @@ impl PeerRecord {
     }
 
     /// Reads a record out of an envelope of either dialect. The signature is verified before the record is looked at. Addresses that don't parse, and those that end in
-    /// another peer's id, are skipped; 128 are kept.
+    /// another peer's id, are skipped; [`MAX_RECORD_ADDRS`] are kept.
     ///
     /// # Errors
     ///
     /// Those of [`Envelope::open`], [`Error::MalformedRecord`], [`Error::WrongPeer`].
     pub fn open(envelope: &[u8]) -> Result<Self, Error> {
         let envelope = Envelope::open(envelope, &[DEPLOYED, RFC])?;
-        let record = Self::decode(envelope.payload())?;
-        if record.peer == envelope.signer().peer_id() {
-            Ok(record)
-        } else {
-            Err(Error::WrongPeer)
-        }
+        Self::decode(envelope.payload(), envelope.signer().peer_id())
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -92,37 +87,50 @@ impl PeerRecord {
         out
     }
 
-    fn decode(payload: &[u8]) -> Result<Self, Error> {
+    /// Reads what `signer` signed.
+    fn decode(payload: &[u8], signer: PeerId) -> Result<Self, Error> {
         let (mut peer, mut seq, mut addrs) = (None, 0, Vec::new());
         let mut reader = Reader::new(payload, Limits::default());
         while let Some(field) = reader.next_field().map_err(|_| Error::MalformedRecord)? {
-            match (field.number, field.value) {
-                (PEER_ID, Value::Bytes(bytes)) => peer = PeerId::from_bytes(bytes).ok(),
-                (SEQ, Value::Varint(number)) => seq = number,
-                (ADDRESSES, Value::Bytes(info)) if addrs.len() < MAX_ADDRS => {
-                    let nested = reader.nested(info).map_err(|_| Error::MalformedRecord)?;
-                    addrs.extend(address(nested)?);
+            let malformed = |_| Error::MalformedRecord;
+            match field.number {
+                PEER_ID => peer = PeerId::from_bytes(field.value.to_bytes().map_err(malformed)?).ok(),
+                SEQ => seq = field.value.to_u64().map_err(malformed)?,
+                ADDRESSES => {
+                    let info = field.value.to_bytes().map_err(malformed)?;
+                    let addr = address(reader.nested(info).map_err(malformed)?)?;
+                    let room = MAX_RECORD_ADDRS.saturating_sub(addrs.len());
+                    addrs.extend(addr.filter(|addr| is_of(addr, signer)).into_iter().take(room));
                 }
                 _ => {}
             }
         }
-        let peer = peer.ok_or(Error::MalformedRecord)?;
-        addrs.retain(|addr: &Multiaddr| addr.peer_id().is_none_or(|id| id == peer));
-        Ok(Self { peer, seq, addrs })
+        match peer {
+            Some(peer) if peer == signer => Ok(Self { peer, seq, addrs }),
+            Some(_) => Err(Error::WrongPeer),
+            None => Err(Error::MalformedRecord),
+        }
     }
 }
 
-fn address(mut reader: Reader<'_>) -> Result<Option<Multiaddr>, Error> {
+/// The address of one `AddressInfo`; `None` if it does not parse.
+fn address(mut info: Reader<'_>) -> Result<Option<Multiaddr>, Error> {
     let mut addr = None;
-    while let Some(field) = reader.next_field().map_err(|_| Error::MalformedRecord)? {
-        if let (MULTIADDR, Value::Bytes(bytes)) = (field.number, field.value) {
+    while let Some(field) = info.next_field().map_err(|_| Error::MalformedRecord)? {
+        if field.number == MULTIADDR {
+            let bytes = field.value.to_bytes().map_err(|_| Error::MalformedRecord)?;
             addr = Multiaddr::from_bytes(Bytes::copy_from_slice(bytes)).ok();
         }
     }
     Ok(addr)
 }
 
-/// Gives our own records sequence numbers that always rise, also within one tick of the clock and when it steps back.
+/// Whether the address leads to this peer, as far as it says.
+fn is_of(addr: &Multiaddr, peer: PeerId) -> bool {
+    addr.peer_id().is_none_or(|named| named == peer)
+}
+
+/// Gives our own records sequence numbers that always rise, also within one tick of the clock and when it steps back, until 2⁶⁴−1 (the year 2554).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecordClock {
     last: u64,

@@ -8,7 +8,7 @@ use sha2::Sha256;
 
 const MIN_BITS: usize = 2048;
 const MAX_BITS: usize = 8192;
-/// js refuses larger ones; a key of 8192 bits has 1 062 bytes.
+/// A key of 8192 bits with an exponent of 65 537 has 1 062 bytes, which is where js stops.
 const MAX_SPKI: usize = 1062;
 /// `SEQUENCE { OID rsaEncryption, NULL }`
 const ALGORITHM: [u8; 13] = [
@@ -48,6 +48,11 @@ fn bit_len(number: &[u8]) -> usize {
 
 pub(crate) fn check(spki: &[u8]) -> Result<(), Error> {
     parse(spki).map(|_| ())
+}
+
+/// A signature is as long as the modulus.
+pub(crate) fn signature_len(spki: &[u8]) -> usize {
+    parse(spki).map_or(0, |(modulus, _)| modulus.len())
 }
 
 pub(crate) fn verify(spki: &[u8], message: &[u8], signature: &[u8]) -> bool {
