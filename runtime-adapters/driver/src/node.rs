@@ -106,6 +106,8 @@ impl<A: App, R: Runtime> Node<A, R> {
         let mut any = false;
         for _ in 0..BATCH {
             if !self.swarm.wants_messages() {
+                // The next drive makes room.
+                any = true;
                 break;
             }
             let Poll::Ready(Some((conn, message))) = Pin::new(&mut self.news.1).poll_next(cx) else {

@@ -1,8 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-mod addr;
-mod clock;
 mod link;
 mod node;
+mod os;
 
 pub use node::{Config, Error, Node, Resolve};

@@ -1,23 +1,32 @@
-//! The loop: accept, read, drive, carry, write, sleep.
+//! The loop: read, drive, carry, write, sleep.
 
 use crate::{
-    addr::{to_multiaddr, to_socket},
-    clock::Clock,
-    link::{Link, Phase, Scratch, code},
+    link::Link,
+    os::{Clock, bind, code, to_multiaddr, to_socket},
 };
-use libp2p_proto_connection as connection;
-use libp2p_proto_core::{ConnectionId, Deadline, Instant, Multiaddr, Timers, UnixTime};
+use core::{fmt, mem, time::Duration};
+use libp2p_proto_connection::{self as connection, Connection};
+use libp2p_proto_core::{ConnectionId, Instant, Multiaddr, Timers, UnixTime};
 use libp2p_proto_identity::Identity;
-use libp2p_proto_stream_protocol::{AttemptError, FromConnection, LinkError, Protocols, Seat, ToConnection};
-use libp2p_proto_swarm::{self as swarm, Action, Event, ResolveId, Swarm};
+use libp2p_proto_stream_protocol::{AttemptError, Protocols, Seat};
+use libp2p_proto_swarm::{self as swarm, Action, Denied, Event, ResolveId, ResolveKind, Swarm};
 use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
 };
-use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, ErrorKind},
+    sync::Arc,
+};
 
 /// Inputs that one drive delivers before sockets have their turn again.
 const BUDGET: usize = 1024;
+/// Rounds of work, and links that are accepted, before the kernel is asked again.
+const ROUNDS: usize = 16;
+const BATCH: usize = 256;
+/// How long a listener rests after a failed accept: descriptors may be short for a moment.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 /// How a node is built.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +42,7 @@ pub enum Error {
     /// The operating system refused.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The operating system gave no entropy.
+    /// The operating system gave no entropy, so no key can be made.
     #[error("no entropy: {0}")]
     Entropy(getrandom::Error),
     /// A limit is out of its range.
@@ -48,12 +57,10 @@ pub enum Error {
 }
 
 /// A name to resolve; see [`Node::poll_resolve`].
-pub type Resolve = (ResolveId, String, swarm::ResolveKind);
+pub type Resolve = (ResolveId, String, ResolveKind);
 
-enum Source {
-    Listener(TcpListener),
-    Link(ConnectionId),
-}
+/// Whether the kernel will report on a socket; if not, why.
+type Registered = Result<(), &'static str>;
 
 /// A libp2p node on a hand-written event loop. The application owns its protocols and lends them to every [`turn`](Self::turn).
 pub struct Node {
@@ -62,13 +69,19 @@ pub struct Node {
     clock: Clock,
     poll: Poll,
     events: Events,
-    sources: BTreeMap<usize, Source>,
-    links: BTreeMap<ConnectionId, (usize, Link)>,
-    /// Links that something happened to, to be served before sleeping.
-    busy: std::collections::BTreeSet<ConnectionId>,
+    /// Their tokens count down from the largest; those of links are their ids.
+    listeners: Vec<TcpListener>,
+    /// When to accept although the kernel reported nothing.
+    accept_at: Option<Instant>,
+    /// Sockets that the kernel connects.
+    dials: BTreeMap<ConnectionId, TcpStream>,
+    links: BTreeMap<ConnectionId, Link>,
+    /// Links to serve before sleeping.
+    busy: BTreeSet<ConnectionId>,
     timers: Timers<ConnectionId>,
-    next_token: usize,
-    scratch: Scratch,
+    /// Memory that all links share: what is in it is used up before the next link has its turn.
+    input: Vec<u8>,
+    output: Vec<u8>,
     resolves: Vec<Resolve>,
 }
 
@@ -88,12 +101,14 @@ impl Node {
             clock: Clock::start(),
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
-            sources: BTreeMap::new(),
+            listeners: Vec::new(),
+            accept_at: None,
+            dials: BTreeMap::new(),
             links: BTreeMap::new(),
-            busy: std::collections::BTreeSet::new(),
+            busy: BTreeSet::new(),
             timers: Timers::new(),
-            next_token: 0,
-            scratch: Scratch::default(),
+            input: Vec::new(),
+            output: Vec::new(),
             resolves: Vec::new(),
         })
     }
@@ -104,14 +119,13 @@ impl Node {
     ///
     /// [`Error::NotTcp`] or [`Error::Io`].
     pub fn listen(&mut self, addr: &Multiaddr) -> Result<Multiaddr, Error> {
-        let socket = to_socket(addr).ok_or_else(|| Error::NotTcp(addr.clone()))?;
-        let mut listener = bind(socket)?;
+        let mut listener = bind(to_socket(addr).ok_or_else(|| Error::NotTcp(addr.clone()))?)?;
         let addr = to_multiaddr(listener.local_addr()?);
-        let token = self.token();
+        let token = Token(usize::MAX.saturating_sub(self.listeners.len()).saturating_sub(1));
         self.poll
             .registry()
-            .register(&mut listener, Token(token), Interest::READABLE)?;
-        self.sources.insert(token, Source::Listener(listener));
+            .register(&mut listener, token, Interest::READABLE)?;
+        self.listeners.push(listener);
         self.swarm.handle_listening(self.clock.now(), addr.clone(), true);
         Ok(addr)
     }
@@ -153,39 +167,48 @@ impl Node {
     /// The error of the operating system's poll.
     pub fn turn(&mut self, protocols: Protocols<'_, '_>, wait: Option<Duration>) -> Result<(), Error> {
         self.work(protocols);
-        let now = self.clock.now();
-        let links = self.timers.next().map(|(at, _)| Deadline::new(at, "link"));
-        let deadline = Deadline::earliest(self.swarm.poll_timeout(protocols), links);
-        let until = deadline.map(|deadline| deadline.at.since(now));
-        let wait = if self.busy.is_empty() {
-            [wait, until].into_iter().flatten().min()
-        } else {
-            Some(Duration::ZERO)
-        };
+        let wait = self.sleep_for(protocols, wait);
         match self.poll.poll(&mut self.events, wait) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }
-        let ready: Vec<_> = self
-            .events
-            .iter()
-            .map(|event| (event.token().0, event.is_readable(), event.is_writable()))
-            .collect();
-        for (token, readable, writable) in ready {
-            self.wake(token, readable, writable);
+        for event in &self.events {
+            let conn = ConnectionId::new(event.token().0 as u64);
+            if let Some(link) = self.links.get_mut(&conn) {
+                link.readable |= event.is_readable();
+                link.writable |= event.is_writable();
+            } else if !self.dials.contains_key(&conn) {
+                self.accept_at = Some(Instant::ZERO);
+            }
+            self.busy.insert(conn);
         }
-        while let Some(conn) = self.timers.pop_due(self.clock.now()) {
+        let now = self.clock.now();
+        if self.accept_at.is_some_and(|at| at <= now) {
+            self.accept(now);
+        }
+        while let Some(conn) = self.timers.pop_due(now) {
             self.busy.insert(conn);
         }
         self.work(protocols);
         Ok(())
     }
 
-    /// Drives and carries until nothing is left to do without waiting, or a share of the work is done.
+    fn sleep_for(&self, protocols: Protocols<'_, '_>, wait: Option<Duration>) -> Option<Duration> {
+        if !self.busy.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let swarm = self.swarm.poll_timeout(protocols).map(|deadline| deadline.at);
+        let links = self.timers.next().map(|(at, _)| at);
+        let now = self.clock.now();
+        let deadlines = [swarm, links, self.accept_at].into_iter().flatten();
+        deadlines.map(|at| at.since(now)).chain(wait).min()
+    }
+
+    /// Serves and drives until nothing is left to do without waiting, or a share of the work is done.
     fn work(&mut self, protocols: Protocols<'_, '_>) {
-        for _ in 0..16 {
+        for _ in 0..ROUNDS {
             let now = self.clock.now();
-            for conn in std::mem::take(&mut self.busy) {
+            for conn in mem::take(&mut self.busy) {
                 self.serve(now, conn);
             }
             let more = self.swarm.drive(now, Clock::unix(), protocols, BUDGET);
@@ -198,203 +221,128 @@ impl Node {
         }
     }
 
-    fn wake(&mut self, token: usize, readable: bool, writable: bool) {
-        match self.sources.get(&token) {
-            Some(Source::Listener(_)) => self.accept(token),
-            Some(Source::Link(conn)) => {
-                let conn = *conn;
-                if let Some((_, link)) = self.links.get_mut(&conn) {
-                    link.ready(readable, writable);
-                    self.busy.insert(conn);
-                }
-            }
-            None => {}
-        }
-    }
-
-    fn accept(&mut self, token: usize) {
-        while let Some(Source::Listener(listener)) = self.sources.get(&token) {
-            // A listener never dies of one failed accept: the peer may be gone already, or descriptors are short for a moment.
-            let Ok((socket, remote)) = listener.accept() else {
-                return;
-            };
-            let local = socket.local_addr().ok().map(to_multiaddr);
-            if let Ok(seat) = self
-                .swarm
-                .handle_accepted(self.clock.now(), local, to_multiaddr(remote))
-            {
-                self.sit(seat, socket);
-            }
-        }
-    }
-
-    /// Lets a connection machine sit down on a fresh socket.
-    fn sit(&mut self, seat: Seat, socket: TcpStream) {
-        let conn = seat.conn;
-        let machine = connection::Connection::new(self.clock.now(), self.upgrade.clone(), seat);
-        self.add(conn, Link::new(socket, Phase::Running(Box::new(machine))));
-    }
-
-    fn add(&mut self, conn: ConnectionId, mut link: Link) {
-        let token = self.token();
-        let _no_delay = link.socket.set_nodelay(true);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if self
-            .poll
-            .registry()
-            .register(&mut link.socket, Token(token), interest)
-            .is_ok()
-        {
-            self.sources.insert(token, Source::Link(conn));
-            self.links.insert(conn, (token, link));
-            self.busy.insert(conn);
-        } else {
-            self.lost(conn);
-        }
-    }
-
-    fn lost(&mut self, conn: ConnectionId) {
-        let error = LinkError {
-            fault: libp2p_proto_core::Fault::Local,
-            code: "register",
-        };
-        self.swarm.handle_message(
-            self.clock.now(),
-            conn,
-            FromConnection::Disconnected { error: Some(error) },
-        );
-    }
-
-    fn token(&mut self) -> usize {
-        self.next_token = self.next_token.saturating_add(1);
-        self.next_token
-    }
-
-    /// Serves one link: what it read goes to the machine, what the machine says goes to the swarm and to the socket.
+    /// Serves one link: what it read goes to the machine, what the machine says goes to the socket and to the swarm.
     fn serve(&mut self, now: Instant, conn: ConnectionId) {
-        let Some((_, link)) = self.links.get_mut(&conn) else {
-            return;
+        let Some(link) = self.links.get_mut(&conn) else {
+            return self.finish_dial(now, conn);
         };
-        if matches!(link.phase, Phase::Connecting) {
-            self.finish_connect(now, conn);
-            return;
-        }
-        if !self.swarm.wants_messages() {
-            // The swarm has enough to do: the link is served once it has done some of it.
-            self.busy.insert(conn);
-            return;
-        }
-        if let Some(machine) = link.connection() {
-            machine.handle_timeout(now);
-        }
-        if link.read(now, &mut self.scratch) {
-            self.busy.insert(conn);
-        }
-        link.write(now, &mut self.scratch);
+        // What has arrived counts before the deadlines that it might meet.
+        let mut again = link.read(now, &mut self.input);
+        link.machine.handle_timeout(now);
+        link.write(now, &mut self.output);
         // After writing: what has left is news too.
-        if let Some(machine) = link.connection() {
-            while let Some(message) = machine.poll_message() {
-                self.swarm.handle_message(now, conn, message);
-            }
+        while self.swarm.wants_messages() {
+            let Some(message) = link.machine.poll_message() else {
+                break;
+            };
+            self.swarm.handle_message(now, conn, message);
         }
-        if link.is_over() {
-            self.drop_link(conn);
+        again |= !self.swarm.wants_messages();
+        if again {
+            self.busy.insert(conn);
+        } else if link.is_over(now) {
+            // A socket that is dropped is no longer registered.
+            self.links.remove(&conn);
+            self.timers.clear(conn);
         } else {
-            let at = link
-                .connection()
-                .and_then(|machine| machine.poll_timeout())
-                .map(|deadline| deadline.at);
-            self.timers.set_or_clear(conn, at);
-        }
-    }
-
-    fn drop_link(&mut self, conn: ConnectionId) {
-        self.timers.clear(conn);
-        if let Some((token, mut link)) = self.links.remove(&conn) {
-            if let Some(machine) = link.connection() {
-                while let Some(message) = machine.poll_message() {
-                    self.swarm.handle_message(self.clock.now(), conn, message);
-                }
-            }
-            self.sources.remove(&token);
-            let _closing_anyway = self.poll.registry().deregister(&mut link.socket);
+            self.timers.set_or_clear(conn, link.poll_timeout());
         }
     }
 
     fn act(&mut self, now: Instant, action: Action) {
         match action {
-            Action::Dial { conn, addr } => self.dial(now, conn, &addr),
-            Action::CancelDial { conn } => self.drop_link(conn),
+            Action::Dial { conn, addr } => match self.dial(conn, &addr) {
+                Ok(socket) => drop(self.dials.insert(conn, socket)),
+                Err(cause) => self
+                    .swarm
+                    .handle_dial_failed(now, conn, AttemptError::Transport(cause)),
+            },
+            Action::CancelDial { conn } => drop(self.dials.remove(&conn)),
             Action::Resolve { query, name, kind } => self.resolves.push((query, name, kind)),
-            Action::Order { conn, message } => self.order(now, conn, message),
+            Action::Order { conn, message } => {
+                if let Some(link) = self.links.get_mut(&conn) {
+                    link.machine.handle_message(now, message);
+                    self.busy.insert(conn);
+                }
+            }
             _ => {}
         }
     }
 
-    fn order(&mut self, now: Instant, conn: ConnectionId, message: ToConnection) {
-        if let Some(machine) = self.links.get_mut(&conn).and_then(|(_, link)| link.connection()) {
-            machine.handle_message(now, message);
-            self.busy.insert(conn);
-        }
-    }
-
-    fn dial(&mut self, now: Instant, conn: ConnectionId, addr: &Multiaddr) {
-        let socket = to_socket(addr)
-            .ok_or("unsupported")
-            .and_then(|to| TcpStream::connect(to).map_err(|error| code(&error)));
-        match socket {
-            Ok(socket) => self.add(conn, Link::new(socket, Phase::Connecting)),
-            Err(cause) => self
-                .swarm
-                .handle_dial_failed(now, conn, AttemptError::Transport(cause)),
-        }
+    fn dial(&self, conn: ConnectionId, addr: &Multiaddr) -> Result<TcpStream, &'static str> {
+        let mut socket =
+            TcpStream::connect(to_socket(addr).ok_or("unsupported")?).map_err(|error| code(&error))?;
+        self.register(conn, &mut socket)?;
+        Ok(socket)
     }
 
     /// The kernel reported something about a socket that connects: it stands, it failed, or it is not decided.
-    fn finish_connect(&mut self, now: Instant, conn: ConnectionId) {
-        let Some((_, link)) = self.links.get_mut(&conn) else {
+    fn finish_dial(&mut self, now: Instant, conn: ConnectionId) {
+        let Some(socket) = self.dials.remove(&conn) else {
             return;
         };
-        let failed = link.socket.take_error().ok().flatten();
-        let remote = match (failed, link.socket.peer_addr()) {
-            (None, Ok(remote)) => Ok(remote),
-            (None, Err(error)) if error.kind() == io::ErrorKind::NotConnected => return,
-            (Some(error), _) | (None, Err(error)) => Err(code(&error)),
-        };
-        let local = link.socket.local_addr().ok().map(to_multiaddr);
-        match remote {
-            Ok(remote) => match self.swarm.handle_dialed(now, conn, local, to_multiaddr(remote)) {
-                Ok(seat) => {
-                    let machine = connection::Connection::new(now, self.upgrade.clone(), seat);
-                    link.phase = Phase::Running(Box::new(machine));
-                    self.busy.insert(conn);
-                }
-                Err(_) => self.drop_link(conn),
-            },
-            Err(cause) => {
-                self.drop_link(conn);
-                self.swarm
-                    .handle_dial_failed(now, conn, AttemptError::Transport(cause));
+        let failed = socket.take_error().and_then(|error| error.map_or(Ok(()), Err));
+        match failed.and_then(|()| socket.peer_addr()) {
+            Ok(remote) => {
+                let local = socket.local_addr().ok().map(to_multiaddr);
+                let seat = self.swarm.handle_dialed(now, conn, local, to_multiaddr(remote));
+                self.sit(now, seat, socket, Ok(()));
             }
+            Err(error) if error.kind() == ErrorKind::NotConnected => drop(self.dials.insert(conn, socket)),
+            Err(error) => {
+                let error = AttemptError::Transport(code(&error));
+                self.swarm.handle_dial_failed(now, conn, error);
+            }
+        }
+    }
+
+    fn register(&self, conn: ConnectionId, socket: &mut TcpStream) -> Registered {
+        let token = usize::try_from(conn.get()).map_err(|_| "too many connections")?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let result = self.poll.registry().register(socket, Token(token), interest);
+        result.map_err(|error| code(&error))
+    }
+
+    /// Lets a connection machine sit down on a fresh socket, unless the link is not wanted.
+    fn sit(&mut self, now: Instant, seat: Result<Seat, Denied>, socket: TcpStream, registered: Registered) {
+        let Ok(seat) = seat else { return };
+        // Without it every small frame would wait for the last one's acknowledgement, and nothing else.
+        let _slower = socket.set_nodelay(true);
+        let conn = seat.conn;
+        let mut machine = Box::new(Connection::new(now, self.upgrade.clone(), seat));
+        if let Err(code) = registered {
+            machine.handle_link_error(now, code);
+        }
+        self.links.insert(conn, Link::new(socket, machine));
+        self.busy.insert(conn);
+    }
+
+    /// Accepts from every listener. None dies of a failed accept: the peer may be gone already, or descriptors are short for a moment.
+    fn accept(&mut self, now: Instant) {
+        self.accept_at = None;
+        let mut accepted = Vec::new();
+        for listener in &self.listeners {
+            let stopped = (0..BATCH).find_map(|_| listener.accept().map(|link| accepted.push(link)).err());
+            let again = match stopped {
+                Some(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                Some(_) => now + ACCEPT_AGAIN,
+                None => now,
+            };
+            self.accept_at = Some(self.accept_at.map_or(again, |at| at.min(again)));
+        }
+        for (mut socket, remote) in accepted {
+            let local = socket.local_addr().ok().map(to_multiaddr);
+            let seat = self.swarm.handle_accepted(now, local, to_multiaddr(remote));
+            let registered = seat
+                .as_ref()
+                .map_or(Ok(()), |seat| self.register(seat.conn, &mut socket));
+            self.sit(now, seat, socket, registered);
         }
     }
 }
 
-impl std::fmt::Debug for Node {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Node({} links)", self.links.len())
     }
-}
-
-/// A listening socket whose address can be used again at once after a restart; IPv6 alone, so that both families can listen on one port.
-fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(1024)?;
-    Ok(TcpListener::from_std(socket.into()))
 }
