@@ -13,7 +13,7 @@ use std::{
 const SOURCES: [(&str, &[&str]); 3] = [
     ("rust", &["rust-libp2p", "litep2p"]),
     ("js", &["js"]),
-    ("go", &["go"]),
+    ("go", &["go-libp2p", "kubo"]),
 ];
 
 /// Where the peers are.

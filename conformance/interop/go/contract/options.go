@@ -1,0 +1,212 @@
+package contract
+
+import (
+	"encoding/binary"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Options are those of both sub-commands.
+type Options struct {
+	Dialing bool
+	// Addr and Actions are those of a dialer.
+	Addr    string
+	Actions []string
+	// Listen are the addresses to listen on; none for a dialer.
+	Listen []string
+	// Security and Muxers are what is offered, in this order.
+	Security, Muxers []string
+	Key              string
+	// Seed is the secret of a deterministic Ed25519 identity, if asked for.
+	Seed []byte
+	// Services are those that a listener mounts.
+	Services []string
+	Timeout  time.Duration
+
+	transports []string
+	relay      bool
+}
+
+// Everything that the contract knows, whether or not an implementation has it.
+var (
+	knownTransports = []string{"tcp", "ws", "quic"}
+	knownSecurity   = []string{"noise", "tls", "plaintext"}
+	knownMuxers     = []string{"yamux", "mplex"}
+	knownKeys       = []string{"ed25519", "secp256k1", "ecdsa", "rsa"}
+)
+
+var loopback = map[string]string{
+	"tcp":  "/ip4/127.0.0.1/tcp/0",
+	"ws":   "/ip4/127.0.0.1/tcp/0/ws",
+	"quic": "/ip4/127.0.0.1/udp/0/quic-v1",
+}
+
+// transportOf finds the transport of an address in its form.
+var transportOf = map[string]*regexp.Regexp{
+	"tcp":  regexp.MustCompile(`^/(ip4|ip6|dns|dns4|dns6)/[^/]+/tcp/\d+(/p2p/[^/]+)?$`),
+	"ws":   regexp.MustCompile(`^/(ip4|ip6|dns|dns4|dns6)/[^/]+/tcp/\d+/ws(/p2p/[^/]+)?$`),
+	"quic": regexp.MustCompile(`^/(ip4|ip6|dns|dns4|dns6)/[^/]+/udp/\d+/quic-v1(/p2p/[^/]+)?$`),
+}
+
+func parse(args []string) (*Options, error) {
+	if len(args) == 0 || (args[0] != "listen" && args[0] != "dial") {
+		return nil, fmt.Errorf("unknown sub-command %q", strings.Join(args[:min(len(args), 1)], ""))
+	}
+	o := &Options{Dialing: args[0] == "dial", Key: "ed25519", Timeout: 300 * time.Second}
+	if o.Dialing {
+		o.Timeout = 30 * time.Second
+	}
+	for rest := args[1:]; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		if name == "--json" {
+			continue
+		}
+		if !strings.HasPrefix(name, "--") {
+			if !o.Dialing || o.Addr != "" {
+				return nil, fmt.Errorf("too many arguments: %q", name)
+			}
+			o.Addr = name
+			continue
+		}
+		name, value, ok := strings.Cut(name, "=")
+		if !ok {
+			if len(rest) == 0 {
+				return nil, fmt.Errorf("%s needs a value", name)
+			}
+			value, rest = rest[0], rest[1:]
+		}
+		if err := o.set(name, value); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case o.Dialing && o.Addr == "":
+		return nil, fmt.Errorf("no address")
+	case o.Dialing && len(o.Actions) == 0:
+		return nil, fmt.Errorf("no action")
+	case o.Dialing:
+		o.Listen = nil
+	case len(o.Listen) == 0 && len(o.transports) == 0:
+		o.Listen = []string{loopback["tcp"]}
+	case len(o.Listen) == 0:
+		for _, transport := range o.transports {
+			o.Listen = append(o.Listen, loopback[transport])
+		}
+	}
+	return o, nil
+}
+
+func (o *Options) set(name, value string) error {
+	choose := func(list *[]string, known []string) error {
+		if !slices.Contains(known, value) {
+			return fmt.Errorf("%s: unknown value %q", name, value)
+		}
+		*list = append(*list, value)
+		return nil
+	}
+	switch name {
+	case "--do":
+		o.Actions = append(o.Actions, value)
+	case "--transport":
+		return choose(&o.transports, knownTransports)
+	case "--listen":
+		o.Listen = append(o.Listen, value)
+	case "--security":
+		return choose(&o.Security, knownSecurity)
+	case "--muxer":
+		return choose(&o.Muxers, knownMuxers)
+	case "--key":
+		o.Key = value
+		return choose(new([]string), knownKeys)
+	case "--seed":
+		number, err := strconv.ParseUint(value, 10, 32)
+		if err != nil {
+			return fmt.Errorf("%s: %q is no 32-bit number", name, value)
+		}
+		o.Seed = binary.LittleEndian.AppendUint32(nil, uint32(number))
+		o.Seed = append(o.Seed, make([]byte, 28)...)
+	case "--services":
+		o.Services = slices.DeleteFunc(strings.Split(value, ","), func(name string) bool { return name == "" })
+	case "--relay":
+		o.relay = true
+	case "--topic", "--kad-protocol":
+	case "--timeout":
+		seconds, err := strconv.ParseFloat(value, 64)
+		if err != nil || !(seconds >= 0 && seconds <= 1e9) {
+			return fmt.Errorf("%s: %q is no time-out", name, value)
+		}
+		o.Timeout = time.Duration(seconds * float64(time.Second))
+	default:
+		return fmt.Errorf("unknown option %s", name)
+	}
+	return nil
+}
+
+// lacks names the first thing asked for that an implementation does not have.
+func (i *Implementation) lacks(o *Options) string {
+	missing := func(asked, have []string, what string) string {
+		for _, name := range asked {
+			if !slices.Contains(have, name) {
+				return what + " " + name
+			}
+		}
+		return ""
+	}
+	transport := func(addr string) bool {
+		for _, name := range i.Transports {
+			if transportOf[name].MatchString(addr) {
+				return true
+			}
+		}
+		return false
+	}
+	addrs := o.Listen
+	if o.Dialing {
+		addrs = []string{o.Addr}
+	}
+	for _, addr := range addrs {
+		if !transport(addr) {
+			return "address " + addr
+		}
+	}
+	// A program that can't report pushes accepts the name all the same.
+	services := slices.DeleteFunc(slices.Clone(o.Services), func(name string) bool { return name == "push" })
+	for _, what := range []string{
+		missing(o.Security, i.Security, "security"),
+		missing(o.Muxers, i.Muxers, "muxer"),
+		missing([]string{o.Key}, i.Keys, "key"),
+		missing(services, i.Services, "service"),
+	} {
+		if what != "" {
+			return what
+		}
+	}
+	if o.relay {
+		return "relay client"
+	}
+	return ""
+}
+
+// fill puts the defaults in the place of what was not asked for.
+func (o *Options) fill(i *Implementation) {
+	if len(o.Security) == 0 {
+		o.Security = slices.DeleteFunc(slices.Clone(i.Security), func(name string) bool { return name == "plaintext" })
+	}
+	if len(o.Muxers) == 0 {
+		o.Muxers = i.Muxers[:1]
+	}
+	asked := o.Services
+	o.Services = slices.DeleteFunc(slices.Clone(i.Services), func(name string) bool {
+		return asked != nil && !slices.Contains(asked, name)
+	})
+}
+
+// Wants says whether a listener shall mount a service; a dialer mounts what identifies it.
+func (o *Options) Wants(service string) bool {
+	return slices.Contains(o.Services, service)
+}
