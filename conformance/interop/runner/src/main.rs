@@ -1,31 +1,73 @@
-//! Installs live peers of other implementations and runs the table: every peer, both directions, every cell.
+//! Pairs `p2p` with live peers of other implementations, in both directions, as processes on this machine's loopback.
 //!
-//! `interop-runner install` builds the peers into a cache (`$INTEROP_CACHE`, by default below `~/.cache`), once for each state of their sources.
-//! `interop-runner run [--ours PATH] [--only PEER]` runs the table; it ends with `N passed, N failed, N skipped` and is red on any failure that
-//! `known-failures.json` does not explain.
+//! `interop-runner install [--only PEER]` builds the peers into the cache (`INTEROP_CACHE`, else `~/.cache/libp2p-proto-interop`); what has not changed since is left.
+//!
+//! `interop-runner run [--ours PATH] [--only PEER] [--json]` runs every cell and prints the table, or one JSON object per line. It ends with
+//! `N passed, N failed, N skipped`, and is red on any failure that `known-failures.json` does not explain and on any entry of that file that is
+//! not true any more.
 
+mod cells;
 mod install;
+mod known;
 mod process;
+mod run;
 mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 
-fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let value = |name: &str| {
-        args.iter()
-            .position(|arg| arg == name)
-            .and_then(|place| args.get(place.saturating_add(1)))
-            .cloned()
+const USAGE: &str =
+    "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--json]";
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Options {
+    verb: String,
+    ours: PathBuf,
+    only: Option<String>,
+    json: bool,
+}
+
+fn parse(args: impl IntoIterator<Item = String>) -> Result<Options, String> {
+    let mut args = args.into_iter();
+    let mut options = Options {
+        verb: args
+            .next()
+            .filter(|verb| verb == "install" || verb == "run")
+            .ok_or(USAGE)?,
+        ours: "target/release/p2p".into(),
+        only: None,
+        json: false,
     };
-    let only = value("--only");
-    let result = match args.first().map(String::as_str) {
-        Some("install") => install::run(only.as_deref()).map(|()| true),
-        Some("run") => {
-            let ours = PathBuf::from(value("--ours").unwrap_or_else(|| "target/release/p2p".into()));
-            table::run(&ours, only.as_deref())
+    while let Some(name) = args.next() {
+        let mut value = || args.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"));
+        match name.as_str() {
+            "--ours" => options.ours = value()?.into(),
+            "--only" => options.only = Some(value()?),
+            "--json" => options.json = true,
+            _ => return Err(format!("unknown option {name}\n{USAGE}")),
         }
-        _ => Err("usage: interop-runner install | run [--ours PATH] [--only PEER]".into()),
+    }
+    if let Some(only) = options.only.as_deref() {
+        if !install::peers().any(|peer| peer == only) {
+            let all: Vec<_> = install::peers().collect();
+            return Err(format!("no peer {only}; there are {}", all.join(", ")));
+        }
+    }
+    Ok(options)
+}
+
+fn main() -> ExitCode {
+    let options = match parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("interop-runner: {error}");
+            return ExitCode::from(64);
+        }
+    };
+    let result = if options.verb == "install" {
+        install::run(options.only.as_deref()).map(|()| true)
+    } else {
+        run::run(&options.ours, options.only.as_deref(), options.json)
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -33,6 +75,37 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("interop-runner: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, parse};
+
+    fn of(text: &str) -> Result<Options, String> {
+        parse(text.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn the_command_line_is_read_whole() {
+        let options = of("run --ours /tmp/p2p --only kubo --json").unwrap();
+        assert_eq!(options.ours.to_str(), Some("/tmp/p2p"));
+        assert_eq!(options.only.as_deref(), Some("kubo"));
+        assert!(options.json);
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_refused_with_its_reason() {
+        for (text, reason) in [
+            ("", "usage"),
+            ("dance", "usage"),
+            ("run --ours", "--ours needs a value"),
+            ("run --loud", "unknown option --loud"),
+            ("run --only nim", "no peer nim"),
+        ] {
+            let error = of(text).unwrap_err();
+            assert!(error.contains(reason), "{text:?}: {error}");
         }
     }
 }

@@ -1,18 +1,29 @@
-//! Peers as processes: bounded in time, and always ended.
+//! Peers as processes: bounded in time, and always ended, with all that they started.
 
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use serde_json::Value;
 use std::{
     error::Error,
     io::{BufRead as _, BufReader},
+    os::unix::process::CommandExt as _,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
 };
 
 /// How long a listener may take until it listens.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(60);
+/// How long a process may take to end after it was told to.
+const END: Duration = Duration::from_secs(5);
+/// How much longer than its own time-out a dialer may run.
+const GRACE: Duration = Duration::from_secs(10);
+/// Pause between two looks at a process.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Now, for time limits of processes.
 #[expect(
@@ -23,43 +34,111 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Waits for a child, and ends it after `limit`. Says whether it succeeded.
-pub(crate) fn wait(child: &mut Child, limit: Duration) -> Result<bool, Box<dyn Error>> {
-    let began = now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status.success());
+/// A process in a group of its own, which ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Process(Child);
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Result<Self, Box<dyn Error>> {
+        Ok(Self(command.process_group(0).spawn()?))
+    }
+
+    /// A peer: nothing to read for it, and its log is thrown away unless `INTEROP_LOG` is set.
+    fn peer(program: &Path, args: &[&str]) -> Result<(Self, ChildStdout), Box<dyn Error>> {
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+        if std::env::var_os("INTEROP_LOG").is_none() {
+            command.stderr(Stdio::null());
         }
-        if now().duration_since(began) > limit {
-            child.kill()?;
-            child.wait()?;
-            return Ok(false);
+        let mut process =
+            Self::start(&mut command).map_err(|error| format!("{}: {error}", program.display()))?;
+        let out = process.0.stdout.take().ok_or("no standard output")?;
+        Ok((process, out))
+    }
+
+    /// Waits until it ends. `false`: it failed, or was still running after `limit`.
+    pub(crate) fn wait(&mut self, limit: Duration) -> Result<bool, Box<dyn Error>> {
+        let began = now();
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status.success());
+            }
+            if now().duration_since(began) > limit {
+                return Ok(false);
+            }
+            thread::sleep(LOOK);
         }
-        thread::sleep(Duration::from_millis(20));
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Ok(group) = i32::try_from(self.0.id()) {
+            // A group that has ended already is what is wanted.
+            let _ = killpg(Pid::from_raw(group), signal);
+        }
     }
 }
 
-/// A listener that is ended when it is dropped.
-pub(crate) struct Listener {
-    child: Child,
-    /// Its address, complete with its id.
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !matches!(self.0.try_wait(), Ok(Some(_))) {
+            self.signal(Signal::SIGTERM);
+            // What does not end in time is killed below.
+            let _ended = self.wait(END);
+        }
+        // What it left behind goes too.
+        self.signal(Signal::SIGKILL);
+        let _reaped = self.0.wait();
+    }
+}
+
+/// What a listener says of itself once it listens.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Announcement {
+    /// Its first address, complete with its id.
     pub(crate) addr: String,
+    /// Implementation and version.
+    pub(crate) version: String,
     /// What it has mounted.
     pub(crate) services: Vec<String>,
+}
+
+impl Announcement {
+    /// Reads a line of a listener; `None`: it says something else.
+    fn read(line: &Value) -> Option<Result<Self, String>> {
+        let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default();
+        let texts = |key: &str| -> Vec<String> {
+            let items = line.get(key).and_then(Value::as_array).into_iter().flatten();
+            items.filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        match text("event") {
+            "unsupported" => Some(Err(format!("unsupported: {}", text("what")))),
+            "listening" => Some(
+                texts("addrs")
+                    .into_iter()
+                    .next()
+                    .ok_or_else(|| "no address".to_owned())
+                    .map(|addr| Self {
+                        addr,
+                        version: format!("{} {}", text("impl"), text("version")),
+                        services: texts("services"),
+                    }),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// A peer that listens.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    _process: Process,
+    pub(crate) says: Announcement,
     lines: Receiver<Value>,
 }
 
 impl Listener {
     pub(crate) fn start(program: &Path, args: &[&str]) -> Result<Self, Box<dyn Error>> {
-        let mut command = Command::new(program);
-        command
-            .arg("listen")
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let mut child = command.spawn()?;
-        let out = child.stdout.take().ok_or("no standard output")?;
+        let (process, out) = Process::peer(program, &[&["listen"], args].concat())?;
         let (sender, lines) = channel();
         thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
@@ -70,29 +149,13 @@ impl Listener {
                 }
             }
         });
-        let mut listener = Self {
-            child,
-            addr: String::new(),
-            services: Vec::new(),
-            lines,
-        };
         loop {
-            let line = listener
-                .lines
-                .recv_timeout(START)
-                .map_err(|_| "did not listen in time")?;
-            if line.get("event").and_then(Value::as_str) == Some("unsupported") {
-                let what = line.get("what").and_then(Value::as_str).unwrap_or_default();
-                return Err(format!("unsupported: {what}").into());
-            }
-            if line.get("event").and_then(Value::as_str) == Some("listening") {
-                let texts = |key: &str| -> Vec<String> {
-                    let items = line.get(key).and_then(Value::as_array).into_iter().flatten();
-                    items.filter_map(Value::as_str).map(str::to_owned).collect()
-                };
-                listener.addr = texts("addrs").into_iter().next().ok_or("no address")?;
-                listener.services = texts("services");
-                return Ok(listener);
+            let line: Value = lines.recv_timeout(START).map_err(|error| match error {
+                RecvTimeoutError::Timeout => "the listener did not listen in time",
+                RecvTimeoutError::Disconnected => "the listener ended before it listened",
+            })?;
+            if let Some(says) = Announcement::read(&line) {
+                return Ok(Self { _process: process, says: says?, lines });
             }
         }
     }
@@ -102,26 +165,12 @@ impl Listener {
         let Some(until) = now().checked_add(limit) else {
             return false;
         };
-        loop {
-            match self.lines.recv_timeout(until.saturating_duration_since(now())) {
-                Ok(line) => {
-                    if line.get("event").and_then(Value::as_str) == Some(event)
-                        && line.to_string().contains(text)
-                    {
-                        return true;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return false,
+        while let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(now())) {
+            if line.get("event").and_then(Value::as_str) == Some(event) && line.to_string().contains(text) {
+                return true;
             }
         }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
+        false
     }
 }
 
@@ -129,31 +178,89 @@ impl Drop for Listener {
 pub(crate) fn dial(
     program: &Path,
     addr: &str,
-    actions: &[String],
+    actions: &[&str],
     args: &[&str],
     limit: Duration,
 ) -> Result<Vec<Value>, Box<dyn Error>> {
-    let mut command = Command::new(program);
-    command.arg("dial").arg(addr).args(args);
-    for action in actions {
-        command.arg("--do").arg(action);
-    }
     let seconds = limit.as_secs().to_string();
-    command
-        .args(["--timeout", &seconds])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let mut child = command.spawn()?;
-    let out = child.stdout.take().ok_or("no standard output")?;
+    let mut all = vec!["dial", addr, "--timeout", &seconds];
+    all.extend(args);
+    for action in actions {
+        all.extend(["--do", action]);
+    }
+    let (mut process, out) = Process::peer(program, &all)?;
     let reader = thread::spawn(move || {
         let lines = BufReader::new(out).lines().map_while(Result::ok);
         lines
             .filter_map(|line| serde_json::from_str(&line).ok())
             .collect::<Vec<Value>>()
     });
-    wait(&mut child, limit.saturating_add(Duration::from_secs(10)))?;
+    process.wait(limit.saturating_add(GRACE))?;
+    drop(process);
     reader
         .join()
         .map_err(|_| "the reader of the dialer failed".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Announcement, Listener, Process, dial};
+    use serde_json::json;
+    use std::{path::Path, process::Command, time::Duration};
+
+    #[test]
+    fn a_listening_line_is_read_whole_and_other_events_are_ignored() {
+        let line = json!({"event": "listening", "peerId": "a", "addrs": ["/x", "/y"], "impl": "i", "version": "1", "services": ["ping"], "more": 1});
+        let says = Announcement {
+            addr: "/x".into(),
+            version: "i 1".into(),
+            services: vec!["ping".into()],
+        };
+        assert_eq!(Announcement::read(&line), Some(Ok(says)));
+        assert_eq!(Announcement::read(&json!({"event": "gossip"})), None);
+        assert_eq!(Announcement::read(&json!(["listening"])), None);
+    }
+
+    #[test]
+    fn a_listener_that_lacks_something_or_has_no_address_says_so() {
+        let line = json!({"event": "unsupported", "what": "key rsa"});
+        assert_eq!(Announcement::read(&line), Some(Err("unsupported: key rsa".into())));
+        let line = json!({"event": "listening", "addrs": []});
+        assert_eq!(Announcement::read(&line), Some(Err("no address".into())));
+    }
+
+    #[test]
+    fn a_process_ends_when_it_is_dropped_and_takes_its_children_along() {
+        // The shell ignores what it is told, and has a child.
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' TERM; sleep 1000 & echo $!; wait"]);
+        command.stdout(std::process::Stdio::piped());
+        let mut process = Process::start(&mut command).unwrap();
+        let mut child = String::new();
+        let out = process.0.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut child).unwrap();
+        let child = Path::new("/proc").join(child.trim());
+        assert!(child.exists());
+        assert!(!process.wait(Duration::from_millis(1)).unwrap());
+        drop(process);
+        // What was killed may stay as a zombie until its new parent looks.
+        let state = std::fs::read_to_string(child.join("stat")).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let nowhere = Path::new("/nowhere/peer");
+        let error = Listener::start(nowhere, &[]).unwrap_err().to_string();
+        assert!(error.starts_with("/nowhere/peer: "), "{error}");
+    }
+
+    #[test]
+    fn lines_that_are_no_json_are_ignored() {
+        // `echo` prints its arguments and ends: no line is JSON.
+        let lines = dial(Path::new("echo"), "/addr", &["ping"], &[], Duration::from_secs(5)).unwrap();
+        assert!(lines.is_empty());
+        let error = Listener::start(Path::new("echo"), &[]).unwrap_err().to_string();
+        assert_eq!(error, "the listener ended before it listened");
+    }
 }

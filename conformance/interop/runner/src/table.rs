@@ -1,243 +1,246 @@
-//! The table: peers × directions × cells, and key types.
+//! The table: cells down, peers and directions across; then what is red, and what is known.
 
-use crate::{
-    install::installed,
-    process::{Listener, dial},
-};
-use serde_json::Value;
-use std::{collections::BTreeMap, error::Error, fs, path::Path, time::Duration};
+use crate::{cells::Direction, known::Outcome};
+use serde_json::json;
+use std::fmt::{self, Display, Formatter};
 
-/// Actions of one run, with the service that each needs.
-const CELLS: [(&str, &str); 9] = [
-    ("connect", ""),
-    ("ping:3", "ping"),
-    ("identify", "identify"),
-    ("push:/interop/pushed/1", "push"),
-    ("perf:67108864:67108864", "perf"),
-    ("echo:hello", "echo"),
-    ("reqresp:hello", "reqresp"),
-    ("fetch:a", "fetch"),
-    ("fetch:missing", "fetch"),
-];
-const KEYS: [&str; 4] = ["ed25519", "secp256k1", "ecdsa", "rsa"];
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// What one cell ended with.
-enum Cell {
-    Passed(String),
-    Skipped(&'static str),
-    Failed(String),
+/// One cell of the run.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) peer: String,
+    pub(crate) direction: Direction,
+    pub(crate) cell: String,
+    pub(crate) outcome: Outcome,
 }
 
-#[derive(Default)]
-struct Totals {
-    passed: usize,
-    failed: usize,
-    skipped: usize,
-    explained: usize,
-}
-
-pub(crate) fn run(ours: &Path, only: Option<&str>) -> Result<bool, Box<dyn Error>> {
-    let known: BTreeMap<String, String> =
-        serde_json::from_str(&fs::read_to_string("conformance/interop/known-failures.json")?)?;
-    let mut totals = Totals::default();
-    let peers = installed()?;
-    if peers.is_empty() {
-        return Err("no peer is installed: run `interop-runner install`".into());
+impl Row {
+    /// The name that `known-failures.json` uses.
+    pub(crate) fn name(peer: &str, direction: Direction, cell: &str) -> String {
+        format!("{peer} {} {cell}", direction.name())
     }
-    for (name, peer) in peers
-        .iter()
-        .filter(|(name, _)| only.is_none_or(|only| only == name))
-    {
-        println!("\n{name}");
-        for (direction, dialer, listener) in [
-            ("ours dials", ours, peer.as_path()),
-            ("dials ours", peer.as_path(), ours),
-        ] {
-            for (action, cell) in cells(dialer, listener) {
-                totals.count(&format!("{name} {direction} {action}"), &cell, &known);
-            }
-        }
-        for (direction, dialer, listener) in [
-            ("ours dials", ours, peer.as_path()),
-            ("dials ours", peer.as_path(), ours),
-        ] {
-            for (pair, cell) in key_pairs(dialer, listener) {
-                totals.count(&format!("{name} {direction} keys {pair}"), &cell, &known);
-            }
-        }
-    }
-    let Totals {
-        passed,
-        failed,
-        skipped,
-        explained,
-    } = totals;
-    println!(
-        "\n{explained} of the skipped cells cannot pass, for the reasons in conformance/interop/known-failures.json"
-    );
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
-    Ok(failed == 0)
-}
 
-impl Totals {
-    fn count(&mut self, name: &str, cell: &Cell, known: &BTreeMap<String, String>) {
-        let reason = known.get(name);
-        let text = match (cell, reason) {
-            (Cell::Passed(detail), None) => {
-                self.passed = self.passed.saturating_add(1);
-                format!("ok    {detail}")
-            }
-            (Cell::Passed(_), Some(_)) => {
-                self.failed = self.failed.saturating_add(1);
-                "RED   passes although it is listed as a known failure".to_owned()
-            }
-            (Cell::Failed(error), Some(reason)) => {
-                self.skipped = self.skipped.saturating_add(1);
-                self.explained = self.explained.saturating_add(1);
-                format!("known {reason} [{error}]")
-            }
-            (Cell::Failed(error), None) => {
-                self.failed = self.failed.saturating_add(1);
-                format!("RED   {error}")
-            }
-            (Cell::Skipped(why), _) => {
-                self.skipped = self.skipped.saturating_add(1);
-                format!("-     {why}")
-            }
+    /// One line of the table as JSON.
+    pub(crate) fn json(&self) -> String {
+        let (outcome, detail, why) = match &self.outcome {
+            Outcome::Passed(detail) => ("passed", detail, None),
+            Outcome::Failed(error) => ("failed", error, None),
+            Outcome::Known(why, error) => ("known", error, Some(why)),
+            Outcome::Skipped(why) => ("skipped", why, None),
         };
-        println!("  {name:60} {text}");
+        json!({
+            "peer": self.peer, "direction": self.direction.name(), "cell": self.cell,
+            "outcome": outcome, "detail": detail, "why": why,
+        })
+        .to_string()
     }
 }
 
-/// One listener, one dialer, all actions.
-fn cells(dialer: &Path, listener: &Path) -> Vec<(&'static str, Cell)> {
-    let all = |error: &str| {
-        CELLS
+/// How many cells ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) known: usize,
+    pub(crate) skipped: usize,
+}
+
+/// All that was run.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    /// Peers in the order of their columns, each with its version.
+    pub(crate) peers: Vec<(String, String)>,
+    pub(crate) rows: Vec<Row>,
+    /// Entries of `known-failures.json` without a cell.
+    pub(crate) stale: Vec<String>,
+}
+
+impl Table {
+    pub(crate) fn totals(&self) -> Totals {
+        let count = |is: fn(&Outcome) -> bool| self.rows.iter().filter(|row| is(&row.outcome)).count();
+        Totals {
+            passed: count(|outcome| matches!(outcome, Outcome::Passed(_))),
+            failed: count(|outcome| matches!(outcome, Outcome::Failed(_))).saturating_add(self.stale.len()),
+            known: count(|outcome| matches!(outcome, Outcome::Known(..))),
+            skipped: count(|outcome| matches!(outcome, Outcome::Skipped(_))),
+        }
+    }
+
+    fn at(&self, peer: &str, direction: Direction, cell: &str) -> Option<&Outcome> {
+        let row = self
+            .rows
             .iter()
-            .map(|(action, _)| (*action, Cell::Failed(error.to_owned())))
-            .collect()
-    };
-    let listening = match Listener::start(listener, &[]) {
-        Ok(listening) => listening,
-        Err(error) => return all(&error.to_string()),
-    };
-    let mounted = |service: &str| {
-        service.is_empty() || service == "push" || listening.services.iter().any(|known| known == service)
-    };
-    let actions: Vec<String> = CELLS
-        .iter()
-        .skip(1)
-        .filter(|(_, service)| mounted(service))
-        .map(|(action, _)| (*action).to_owned())
-        .collect();
-    let lines = match dial(dialer, &listening.addr, &actions, &[], LIMIT) {
-        Ok(lines) => lines,
-        Err(error) => return all(&error.to_string()),
-    };
-    CELLS
-        .iter()
-        .map(|(action, service)| {
-            let line = lines
-                .iter()
-                .find(|line| line.get("do").and_then(Value::as_str) == Some(action));
-            let mut cell = if mounted(service) {
-                judge(action, line)
-            } else {
-                Cell::Skipped("not mounted by the peer")
-            };
-            if let (true, Cell::Passed(_)) = (action.starts_with("push:"), &cell) {
-                if !listening.saw("identify-push", "/interop/pushed/1", Duration::from_secs(5)) {
-                    cell = Cell::Failed("the listener saw no push".to_owned());
+            .find(|row| row.peer == peer && row.direction == direction && row.cell == cell);
+        row.map(|row| &row.outcome)
+    }
+
+    /// The cells in the order in which they were run first.
+    fn cells(&self) -> Vec<&str> {
+        let mut cells: Vec<&str> = Vec::new();
+        for row in &self.rows {
+            if !cells.contains(&row.cell.as_str()) {
+                cells.push(&row.cell);
+            }
+        }
+        cells
+    }
+
+    fn grid(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let cells = self.cells();
+        let first = cells.iter().map(|cell| cell.len()).max().unwrap_or_default();
+        // A direction is as wide as the widest thing below it, and two of them as wide as the peer's name.
+        let width = |peer: &str| peer.chars().count().saturating_sub(1).div_ceil(2).max(7);
+        write!(f, "{:first$}", "")?;
+        for (peer, _) in &self.peers {
+            let both = width(peer).saturating_mul(2).saturating_add(1);
+            write!(f, "  {peer:both$}")?;
+        }
+        write!(f, "\n{:first$}", "")?;
+        for (peer, _) in &self.peers {
+            let width = width(peer);
+            write!(f, "  {:width$} {:width$}", "dialed", "dials")?;
+        }
+        writeln!(f)?;
+        for cell in cells {
+            write!(f, "{cell:first$}")?;
+            for (peer, _) in &self.peers {
+                let width = width(peer);
+                let [dialed, dials] = Direction::ALL.map(|direction| symbol(self.at(peer, direction, cell)));
+                write!(f, "  {dialed:width$} {dials:width$}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+const fn symbol(outcome: Option<&Outcome>) -> &'static str {
+    match outcome {
+        Some(Outcome::Passed(_)) => "ok",
+        Some(Outcome::Failed(_)) => "RED",
+        Some(Outcome::Known(..)) => "known",
+        Some(Outcome::Skipped(_)) => "-",
+        None => "",
+    }
+}
+
+impl Display for Table {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.grid(f)?;
+        writeln!(f)?;
+        for (peer, version) in &self.peers {
+            write!(f, "{peer}: {version}")?;
+            for direction in Direction::ALL {
+                if let Some(Outcome::Passed(rate)) = self.at(peer, direction, "perf:67108864:67108864") {
+                    write!(f, "; {} {rate}", direction.name())?;
                 }
             }
-            (*action, cell)
-        })
-        .collect()
-}
-
-fn judge(action: &str, line: Option<&Value>) -> Cell {
-    let Some(line) = line else {
-        return Cell::Failed("no result".to_owned());
-    };
-    if line.get("unsupported").and_then(Value::as_bool) == Some(true) {
-        return Cell::Skipped("not supported by the dialer");
-    }
-    if line.get("ok").and_then(Value::as_bool) != Some(true) {
-        return Cell::Failed(
-            line.get("error")
-                .and_then(Value::as_str)
-                .unwrap_or("failed")
-                .chars()
-                .take(160)
-                .collect(),
-        );
-    }
-    let number = |key: &str| line.get(key).and_then(Value::as_f64);
-    let detail = if action.starts_with("perf") {
-        let bytes = number("upBytes").unwrap_or(0.0) + number("downBytes").unwrap_or(0.0);
-        let rate = bytes / number("seconds").unwrap_or(f64::INFINITY) / f64::from(1 << 20);
-        format!("{rate:.0} MiB/s")
-    } else {
-        line.get("rttMs")
-            .or(line.get("ms"))
-            .map(|value| format!("{value} ms").chars().take(40).collect())
-            .unwrap_or_default()
-    };
-    let wrong = match action {
-        "echo:hello" => line.get("echo").and_then(Value::as_str) != Some("hello"),
-        "reqresp:hello" => line.get("response").and_then(Value::as_str) != Some("re:hello"),
-        "fetch:a" => line.get("value").and_then(Value::as_str) != Some("value-of-a"),
-        "fetch:missing" => line.get("value").is_some_and(|value| !value.is_null()),
-        _ => false,
-    };
-    if wrong {
-        Cell::Failed(format!("wrong result: {line}"))
-    } else {
-        Cell::Passed(detail)
-    }
-}
-
-/// Every pair of key types: connect, ping, identify.
-fn key_pairs(dialer: &Path, listener: &Path) -> Vec<(String, Cell)> {
-    let mut results = Vec::new();
-    for theirs in KEYS {
-        let listening = Listener::start(listener, &["--key", theirs]);
-        for own in KEYS {
-            let pair = format!("{own} to {theirs}");
-            let cell = match &listening {
-                Err(error) if error.to_string().starts_with("unsupported") => {
-                    Cell::Skipped("key type not supported by the listener")
-                }
-                Err(error) => Cell::Failed(error.to_string()),
-                Ok(listening) => key_pair(dialer, listening, own),
-            };
-            results.push((pair, cell));
+            writeln!(f)?;
         }
-    }
-    results
-}
-
-fn key_pair(dialer: &Path, listening: &Listener, own: &str) -> Cell {
-    let actions = ["ping:1".to_owned(), "identify".to_owned()];
-    let lines = match dial(
-        dialer,
-        &listening.addr,
-        &actions,
-        &["--key", own],
-        Duration::from_secs(15),
-    ) {
-        Ok(lines) => lines,
-        Err(error) => return Cell::Failed(error.to_string()),
-    };
-    for action in ["connect", "ping:1", "identify"] {
-        let line = lines
+        let list = |f: &mut Formatter<'_>, title: &str, lines: Vec<String>| -> fmt::Result {
+            if lines.is_empty() {
+                return Ok(());
+            }
+            writeln!(f, "\n{title}")?;
+            lines.iter().try_for_each(|line| writeln!(f, "  {line}"))
+        };
+        let named = |row: &Row| Row::name(&row.peer, row.direction, &row.cell);
+        let known = |row: &Row| match &row.outcome {
+            Outcome::Known(why, error) => Some(format!("{}: {why} [{error}]", named(row))),
+            _ => None,
+        };
+        let red = |row: &Row| match &row.outcome {
+            Outcome::Failed(error) => Some(format!("{}: {error}", named(row))),
+            _ => None,
+        };
+        list(
+            f,
+            "known: cells that cannot pass, with the reason from conformance/interop/known-failures.json and what was seen",
+            self.rows.iter().filter_map(known).collect(),
+        )?;
+        let stale = self
+            .stale
             .iter()
-            .find(|line| line.get("do").and_then(Value::as_str) == Some(action));
-        match judge(action, line) {
-            Cell::Passed(_) => {}
-            other => return other,
+            .map(|name| format!("{name}: is listed as a known failure, but is no cell"));
+        list(f, "RED", self.rows.iter().filter_map(red).chain(stale).collect())
+    }
+}
+
+/// The last line, in the form that test runners use.
+impl Display for Totals {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let skipped = self.skipped.saturating_add(self.known);
+        write!(f, "{} passed, {} failed, {skipped} skipped", self.passed, self.failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Row, Table, Totals};
+    use crate::{cells::Direction, known::Outcome};
+
+    fn table() -> Table {
+        let row = |direction, cell: &str, outcome| Row {
+            peer: "go".into(),
+            direction,
+            cell: cell.into(),
+            outcome,
+        };
+        let known = Outcome::Known("upstream's fault: `boom`".into(), "reset".into());
+        Table {
+            peers: vec![("go".into(), "go-libp2p 1.2.3".into())],
+            rows: vec![
+                row(Direction::OursDials, "connect", Outcome::Passed("1.0 ms".into())),
+                row(Direction::OursDials, "echo:a", known),
+                row(Direction::OursDials, "perf:67108864:67108864", Outcome::Passed("9 MiB/s".into())),
+                row(Direction::DialsOurs, "connect", Outcome::Failed("refused".into())),
+                row(Direction::DialsOurs, "echo:a", Outcome::Skipped("no echo".into())),
+            ],
+            stale: vec!["go dials ours nothing".into()],
         }
     }
-    Cell::Passed(String::new())
+
+    #[test]
+    fn the_table_has_a_line_for_each_cell_and_says_what_is_red_and_why_the_rest_is_known() {
+        let expected = "\
+                        \x20 go             
+                        \x20 dialed  dials  
+connect                 \x20 ok      RED    
+echo:a                  \x20 known   -      
+perf:67108864:67108864  \x20 ok             
+
+go: go-libp2p 1.2.3; ours dials 9 MiB/s
+
+known: cells that cannot pass, with the reason from conformance/interop/known-failures.json and what was seen
+  go ours dials echo:a: upstream's fault: `boom` [reset]
+
+RED
+  go dials ours connect: refused
+  go dials ours nothing: is listed as a known failure, but is no cell
+";
+        let shown = table().to_string();
+        let squeeze = |text: &str| -> Vec<String> {
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+        };
+        assert_eq!(squeeze(&shown), squeeze(expected));
+        let place = |line: usize, text: &str| shown.lines().nth(line).and_then(|line| line.find(text));
+        assert_eq!(place(1, "dials"), place(2, "RED"), "columns stand below their heads");
+    }
+
+    #[test]
+    fn stale_entries_count_as_failures_and_known_failures_as_skipped() {
+        let totals = table().totals();
+        let expected = Totals { passed: 2, failed: 2, known: 1, skipped: 1 };
+        assert_eq!(totals, expected);
+        assert_eq!(totals.to_string(), "2 passed, 2 failed, 2 skipped");
+    }
+
+    #[test]
+    fn a_row_as_json_carries_everything() {
+        let json: serde_json::Value = serde_json::from_str(&table().rows[1].json()).unwrap();
+        assert_eq!(json["peer"], "go");
+        assert_eq!(json["direction"], "ours dials");
+        assert_eq!(json["outcome"], "known");
+        assert_eq!(json["why"], "upstream's fault: `boom`");
+        assert_eq!(json["detail"], "reset");
+    }
 }

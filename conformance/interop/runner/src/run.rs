@@ -1,0 +1,118 @@
+//! The run: every peer, both directions, every cell.
+
+use crate::{
+    cells::{Cell, Direction, Pair, Results},
+    install,
+    known::KnownFailures,
+    process::now,
+    table::{Row, Table},
+};
+use serde_json::json;
+use std::{
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+    thread,
+};
+
+/// Says whether nothing is red.
+pub(crate) fn run(ours: &Path, only: Option<&str>, json: bool) -> Result<bool, Box<dyn Error>> {
+    let began = now();
+    if !ours.exists() {
+        return Err(format!("{} is not built", ours.display()).into());
+    }
+    let mut known = KnownFailures::parse(&fs::read_to_string("conformance/interop/known-failures.json")?)?;
+    let peers: Vec<(&str, PathBuf)> = install::peers()
+        .filter(|peer| only.is_none_or(|only| only == *peer))
+        .map(|peer| Ok((peer, install::program(peer)?)))
+        .collect::<Result<_, Box<dyn Error>>>()?;
+    let mut table = Table::default();
+    let mut add = |table: &mut Table, peer: &str, direction, results: Results| {
+        for (cell, ended) in results.cells {
+            let outcome = known.judge(&Row::name(peer, direction, &cell), ended);
+            let row = Row {
+                peer: peer.to_owned(),
+                direction,
+                cell,
+                outcome,
+            };
+            if json {
+                println!("{}", row.json());
+            }
+            table.rows.push(row);
+        }
+    };
+    for (peer, program) in &peers {
+        let began = now();
+        let mut version = None;
+        for direction in Direction::ALL {
+            let pair = Pair {
+                direction,
+                ours,
+                theirs: program,
+            };
+            if !program.exists() {
+                add(&mut table, peer, direction, missing());
+                continue;
+            }
+            let actions = pair.actions();
+            version = version.or(actions.version.clone());
+            add(&mut table, peer, direction, actions);
+            add(&mut table, peer, direction, pair.keys());
+        }
+        let version = version.unwrap_or_else(|| "version unknown".to_owned());
+        table.peers.push(((*peer).to_owned(), version));
+        eprintln!("{peer}: {} s", now().duration_since(began).as_secs());
+    }
+    // Resting costs nothing, so all rest at once.
+    for (peer, direction, results) in idle(ours, &peers) {
+        add(&mut table, peer, direction, results);
+    }
+    table.stale = peers.iter().flat_map(|(peer, _)| known.stale(peer)).collect();
+    let totals = table.totals();
+    let seconds = now().duration_since(began).as_secs();
+    if json {
+        let all = json!({
+            "passed": totals.passed, "failed": totals.failed, "known": totals.known, "skipped": totals.skipped,
+            "stale": table.stale, "seconds": seconds,
+        });
+        println!("{all}");
+    } else {
+        println!("\n{table}\n{seconds} s");
+        println!("{totals}");
+    }
+    Ok(totals.failed == 0)
+}
+
+/// What stands in the place of a peer that was not installed.
+fn missing() -> Results {
+    let cell = Cell::Failed("not installed: run `interop-runner install`".to_owned());
+    Results {
+        cells: vec![("connect".to_owned(), cell)],
+        version: None,
+    }
+}
+
+fn idle<'a>(ours: &Path, peers: &[(&'a str, PathBuf)]) -> Vec<(&'a str, Direction, Results)> {
+    thread::scope(|scope| {
+        let mut rests = Vec::new();
+        for (peer, program) in peers.iter().filter(|(_, program)| program.exists()) {
+            for direction in Direction::ALL {
+                let pair = Pair {
+                    direction,
+                    ours,
+                    theirs: program,
+                };
+                rests.push((*peer, direction, scope.spawn(move || pair.idle())));
+            }
+        }
+        let failed = || Results {
+            cells: vec![("idle for 35 s".to_owned(), Cell::Failed("the run panicked".to_owned()))],
+            version: None,
+        };
+        rests
+            .into_iter()
+            .map(|(peer, direction, rest)| (peer, direction, rest.join().unwrap_or_else(|_| failed())))
+            .collect()
+    })
+}
