@@ -79,7 +79,14 @@ impl Yamux {
         now: Instant,
         input: &mut &'b [u8],
     ) -> Result<Option<Event<'b>>, Error> {
-        self.now = self.now.max(now);
+        self.tell(now);
+        let event = self.step(input);
+        // What the step has queued waits from now on.
+        self.tell(now);
+        event
+    }
+
+    fn step<'b>(&mut self, input: &mut &'b [u8]) -> Result<Option<Event<'b>>, Error> {
         self.check_alive()?;
         if !input.is_empty() {
             self.heard = self.now;

@@ -3,7 +3,7 @@
 use crate::{
     stream::{Opening, Sending},
     wire::{ACK, FIN, HEADER, Header, Kind, RST, SYN},
-    yamux::{Yamux, pop},
+    yamux::{Waiting, Yamux, pop},
 };
 use libp2p_proto_core::{Instant, TransmitBuf};
 
@@ -11,7 +11,7 @@ impl Yamux {
     /// Appends one frame, if one is due and fits; says whether it did. A data frame is cut to the room that is left, so call it until `false`
     /// to fill a buffer. A buffer of fewer than 13 bytes may hold nothing.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut TransmitBuf<'_>) -> bool {
-        self.now = self.now.max(now);
+        self.tell(now);
         if out.remaining() < HEADER {
             return false;
         }
@@ -21,9 +21,9 @@ impl Yamux {
             self.stats.frames_out = self.stats.frames_out.saturating_add(1);
         }
         if !self.waits() {
-            self.waiting_since = None;
+            self.waiting = Waiting::No;
         } else if sent {
-            self.waiting_since = Some(self.now);
+            self.waiting = Waiting::Since(self.now);
         }
         sent
     }

@@ -75,7 +75,7 @@ fn state(yamux: &Yamux) -> String {
         (yamux.inbound, yamux.outbound, yamux.unaccepted),
         (yamux.unacknowledged, yamux.early_syns, yamux.growth),
         (yamux.going_away, yamux.peer_going_away),
-        yamux.waiting_since,
+        yamux.waiting,
         yamux.failed,
         yamux.unreported(),
     )

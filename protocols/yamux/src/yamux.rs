@@ -33,6 +33,16 @@ pub(crate) struct Rates {
     pub(crate) resets: Bucket,
 }
 
+/// Whether control frames wait for the link, and since when none has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// None waits.
+    No,
+    /// Since a command. Commands don't tell the time, and the last time told may be long ago, so the clock starts with the next time told.
+    Unclocked,
+    Since(Instant),
+}
+
 /// One end of a session. See the crate's page for the calling contract.
 pub struct Yamux {
     pub(crate) side: Side,
@@ -65,8 +75,7 @@ pub struct Yamux {
     pub(crate) go_away_due: Option<u32>,
     pub(crate) going_away: bool,
     pub(crate) peer_going_away: bool,
-    /// Since when control frames wait and none has left.
-    pub(crate) waiting_since: Option<Instant>,
+    pub(crate) waiting: Waiting,
     pub(crate) failed: Option<Error>,
     pub(crate) stats: Stats,
     /// When the last bytes came.
@@ -107,7 +116,7 @@ impl Yamux {
             go_away_due: None,
             going_away: false,
             peer_going_away: false,
-            waiting_since: Some(now),
+            waiting: Waiting::Since(now),
             failed: None,
             stats: Stats::default(),
             heard: now,
@@ -184,7 +193,7 @@ impl Yamux {
     /// Returns receive credit for bytes that were used up: this call *is* inbound backpressure. More than was received counts as all of it. The window
     /// grows if the round trip asks for it and the budget allows.
     pub fn grant(&mut self, now: Instant, stream: u32, bytes: usize) {
-        self.now = self.now.max(now);
+        self.tell(now);
         let budget = self.config.growth_budget.saturating_sub(self.growth);
         if let Some(entry) = self.streams.get_mut(&stream) {
             let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -289,9 +298,13 @@ impl Yamux {
         if self.failed.is_some() || self.is_closed() {
             return None;
         }
-        let write = self
-            .waiting_since
-            .map(|since| Deadline::new(since + self.config.write_timeout, "write"));
+        let write = match self.waiting {
+            Waiting::No => None,
+            // Early at worst.
+            Waiting::Unclocked => Some(self.now),
+            Waiting::Since(since) => Some(since),
+        };
+        let write = write.map(|since| Deadline::new(since + self.config.write_timeout, "write"));
         Deadline::earliest(self.pinger.deadline(self.heard, &self.config), write)
     }
 
@@ -301,14 +314,13 @@ impl Yamux {
     ///
     /// [`Error::KeepAlive`] or [`Error::PeerNotReading`]: the session is over. Later calls answer the error that ended it.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
-        self.now = self.now.max(now);
+        self.tell(now);
         self.check_alive()?;
         if self.is_closed() {
             return Ok(());
         }
-        let stalled = self
-            .waiting_since
-            .is_some_and(|since| since + self.config.write_timeout <= self.now);
+        let stalled =
+            matches!(self.waiting, Waiting::Since(since) if since + self.config.write_timeout <= self.now);
         if stalled {
             return self.fail(Error::PeerNotReading);
         }
@@ -347,7 +359,7 @@ impl Yamux {
 
     /// Our side is not reading: until `now` the remote's silence is ours, and its pong may wait in the link.
     pub fn excuse_silence(&mut self, now: Instant) {
-        self.now = self.now.max(now);
+        self.tell(now);
         self.heard = self.now;
     }
 
@@ -414,7 +426,7 @@ impl Yamux {
     /// Frees everything.
     fn forget_all(&mut self) {
         self.go_away_due = None;
-        self.waiting_since = None;
+        self.waiting = Waiting::No;
         self.streams = BTreeMap::new();
         self.tombs = Tombs::default();
         self.inbox = Inbox::default();
@@ -463,14 +475,24 @@ impl Yamux {
             }
         }
         if !self.waits() {
-            self.waiting_since = None;
+            self.waiting = Waiting::No;
         }
         Some(stream)
     }
 
     /// Control frames wait for the link, from now on if not already.
     pub(crate) fn wait_for_link(&mut self) {
-        self.waiting_since = Some(self.waiting_since.unwrap_or(self.now));
+        if self.waiting == Waiting::No {
+            self.waiting = Waiting::Unclocked;
+        }
+    }
+
+    /// The time, which never runs back.
+    pub(crate) fn tell(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.waiting == Waiting::Unclocked {
+            self.waiting = Waiting::Since(self.now);
+        }
     }
 
     pub(crate) fn queue_reset(&mut self, stream: u32) {

@@ -95,6 +95,26 @@ fn vul_040_the_round_trip_comes_only_from_a_value_that_we_sent_and_have_not_seen
 
 // covers: YMX-092
 #[test]
+fn a_command_after_a_long_rest_is_not_taken_for_a_link_that_has_stalled_as_long() {
+    let mut yamux = with_stream(0);
+    transmit(&mut yamux, after(1000));
+    // Twenty seconds later; a command does not tell the time.
+    yamux.reset(1);
+    let due = yamux.poll_timeout().unwrap().at;
+    assert!(due <= after(21_000), "it may come early");
+    yamux.handle_timeout(after(21_000)).unwrap();
+    yamux.handle_timeout(after(30_999)).unwrap();
+    let mut stalled = with_stream(0);
+    transmit(&mut stalled, after(1000));
+    stalled.reset(1);
+    stalled.handle_timeout(after(21_000)).unwrap();
+    assert_eq!(stalled.handle_timeout(after(31_000)), Err(Error::PeerNotReading));
+    assert_eq!(sent(&mut yamux, after(30_999))[0].flags, RST);
+    assert_eq!(yamux.handle_timeout(after(31_000)), Ok(()));
+}
+
+// covers: YMX-092
+#[test]
 fn control_frames_that_cannot_leave_for_ten_seconds_end_the_session() {
     let mut yamux = session(Side::Listener);
     feed(&mut yamux, after(1000), &header(2, SYN, 0, 1)).unwrap();
