@@ -104,10 +104,13 @@ impl Pair<'_> {
         };
         let mounted = |service: &str| {
             // A listener that can't report pushes leaves `push` out, but may take them.
-            service.is_empty() || service == "push" || listener.says.services.iter().any(|known| known == service)
+            service.is_empty()
+                || service == "push"
+                || listener.says.services.iter().any(|known| known == service)
         };
         let wanted = ACTIONS.iter().skip(1).filter(|(_, service)| mounted(service));
-        let wanted: Vec<_> = wanted.map(|(action, _)| *action).collect();
+        // At the end the connection stays for a moment, so that a listener which asks itself for news finds its peer.
+        let wanted: Vec<_> = wanted.map(|(action, _)| *action).chain(["wait:1"]).collect();
         let lines = match dial(self.dialer(), &listener.says.addr, &wanted, &[], ACTIONS_LIMIT) {
             Ok(lines) => lines,
             Err(error) => return all(error.to_string()),
@@ -134,7 +137,8 @@ impl Pair<'_> {
     pub(crate) fn keys(&self) -> Results {
         let mut cells = Vec::new();
         for listens in KEYS {
-            let listener = Listener::start(self.listener(), &["--key", listens]).map_err(|error| error.to_string());
+            let listener =
+                Listener::start(self.listener(), &["--key", listens]).map_err(|error| error.to_string());
             for dials in KEYS {
                 let cell = match &listener {
                     Err(error) if error.starts_with("unsupported") => self.blame(
@@ -142,7 +146,9 @@ impl Pair<'_> {
                         Direction::DialsOurs,
                     ),
                     Err(error) => Cell::Failed(error.clone()),
-                    Ok(listener) => self.use_connection(listener, &["ping:1", "identify"], &["--key", dials], KEYS_LIMIT),
+                    Ok(listener) => {
+                        self.use_connection(listener, &["ping:1", "identify"], &["--key", dials], KEYS_LIMIT)
+                    }
                 };
                 cells.push((format!("keys {dials} to {listens}"), cell));
             }
@@ -156,7 +162,10 @@ impl Pair<'_> {
             Ok(listener) => self.use_connection(&listener, &IDLE, &[], IDLE_LIMIT),
             Err(error) => Cell::Failed(error.to_string()),
         };
-        Results { cells: vec![("idle for 35 s".to_owned(), cell)], version: None }
+        Results {
+            cells: vec![("idle for 35 s".to_owned(), cell)],
+            version: None,
+        }
     }
 
     /// One connection and actions that have to succeed all.
@@ -204,7 +213,10 @@ fn judge(action: &str, lines: &[Value]) -> Cell {
         };
     };
     let error = || -> String {
-        let text = line.get("error").and_then(Value::as_str).unwrap_or("failed, without a reason");
+        let text = line
+            .get("error")
+            .and_then(Value::as_str)
+            .unwrap_or("failed, without a reason");
         text.chars().take(ERROR_LENGTH).collect()
     };
     if line.get("unsupported").and_then(Value::as_bool) == Some(true) {
@@ -269,7 +281,10 @@ mod tests {
 
     fn one(action: &str, mut line: Value) -> Cell {
         line["do"] = action.into();
-        judge(action, &[json!({"do": "connect", "ok": true, "peerId": "a"}), line])
+        judge(
+            action,
+            &[json!({"do": "connect", "ok": true, "peerId": "a"}), line],
+        )
     }
 
     #[test]
@@ -279,7 +294,10 @@ mod tests {
             ("ping:3", json!({"ok": true, "rttMs": [3, 0.5, 1]})),
             ("ping", json!({"ok": true, "rttMs": [3, 0.5, 1]})),
             ("identify", json!({"ok": true, "agentVersion": "a"})),
-            ("perf:1:2", json!({"ok": true, "upBytes": 1, "downBytes": 2, "seconds": 1})),
+            (
+                "perf:1:2",
+                json!({"ok": true, "upBytes": 1, "downBytes": 2, "seconds": 1}),
+            ),
             ("echo:hello", json!({"ok": true, "echo": "hello"})),
             ("reqresp:hello", json!({"ok": true, "response": "re:hello"})),
             ("fetch:a", json!({"ok": true, "value": "value-of-a"})),
@@ -296,7 +314,10 @@ mod tests {
             ("connect", json!({"ok": true})),
             ("ping:3", json!({"ok": true, "rttMs": [3, 0.5]})),
             ("identify", json!({"ok": true, "agentVersion": ""})),
-            ("perf:1:2", json!({"ok": true, "upBytes": 2, "downBytes": 1, "seconds": 1})),
+            (
+                "perf:1:2",
+                json!({"ok": true, "upBytes": 2, "downBytes": 1, "seconds": 1}),
+            ),
             ("perf:1:2", json!({"ok": true})),
             ("echo:hello", json!({"ok": true, "echo": "hell"})),
             ("reqresp:hello", json!({"ok": true, "response": "hello"})),
@@ -309,12 +330,18 @@ mod tests {
             let passes = action == "connect" && matches!(cell, Cell::Passed(_));
             assert!(passes || matches!(cell, Cell::Failed(_)), "{action}: {cell:?}");
         }
-        assert!(matches!(judge("connect", &[json!({"do": "connect", "ok": true})]), Cell::Failed(_)));
+        assert!(matches!(
+            judge("connect", &[json!({"do": "connect", "ok": true})]),
+            Cell::Failed(_)
+        ));
     }
 
     #[test]
     fn a_failure_keeps_the_beginning_of_its_error() {
-        assert_eq!(one("echo:a", json!({"ok": false, "error": "no"})), Cell::Failed("no".into()));
+        assert_eq!(
+            one("echo:a", json!({"ok": false, "error": "no"})),
+            Cell::Failed("no".into())
+        );
         let Cell::Failed(error) = one("echo:a", json!({"ok": false, "error": "é".repeat(1000)})) else {
             panic!("not failed");
         };
@@ -325,9 +352,16 @@ mod tests {
 
     #[test]
     fn what_a_dialer_lacks_is_skipped_unless_the_dialer_is_ours() {
-        let cell = one("fetch:a", json!({"ok": false, "unsupported": true, "error": "no fetch"}));
+        let cell = one(
+            "fetch:a",
+            json!({"ok": false, "unsupported": true, "error": "no fetch"}),
+        );
         assert_eq!(cell, Cell::Skipped("no fetch".into()));
-        let pair = |direction| Pair { direction, ours: Path::new(""), theirs: Path::new("") };
+        let pair = |direction| Pair {
+            direction,
+            ours: Path::new(""),
+            theirs: Path::new(""),
+        };
         let blamed = pair(Direction::OursDials).blame(cell.clone(), Direction::OursDials);
         assert_eq!(blamed, Cell::Failed("ours: no fetch".into()));
         let blamed = pair(Direction::DialsOurs).blame(cell, Direction::OursDials);
@@ -340,8 +374,14 @@ mod tests {
         assert_eq!(judge("echo:a", &lines), Cell::Failed("refused".into()));
         let lines = [json!({"do": "connect", "ok": false, "unsupported": true, "error": "key rsa"})];
         assert_eq!(judge("echo:a", &lines), Cell::Skipped("key rsa".into()));
-        assert_eq!(judge("echo:a", &[]), Cell::Failed("the dialer printed no result".into()));
-        assert_eq!(judge("connect", &[]), Cell::Failed("the dialer printed no result".into()));
+        assert_eq!(
+            judge("echo:a", &[]),
+            Cell::Failed("the dialer printed no result".into())
+        );
+        assert_eq!(
+            judge("connect", &[]),
+            Cell::Failed("the dialer printed no result".into())
+        );
     }
 
     #[test]

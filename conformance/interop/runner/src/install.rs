@@ -52,14 +52,17 @@ pub(crate) fn program(peer: &str) -> Result<PathBuf, Box<dyn Error>> {
 /// Builds what is not up to date, the folders side by side; every failure is told with its cause.
 pub(crate) fn run(only: Option<&str>) -> Result<(), Box<dyn Error>> {
     let root = root()?;
-    let wanted = SOURCES.iter().filter(|(folder, names)| {
-        only.is_none_or(|only| only == *folder || names.contains(&only))
-    });
+    let wanted = SOURCES
+        .iter()
+        .filter(|(folder, names)| only.is_none_or(|only| only == *folder || names.contains(&only)));
     let failures: Vec<String> = thread::scope(|scope| {
         let builds: Vec<_> = wanted
             .map(|(folder, names)| {
                 let root = &root;
-                (folder, scope.spawn(move || build(root, folder, names).map_err(|error| error.to_string())))
+                (
+                    folder,
+                    scope.spawn(move || build(root, folder, names).map_err(|error| error.to_string())),
+                )
             })
             .collect();
         builds

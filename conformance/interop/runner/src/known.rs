@@ -43,7 +43,14 @@ impl KnownFailures {
                 return Err(format!("known failure {name:?}: `why` or `seen` is missing").into());
             }
             let why = why.to_owned();
-            Ok((name, Entry { why, seen, used: false }))
+            Ok((
+                name,
+                Entry {
+                    why,
+                    seen,
+                    used: false,
+                },
+            ))
         };
         Ok(Self(file.into_iter().map(entry).collect::<Result<_, _>>()?))
     }
@@ -55,7 +62,9 @@ impl KnownFailures {
             entry.used = true;
             return match cell {
                 Cell::Passed(_) => Outcome::Failed("passes, but is listed as a known failure".to_owned()),
-                Cell::Skipped(why) => Outcome::Failed(format!("is listed as a known failure, but skipped: {why}")),
+                Cell::Skipped(why) => {
+                    Outcome::Failed(format!("is listed as a known failure, but skipped: {why}"))
+                }
                 Cell::Failed(error) if entry.seen.iter().any(|words| error.contains(words)) => {
                     Outcome::Known(entry.why.clone(), error)
                 }
@@ -83,32 +92,50 @@ mod tests {
     use crate::cells::Cell;
 
     fn known() -> KnownFailures {
-        KnownFailures::parse(r#"{"x dials ours ping": {"why": "upstream: `boom`", "seen": ["reset", "gone"]}}"#).unwrap()
+        KnownFailures::parse(
+            r#"{"x dials ours ping": {"why": "upstream: `boom`", "seen": ["reset", "gone"]}}"#,
+        )
+        .unwrap()
     }
 
     #[test]
     fn a_listed_cell_that_fails_as_listed_is_known() {
         let outcome = known().judge("x dials ours ping", Cell::Failed("the stream was reset".into()));
-        assert_eq!(outcome, Outcome::Known("upstream: `boom`".into(), "the stream was reset".into()));
+        assert_eq!(
+            outcome,
+            Outcome::Known("upstream: `boom`".into(), "the stream was reset".into())
+        );
     }
 
     #[test]
     fn a_listed_cell_that_fails_otherwise_is_red() {
         let outcome = known().judge("x dials ours ping", Cell::Failed("wrong bytes".into()));
-        assert_eq!(outcome, Outcome::Failed("fails otherwise than listed: wrong bytes".into()));
+        assert_eq!(
+            outcome,
+            Outcome::Failed("fails otherwise than listed: wrong bytes".into())
+        );
     }
 
     #[test]
     fn a_listed_cell_that_passes_or_is_skipped_is_red() {
         for cell in [Cell::Passed(String::new()), Cell::Skipped("not mounted".into())] {
-            assert!(matches!(known().judge("x dials ours ping", cell), Outcome::Failed(_)));
+            assert!(matches!(
+                known().judge("x dials ours ping", cell),
+                Outcome::Failed(_)
+            ));
         }
     }
 
     #[test]
     fn a_cell_that_is_not_listed_counts_as_it_ended() {
-        assert_eq!(known().judge("x ours dials ping", Cell::Passed("1 ms".into())), Outcome::Passed("1 ms".into()));
-        assert_eq!(known().judge("x ours dials ping", Cell::Failed("e".into())), Outcome::Failed("e".into()));
+        assert_eq!(
+            known().judge("x ours dials ping", Cell::Passed("1 ms".into())),
+            Outcome::Passed("1 ms".into())
+        );
+        assert_eq!(
+            known().judge("x ours dials ping", Cell::Failed("e".into())),
+            Outcome::Failed("e".into())
+        );
     }
 
     #[test]

@@ -15,8 +15,7 @@ mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 
-const USAGE: &str =
-    "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--json]";
+const USAGE: &str = "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--json]";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +38,10 @@ fn parse(args: impl IntoIterator<Item = String>) -> Result<Options, String> {
         json: false,
     };
     while let Some(name) = args.next() {
-        let mut value = || args.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"));
+        let mut value = || {
+            args.next()
+                .ok_or_else(|| format!("{name} needs a value\n{USAGE}"))
+        };
         match name.as_str() {
             "--ours" => options.ours = value()?.into(),
             "--only" => options.only = Some(value()?),

@@ -155,7 +155,11 @@ impl Listener {
                 RecvTimeoutError::Disconnected => "the listener ended before it listened",
             })?;
             if let Some(says) = Announcement::read(&line) {
-                return Ok(Self { _process: process, says: says?, lines });
+                return Ok(Self {
+                    _process: process,
+                    says: says?,
+                    lines,
+                });
             }
         }
     }
@@ -224,7 +228,10 @@ mod tests {
     #[test]
     fn a_listener_that_lacks_something_or_has_no_address_says_so() {
         let line = json!({"event": "unsupported", "what": "key rsa"});
-        assert_eq!(Announcement::read(&line), Some(Err("unsupported: key rsa".into())));
+        assert_eq!(
+            Announcement::read(&line),
+            Some(Err("unsupported: key rsa".into()))
+        );
         let line = json!({"event": "listening", "addrs": []});
         assert_eq!(Announcement::read(&line), Some(Err("no address".into())));
     }

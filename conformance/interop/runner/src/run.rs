@@ -107,7 +107,10 @@ fn idle<'a>(ours: &Path, peers: &[(&'a str, PathBuf)]) -> Vec<(&'a str, Directio
             }
         }
         let failed = || Results {
-            cells: vec![("idle for 35 s".to_owned(), Cell::Failed("the run panicked".to_owned()))],
+            cells: vec![(
+                "idle for 35 s".to_owned(),
+                Cell::Failed("the run panicked".to_owned()),
+            )],
             version: None,
         };
         rests

@@ -169,7 +169,11 @@ impl Display for Table {
 impl Display for Totals {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let skipped = self.skipped.saturating_add(self.known);
-        write!(f, "{} passed, {} failed, {skipped} skipped", self.passed, self.failed)
+        write!(
+            f,
+            "{} passed, {} failed, {skipped} skipped",
+            self.passed, self.failed
+        )
     }
 }
 
@@ -191,7 +195,11 @@ mod tests {
             rows: vec![
                 row(Direction::OursDials, "connect", Outcome::Passed("1.0 ms".into())),
                 row(Direction::OursDials, "echo:a", known),
-                row(Direction::OursDials, "perf:67108864:67108864", Outcome::Passed("9 MiB/s".into())),
+                row(
+                    Direction::OursDials,
+                    "perf:67108864:67108864",
+                    Outcome::Passed("9 MiB/s".into()),
+                ),
                 row(Direction::DialsOurs, "connect", Outcome::Failed("refused".into())),
                 row(Direction::DialsOurs, "echo:a", Outcome::Skipped("no echo".into())),
             ],
@@ -219,17 +227,28 @@ RED
 ";
         let shown = table().to_string();
         let squeeze = |text: &str| -> Vec<String> {
-            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+            text.lines()
+                .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+                .collect()
         };
         assert_eq!(squeeze(&shown), squeeze(expected));
         let place = |line: usize, text: &str| shown.lines().nth(line).and_then(|line| line.find(text));
-        assert_eq!(place(1, "dials"), place(2, "RED"), "columns stand below their heads");
+        assert_eq!(
+            place(1, "dials"),
+            place(2, "RED"),
+            "columns stand below their heads"
+        );
     }
 
     #[test]
     fn stale_entries_count_as_failures_and_known_failures_as_skipped() {
         let totals = table().totals();
-        let expected = Totals { passed: 2, failed: 2, known: 1, skipped: 1 };
+        let expected = Totals {
+            passed: 2,
+            failed: 2,
+            known: 1,
+            skipped: 1,
+        };
         assert_eq!(totals, expected);
         assert_eq!(totals.to_string(), "2 passed, 2 failed, 2 skipped");
     }
