@@ -32,12 +32,11 @@ pub(crate) fn peers() -> impl Iterator<Item = &'static str> {
 
 /// Where the peers are.
 fn root() -> Result<PathBuf, Box<dyn Error>> {
-    let cache = match std::env::var_os("INTEROP_CACHE") {
-        Some(path) => PathBuf::from(path),
-        None => {
-            let home = std::env::var_os("HOME").ok_or("neither INTEROP_CACHE nor HOME is set")?;
-            PathBuf::from(home).join(".cache/libp2p-proto-interop")
-        }
+    let cache = if let Some(path) = std::env::var_os("INTEROP_CACHE") {
+        PathBuf::from(path)
+    } else {
+        let home = std::env::var_os("HOME").ok_or("neither INTEROP_CACHE nor HOME is set")?;
+        PathBuf::from(home).join(".cache/libp2p-proto-interop")
     };
     let root = cache.join("peers");
     fs::create_dir_all(&root)?;
@@ -144,7 +143,10 @@ mod tests {
 
     #[test]
     fn of_a_long_log_the_end_is_shown() {
-        let log: String = (0..100).map(|n| format!("line {n}\n")).collect();
+        let log = (0..100).map(|n| format!("line {n}")).collect::<Vec<_>>().join(
+            "
+",
+        );
         let shown = tail(&log);
         assert_eq!(shown.lines().count(), TAIL);
         assert!(shown.ends_with("    line 99\n"));
