@@ -1,65 +1,106 @@
 //! The words of the command line.
 
+use crate::action::Action;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use libp2p_proto_core::Multiaddr;
-use libp2p_proto_identity::KeyType;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// A libp2p node for the command line.
+///
+/// On a terminal it speaks to people. Elsewhere, or with --json, standard output carries one JSON object a line and nothing else.
 #[derive(Debug, Parser)]
-#[command(name = "p2p", version, about)]
+#[command(name = "p2p", version, about, long_about, after_help = EXIT_STATUS, arg_required_else_help = false)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
+const EXIT_STATUS: &str = "\
+Exit status:
+  0   all went well
+  1   the connection or an action failed, or time ran out
+  2   something asked for is not supported; nothing else failed
+  64  wrong usage";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Listen and serve until SIGTERM, SIGINT or the time limit.
+    /// Listen and serve until SIGTERM, SIGINT or the time limit
+    #[command(after_help = "\
+Examples:
+  p2p listen                                       on loopback, any port, all services
+  p2p listen --listen /ip4/0.0.0.0/tcp/4001 --timeout 86400
+  p2p listen --config node.toml --metrics 127.0.0.1:9090")]
     Listen(Listen),
-    /// Connect to a peer and act, in order.
+    /// Connect to a peer and act, in order
+    #[command(after_help = DIAL_HELP)]
     Dial(Dial),
-    /// Show what the node can do: two processes on loopback, one table.
+    /// Show what the node can do: two processes on loopback, one table
     Demo(Demo),
-    /// Make a new identity.
+    /// Make an identity and write its key file
+    #[command(after_help = FORMATS)]
     Keygen(Keygen),
-    /// Tell the peer id of a key file.
+    /// Read a key file of go, rust, js or kubo: tell its peer id, or write it in another format
+    #[command(after_help = FORMATS)]
     Id(Id),
-    /// Take an address, a peer id or a signed envelope apart.
+    /// Take an address, a peer id or a signed envelope apart
     Decode(Decode),
+    /// Print a configuration file with every key, its default, unit and range
+    Config,
 }
+
+const DIAL_HELP: &str = "\
+Actions, each reported in a line of its own:
+  ping[:N]        N round trips on one stream (default 3)
+  identify        what the peer says of itself
+  push:PROTO      begin to handle PROTO and push the change
+  perf:UP:DOWN    send UP bytes, receive DOWN bytes
+  echo:TEXT       send TEXT, expect it back
+  reqresp:TEXT    send TEXT, expect re:TEXT
+  fetch:KEY       the value of interop/KEY; for the key `missing`, that there is none
+  wait:SECS       keep the connection open
+  alive           whether the connection is still open
+
+Example:
+  p2p dial /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW… --do ping:5 --do identify";
+
+const FORMATS: &str = "\
+Formats of key files:
+  protobuf  the bare protobuf of the private key: go, rust and js
+  base64    the same in base 64, as in kubo's configuration (Identity.PrivKey) and js
+  kubo      a JSON object {\"Identity\": {\"PeerID\", \"PrivKey\"}}, as in kubo's configuration
+  js        a JSON object {\"id\", \"privKey\", \"pubKey\"}, as js-libp2p keeps it";
 
 /// What both ends have.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Common {
-    /// Transport to listen on: tcp (repeatable)
+    /// Transport to listen on: tcp (repeatable; dial goes by its address) [default: tcp]
     #[arg(long = "transport", value_name = "T")]
     pub(crate) transports: Vec<String>,
-    /// Security protocol to offer: noise (repeatable)
+    /// Security protocol to offer: noise (repeatable, best first) [default: noise]
     #[arg(long = "security", value_name = "S")]
     pub(crate) security: Vec<String>,
-    /// Multiplexer to offer: yamux (repeatable)
+    /// Multiplexer to offer: yamux (repeatable, best first) [default: yamux]
     #[arg(long = "muxer", value_name = "M")]
     pub(crate) muxers: Vec<String>,
-    /// Type of a new identity: ed25519, secp256k1, ecdsa or rsa
-    #[arg(long, value_name = "K", default_value = "ed25519", value_parser = key_type)]
-    pub(crate) key: KeyType,
-    /// The Ed25519 identity of this number, for tests
+    /// Type of a new identity: ed25519, secp256k1, ecdsa or rsa (2048 bits) [default: ed25519]
+    #[arg(long, value_name = "K")]
+    pub(crate) key: Option<String>,
+    /// Use the Ed25519 identity of this number, 0 to 4294967295; anyone can make it, so it is for tests only [default: a random identity]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u32>,
-    /// Time limit in seconds (default: dial 30, listen 300)
-    #[arg(long, value_name = "SECS")]
-    pub(crate) timeout: Option<u64>,
-    /// Configuration file in TOML: listen, bootstrap, identity, limits
+    /// Overall limit in seconds, more than 0 [default: dial 30, listen 300]
+    #[arg(long, value_name = "SECS", value_parser = limit)]
+    pub(crate) timeout: Option<Duration>,
+    /// Configuration file in TOML; `p2p config` prints one with every key. Options win over it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Print JSON lines, also on a terminal
     #[arg(long)]
     pub(crate) json: bool,
-    /// Gossip topic (not supported yet)
+    /// Gossip topic to join (repeatable; accepted, but gossip is not there yet) [default: interop]
     #[arg(long = "topic", value_name = "T")]
     pub(crate) topics: Vec<String>,
-    /// Kademlia protocol id (not supported yet)
+    /// Kademlia protocol id (accepted, but kad is not there yet) [default: /interop/kad/1.0.0]
     #[arg(long, value_name = "P")]
     pub(crate) kad_protocol: Option<String>,
 }
@@ -68,27 +109,28 @@ pub(crate) struct Common {
 pub(crate) struct Listen {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// Address to listen on (repeatable; default: loopback, any port)
+    /// Address to listen on, such as /ip4/0.0.0.0/tcp/4001 (repeatable; port 0: any free one; 0.0.0.0 and ::  stand for every interface)
+    /// [default: /ip4/127.0.0.1/tcp/0]
     #[arg(long = "listen", value_name = "MULTIADDR")]
     pub(crate) addrs: Vec<Multiaddr>,
-    /// Services to mount: identify,push,ping,perf,echo,reqresp,fetch
+    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) services: Option<Vec<String>>,
     /// Relay to reserve a slot at (not supported yet)
     #[arg(long, value_name = "ADDR")]
     pub(crate) relay: Option<String>,
-    /// Serve metrics in the `OpenMetrics` format at this address
-    #[arg(long, value_name = "ADDR")]
+    /// Serve metrics at http://IP:PORT/metrics, in the OpenMetrics text format [default: none]
+    #[arg(long, value_name = "IP:PORT")]
     pub(crate) metrics: Option<SocketAddr>,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Dial {
-    /// The peer's address, ending in /p2p/ID
+    /// The peer's address, ending in /p2p/ID: `p2p listen` prints it
     pub(crate) addr: Multiaddr,
-    /// What to do once connected (repeatable): ping:N, identify, push:PROTO, perf:UP:DOWN, echo:TEXT, reqresp:TEXT, fetch:KEY, wait:SECS, alive
-    #[arg(long = "do", value_name = "ACTION")]
-    pub(crate) actions: Vec<String>,
+    /// What to do once connected (repeatable, in order); see below
+    #[arg(long = "do", value_name = "ACTION", required = true)]
+    pub(crate) actions: Vec<Action>,
     #[command(flatten)]
     pub(crate) common: Common,
     /// Ignored: a dialer goes by its address
@@ -98,64 +140,167 @@ pub(crate) struct Dial {
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Demo {
-    /// Mebibytes to move each way
-    #[arg(long, value_name = "MIB", default_value_t = 256)]
-    pub(crate) mib: u64,
+    /// Mebibytes to move each way, 1 to 65536
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) mib: u32,
     /// Be the listening process of the demo
     #[arg(long, hide = true)]
     pub(crate) serve: bool,
-    /// Print JSON lines, also on a terminal
+    /// Print the table as JSON, also on a terminal
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Keygen {
-    /// Type of the key: ed25519, secp256k1, ecdsa or rsa
-    #[arg(long, value_name = "K", default_value = "ed25519", value_parser = key_type)]
-    pub(crate) key: KeyType,
-    /// Where to write it, readable by its owner only; standard output gets base 64 otherwise
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
-    /// Write base 64, as in kubo's configuration, and not the bare protobuf
-    #[arg(long)]
-    pub(crate) base64: bool,
+    /// Type of the key: ed25519, secp256k1, ecdsa or rsa (2048 bits)
+    #[arg(long, value_name = "K", default_value = "ed25519")]
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) output: KeyOutput,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Id {
-    /// A key file of go, js, rust or this program: protobuf, bare or in base 64
+    /// A key file in any of the formats below; `-` reads standard input
     pub(crate) file: PathBuf,
-    /// Also print the private key in base 64
+    #[command(flatten)]
+    pub(crate) output: KeyOutput,
+}
+
+/// Where a private key goes.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct KeyOutput {
+    /// New file for the private key, readable by its owner only; an existing file is never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Format of the private key: protobuf, base64, kubo or js [default: protobuf]. Without --out the key goes to standard output
+    #[arg(long, value_name = "F")]
+    pub(crate) format: Option<crate::keys::Format>,
+    /// Print JSON, also on a terminal
     #[arg(long)]
-    pub(crate) export: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Decode {
-    /// A multiaddr, a peer id, or a signed envelope in hexadecimal
+    /// A multiaddr, a peer id (base 58 or CID), or a signed envelope in hexadecimal or base 64
+    #[arg(value_name = "MULTIADDR|PEERID|ENVELOPE")]
     pub(crate) text: String,
+    /// Print JSON, also on a terminal
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
-pub(crate) fn key_type(text: &str) -> Result<KeyType, String> {
-    match text {
-        "ed25519" => Ok(KeyType::Ed25519),
-        "secp256k1" => Ok(KeyType::Secp256k1),
-        "ecdsa" => Ok(KeyType::Ecdsa),
-        "rsa" => Ok(KeyType::Rsa),
-        _ => Err("not one of ed25519, secp256k1, ecdsa, rsa".into()),
+/// Seconds, whole or not.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| String::from("not a number of seconds"))?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|duration| *duration <= MAX_SECONDS)
+        .ok_or_else(|| format!("out of range: 0 to {} seconds", MAX_SECONDS.as_secs()))
+}
+
+/// A hundred years: whatever is longer is a slip of the pen.
+const MAX_SECONDS: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+fn limit(text: &str) -> Result<Duration, String> {
+    seconds(text).and_then(|duration| {
+        if duration.is_zero() {
+            Err(String::from("a limit of 0 seconds leaves no time for anything"))
+        } else {
+            Ok(duration)
+        }
+    })
+}
+
+/// Reads the command line. The error is for the user, in one line, or help that was asked for.
+pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, Refusal> {
+    Args::try_parse_from(words).map_err(|error| {
+        use clap::error::ErrorKind;
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Help(error.render().to_string()),
+            _ => Refusal::Wrong(one_line(&error.render().to_string())),
+        }
+    })
+}
+
+/// Why there is nothing to run.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Help or the version was asked for.
+    Help(String),
+    /// The line is wrong.
+    Wrong(String),
+}
+
+/// The cause and the tips of an error that clap spreads over a page.
+fn one_line(page: &str) -> String {
+    let mut line = String::new();
+    for part in page.lines().map(str::trim).filter(|part| !part.is_empty()) {
+        if part.starts_with("Usage:") || part.starts_with("For more information") {
+            continue;
+        }
+        let part = part.strip_prefix("error: ").unwrap_or(part);
+        if !line.is_empty() {
+            line.push_str(if line.ends_with(':') { " " } else { "; " });
+        }
+        line.push_str(part);
     }
+    let usage = page
+        .lines()
+        .find_map(|part| part.trim().strip_prefix("Usage: p2p "));
+    let command = usage
+        .and_then(|usage| usage.split_whitespace().next())
+        .filter(|word| word.chars().all(char::is_alphanumeric));
+    let help = command.map_or_else(
+        || String::from("p2p help"),
+        |command| format!("p2p help {command}"),
+    );
+    format!("{line} (see `{help}`)")
 }
 
-/// The first thing that was asked for explicitly and is not there.
-pub(crate) fn unsupported(common: &Common) -> Option<String> {
-    let pick = |kind: &str, given: &[String], known: &[&str]| {
-        given
-            .iter()
-            .find(|name| !known.contains(&name.as_str()))
-            .map(|name| format!("{kind} {name}"))
-    };
-    pick("transport", &common.transports, &["tcp"])
-        .or_else(|| pick("security", &common.security, &["noise"]))
-        .or_else(|| pick("muxer", &common.muxers, &["yamux"]))
+#[cfg(test)]
+mod tests {
+    use super::{Refusal, parse};
+    use clap::CommandFactory as _;
+
+    fn wrong(line: &str) -> String {
+        match parse(line.split_whitespace().map(Into::into)) {
+            Err(Refusal::Wrong(text)) => text,
+            other => panic!("{line} is not refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_line_is_told_in_one_line_that_names_the_word_and_the_help() {
+        for (line, word, help) in [
+            ("p2p", "subcommand", "p2p help"),
+            ("p2p lisen", "lisen", "p2p help"),
+            ("p2p listen --lisen x", "--lisen", "p2p help listen"),
+            ("p2p listen --listen 127.0.0.1:80", "127.0.0.1:80", "p2p help"),
+            ("p2p listen --timeout 0", "0 seconds", "p2p help"),
+            ("p2p listen --timeout 1e30", "out of range", "p2p help"),
+            ("p2p listen --seed -1", "-1", "p2p help"),
+            ("p2p listen --seed 4294967296", "4294967296", "p2p help"),
+            ("p2p dial", "<MULTIADDR>", "p2p help dial"),
+            ("p2p dial /ip4/127.0.0.1/tcp/1", "--do", "p2p help dial"),
+            ("p2p dial /ip4/127.0.0.1/tcp/1 --do ping:0", "ping:0", "p2p help"),
+        ] {
+            let text = wrong(line);
+            assert!(!text.contains('\n'), "{text}");
+            assert!(
+                text.contains(word) || (word == "<MULTIADDR>" && text.contains("<ADDR>")),
+                "{line}: {text}"
+            );
+            assert!(text.contains(help), "{line}: {text}");
+        }
+    }
 }

@@ -1,81 +1,219 @@
 //! The configuration file.
 
+mod limits;
+
+use crate::error::Error;
 use libp2p_proto_core::Multiaddr;
 use libp2p_proto_swarm as swarm;
 use serde::Deserialize;
-use std::{error::Error, path::Path, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    fs,
+    path::{Path, PathBuf},
+};
+use toml::{Spanned, Value};
 
-/// A configuration file in TOML. Every field may be missing.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct File {
+pub(crate) use limits::swarm_config;
+
+/// What a configuration file says, checked.
+#[derive(Debug)]
+pub(crate) struct Config {
     /// Addresses to listen on.
-    pub(crate) listen: Vec<String>,
+    pub(crate) listen: Vec<Multiaddr>,
     /// Peers to connect to at the start.
-    pub(crate) bootstrap: Vec<String>,
-    /// A key file, made if it does not exist; readable by its owner only.
+    pub(crate) bootstrap: Vec<Multiaddr>,
+    /// A key file, made if it does not exist.
     pub(crate) identity: Option<PathBuf>,
     /// Where the addresses of peers are kept between runs.
     pub(crate) address_book: Option<PathBuf>,
-    /// Limits.
-    pub(crate) limits: Limits,
+    /// Limits of the swarm.
+    pub(crate) swarm: swarm::Config,
 }
 
-/// Limits of the file; what is missing keeps the default.
-#[derive(Clone, Debug, Default, Deserialize)]
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            bootstrap: Vec::new(),
+            identity: None,
+            address_book: None,
+            swarm: swarm_config(),
+        }
+    }
+}
+
+/// The file as it stands.
+#[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Limits {
-    max_connections: Option<usize>,
-    max_inbound: Option<usize>,
-    max_per_peer: Option<usize>,
-    max_per_ip: Option<usize>,
-    max_pending_inbound: Option<usize>,
-    max_pending_per_ip: Option<usize>,
-    accepts_per_second: Option<u32>,
-    /// Seconds; 0: never.
-    idle_timeout: Option<u64>,
+#[derive(Default)]
+struct File {
+    listen: Vec<Spanned<String>>,
+    bootstrap: Vec<Spanned<String>>,
+    identity: Option<PathBuf>,
+    address_book: Option<PathBuf>,
+    limits: BTreeMap<Spanned<String>, Spanned<Value>>,
 }
 
-impl File {
-    pub(crate) fn read(path: Option<&Path>) -> Result<Self, Box<dyn Error>> {
+impl Config {
+    /// Reads a file; without one, everything is as by default.
+    pub(crate) fn read(path: Option<&Path>) -> Result<Self, Error> {
         let Some(path) = path else {
             return Ok(Self::default());
         };
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let file = toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(file)
-    }
-
-    pub(crate) fn listen_addrs(&self) -> Result<Vec<Multiaddr>, Box<dyn Error>> {
-        self.listen.iter().map(|text| parse(text)).collect()
-    }
-
-    pub(crate) fn bootstrap_addrs(&self) -> Result<Vec<Multiaddr>, Box<dyn Error>> {
-        self.bootstrap.iter().map(|text| parse(text)).collect()
-    }
-
-    pub(crate) fn swarm_config(&self) -> swarm::Config {
-        let limits = &self.limits;
-        // A person at a terminal keeps a connection by keeping the program running.
-        let mut config = swarm::Config {
-            idle_timeout: Some(Duration::from_secs(300)),
-            ..swarm::Config::default()
-        };
-        let set = |to: &mut usize, from: Option<usize>| *to = from.unwrap_or(*to);
-        set(&mut config.max_connections, limits.max_connections);
-        set(&mut config.max_inbound, limits.max_inbound);
-        set(&mut config.max_per_peer, limits.max_per_peer);
-        set(&mut config.max_per_ip, limits.max_per_ip);
-        set(&mut config.max_pending_inbound, limits.max_pending_inbound);
-        set(&mut config.max_pending_per_ip, limits.max_pending_per_ip);
-        config.accepts_per_second = limits.accepts_per_second.unwrap_or(config.accepts_per_second);
-        if let Some(secs) = limits.idle_timeout {
-            config.idle_timeout = (secs > 0).then(|| Duration::from_secs(secs));
+        let text = fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
+        let mut config = Self::parse(&text).map_err(|wrong| wrong.at(path, &text))?;
+        // A file means the same wherever the command is run.
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
+        for path in [&mut config.identity, &mut config.address_book]
+            .into_iter()
+            .flatten()
+        {
+            *path = folder.join(&*path);
         }
-        config
+        Ok(config)
+    }
+
+    fn parse(text: &str) -> Result<Self, Wrong> {
+        let file: File = toml::from_str(text).map_err(|error| Wrong {
+            at: error.span().map(|span| span.start),
+            cause: error.message().replace('\n', " "),
+        })?;
+        let mut config = Self {
+            listen: addresses("listen", &file.listen)?,
+            bootstrap: addresses("bootstrap", &file.bootstrap)?,
+            identity: file.identity,
+            address_book: file.address_book,
+            ..Self::default()
+        };
+        for (name, value) in &file.limits {
+            let written = text.get(value.span()).unwrap_or_default();
+            limits::set(&mut config.swarm, name.get_ref(), value.get_ref(), written).map_err(|cause| Wrong {
+                at: Some(name.span().start),
+                cause,
+            })?;
+        }
+        // The ranges of the table are those of one key; how keys fit together is the swarm's to say.
+        config.swarm.validate().map_err(|error| Wrong {
+            at: None,
+            cause: format!("limits: {error}"),
+        })?;
+        Ok(config)
     }
 }
 
-fn parse(text: &str) -> Result<Multiaddr, Box<dyn Error>> {
-    text.parse().map_err(|error| format!("{text}: {error}").into())
+/// What is wrong with a file, and at which byte.
+struct Wrong {
+    at: Option<usize>,
+    cause: String,
+}
+
+impl Wrong {
+    fn at(self, path: &Path, text: &str) -> Error {
+        let place = self.at.map(|at| {
+            let before = text.get(..at).unwrap_or(text);
+            before
+                .bytes()
+                .filter(|byte| *byte == b'\n')
+                .count()
+                .saturating_add(1)
+        });
+        let place = place.map_or_else(String::new, |line| format!(":{line}"));
+        Error::Usage(format!("{}{place}: {}", path.display(), self.cause))
+    }
+}
+
+fn addresses(key: &str, texts: &[Spanned<String>]) -> Result<Vec<Multiaddr>, Wrong> {
+    let wrong = |text: &Spanned<String>, cause: &dyn Display| Wrong {
+        at: Some(text.span().start),
+        cause: format!("{key}: {}: {cause}", text.get_ref()),
+    };
+    texts
+        .iter()
+        .map(|text| text.get_ref().parse().map_err(|error| wrong(text, &error)))
+        .collect()
+}
+
+/// A file with every key, its default, its unit and its range.
+pub(crate) fn example() -> String {
+    let head = "\
+# Configuration of p2p: p2p listen --config FILE. Every key may be left out; options win over it. Paths begin at this file's folder.
+
+# Addresses to listen on; 0.0.0.0 and :: stand for the addresses of all interfaces.
+listen = [\"/ip4/127.0.0.1/tcp/0\"]
+
+# Peers to connect to at the start.
+bootstrap = []
+
+# A key file in any format that `p2p id` reads, made if it does not exist; it must be readable by its owner only.
+# identity = \"node.key\"
+
+# Where the addresses of peers are kept between runs.
+# address_book = \"peers.book\"
+
+[limits]
+";
+    let mut out = String::from(head);
+    out.push_str(&limits::example());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+    use std::path::Path;
+
+    fn wrong(text: &str) -> String {
+        let wrong = Config::parse(text).expect_err("refused");
+        wrong.at(Path::new("f.toml"), text).to_string()
+    }
+
+    #[test]
+    fn the_example_says_what_holds_by_default() {
+        let config = Config::parse(&super::example()).unwrap_or_else(|wrong| panic!("{}", wrong.cause));
+        assert_eq!(
+            format!("{:?}", config.swarm),
+            format!("{:?}", Config::default().swarm)
+        );
+        assert_eq!(config.listen.len(), 1);
+    }
+
+    #[test]
+    fn unknown_keys_and_bad_values_are_named_with_their_line_and_range() {
+        for (text, parts) in [
+            ("lisen = []", &["f.toml:1:", "lisen", "listen"][..]),
+            (
+                "\n\nlisten = [\"/ip4/127.0.0.1\", \"127.0.0.1\"]",
+                &["f.toml:3:", "127.0.0.1"],
+            ),
+            ("bootstrap = 3", &["f.toml:1:"]),
+            ("listen = [", &["f.toml:1:"]),
+            (
+                "[limits]\nmax_conections = 3",
+                &["f.toml:2:", "max_conections", "max_connections"],
+            ),
+            (
+                "[limits]\n\nmax_connections = 0",
+                &["f.toml:3:", "max_connections", "1 to "],
+            ),
+            (
+                "[limits]\nmax_connections = \"many\"",
+                &["f.toml:2:", "max_connections", "whole number"],
+            ),
+            ("[limits]\nmax_connections = 1.5", &["f.toml:2:", "whole number"]),
+            ("[limits]\nmax_connections = -1", &["f.toml:2:", "1 to "]),
+            (
+                "[limits]\ninbound_upgrade = 0",
+                &["f.toml:2:", "inbound_upgrade", "seconds"],
+            ),
+            ("[limits]\ninbound_upgrade = 1e300", &["f.toml:2:", "seconds"]),
+            ("[limits]\ninbound_upgrade = nan", &["f.toml:2:", "seconds"]),
+        ] {
+            let line = wrong(text);
+            assert!(!line.contains('\n'), "{line}");
+            for part in parts {
+                assert!(line.contains(part), "{text:?}: {line}");
+            }
+        }
+    }
 }

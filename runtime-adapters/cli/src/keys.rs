@@ -1,61 +1,112 @@
-//! Key files: the protobuf that go, js and rust write, bare or in base 64.
+//! Identities: making them, reading and writing their files.
 
-use crate::{Exit, args, node::new_keys};
+mod format;
+
+use crate::{
+    args,
+    error::{Error, Exit},
+    output::{Output, complain},
+    support::{key_name, key_type, no_such_key},
+};
+use libp2p_proto_core::Rng;
 use libp2p_proto_identity::{KeyType, Keypair};
-use std::{error::Error, fs, io::Write as _, path::Path};
+use serde_json::{Map, json};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    path::Path,
+};
+use zeroize::Zeroizing;
 
-pub(crate) fn keygen(args: &args::Keygen) -> Result<Exit, Box<dyn Error>> {
-    let keys = new_keys(args.key)?;
-    match &args.out {
-        Some(path) => {
-            let bytes = if args.base64 {
-                keys.encode_base64().as_bytes().to_vec()
-            } else {
-                keys.encode_protobuf().to_vec()
-            };
-            write_private(path, &bytes)?;
-            println!("{}", keys.public().peer_id());
-        }
-        None => println!("{}", *keys.encode_base64()),
+pub(crate) use format::Format;
+
+/// Bytes of a key file that are read: kubo's configuration has about 4 KiB, an RSA key of 8192 bits in base 64 about 6.
+const MAX_FILE: u64 = 1 << 20;
+
+pub(crate) fn keygen(args: &args::Keygen) -> Result<Exit, Error> {
+    let Some(key) = key_type(&args.key) else {
+        complain(&no_such_key(&args.key));
+        return Ok(Exit::Unsupported);
+    };
+    let keys = generate(key)?;
+    if args.output.out.is_none() {
+        // There is nowhere else for a new key to go.
+        return print_key(&keys, args.output.format.unwrap_or(Format::Base64));
     }
+    finish(&keys, &args.output)
+}
+
+pub(crate) fn id(args: &args::Id) -> Result<Exit, Error> {
+    let keys = load(&args.file)?;
+    match (&args.output.out, args.output.format) {
+        (None, Some(format)) => print_key(&keys, format),
+        _ => finish(&keys, &args.output),
+    }
+}
+
+/// Writes the key where a file is named, and says whose it is.
+fn finish(keys: &Keypair, output: &args::KeyOutput) -> Result<Exit, Error> {
+    if let Some(path) = &output.out {
+        let bytes = output.format.unwrap_or(Format::Protobuf).encode(keys);
+        write_private(path, &bytes)?;
+    }
+    let public = keys.public();
+    let mut line = Map::new();
+    line.insert("peerId".into(), json!(public.peer_id().to_string()));
+    line.insert("keyType".into(), json!(key_name(public.key_type())));
+    line.insert(
+        "publicKey".into(),
+        json!(data_encoding::BASE64.encode(public.encode())),
+    );
+    if let Some(path) = &output.out {
+        line.insert("file".into(), json!(path.display().to_string()));
+    }
+    Output::new(output.json).print(&line.into());
     Ok(Exit::Ok)
 }
 
-pub(crate) fn id(args: &args::Id) -> Result<Exit, Box<dyn Error>> {
-    let keys = load(&args.file)?;
-    println!("{}", keys.public().peer_id());
-    if args.export {
-        println!("{}", *keys.encode_base64());
-    }
+/// The private key on standard output: asked for, so that it can be piped.
+fn print_key(keys: &Keypair, format: Format) -> Result<Exit, Error> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(&format.encode(keys))?;
+    out.flush()?;
     Ok(Exit::Ok)
+}
+
+/// A new identity.
+pub(crate) fn generate(key: KeyType) -> Result<Keypair, Error> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut()).map_err(|error| Error::Failed(format!("no entropy: {error}")))?;
+    let failed = |error| Error::Failed(format!("no {} key could be made: {error}", key_name(key)));
+    Keypair::generate(key, &mut Rng::from_seed(*seed)).map_err(failed)
 }
 
 /// Reads a key file of any of the implementations.
-fn load(path: &Path) -> Result<Keypair, Box<dyn Error>> {
-    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let text = std::str::from_utf8(&bytes)
-        .ok()
-        .filter(|text| text.trim().chars().all(|c| c.is_ascii_graphic()));
-    let keys = match text.map(Keypair::decode_base64) {
-        Some(Ok(keys)) => Ok(keys),
-        _ => Keypair::decode_protobuf(&bytes),
+fn load(path: &Path) -> Result<Keypair, Error> {
+    let wrong = |error: &dyn std::fmt::Display| Error::file(path, error);
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(MAX_FILE).read_to_end(&mut bytes)
+    } else {
+        fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
     };
-    keys.map_err(|error| format!("{}: {error}", path.display()).into())
+    read.map_err(|error| wrong(&error))?;
+    format::decode(&bytes).map_err(|error| wrong(&error))
 }
 
 /// The identity of a node: read, or made and kept for the next run.
-pub(crate) fn load_or_make(path: &Path, key: KeyType) -> Result<Keypair, Box<dyn Error>> {
+pub(crate) fn load_or_make(path: &Path, key: KeyType) -> Result<Keypair, Error> {
     if path.exists() {
         check_permissions(path)?;
         return load(path);
     }
-    let keys = new_keys(key)?;
+    let keys = generate(key)?;
     write_private(path, &keys.encode_protobuf())?;
     Ok(keys)
 }
 
 /// Writes a new file that only its owner may read.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -63,24 +114,35 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600);
     }
-    let mut file = options
+    options
         .open(path)
-        .map_err(|error| format!("{}: {error}", path.display()))?;
-    file.write_all(bytes)?;
-    Ok(())
+        .and_then(|mut file| file.write_all(bytes))
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                Error::file(path, "exists already, and a key is never overwritten")
+            }
+            _ => Error::file(path, error),
+        })
 }
 
 #[cfg(unix)]
-fn check_permissions(path: &Path) -> Result<(), Box<dyn Error>> {
+fn check_permissions(path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(format!("{}: others may read this key; chmod 600 it", path.display()).into());
+    let mode = fs::metadata(path)
+        .map_err(|error| Error::file(path, error))?
+        .permissions()
+        .mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
     }
-    Ok(())
+    let mode = mode & 0o777;
+    Err(Error::file(
+        path,
+        format!("others may read this key (mode {mode:o}): chmod 600 it"),
+    ))
 }
 
 #[cfg(not(unix))]
-fn check_permissions(_: &Path) -> Result<(), Box<dyn Error>> {
+fn check_permissions(_: &Path) -> Result<(), Error> {
     Ok(())
 }

@@ -1,190 +1,247 @@
 //! `p2p listen`: serve until told to stop.
 
+mod listener;
+
 use crate::{
-    Exit,
-    args::{self, unsupported},
-    config::File,
-    metrics::Metrics,
-    node::{self, ECHO, Node, Protocols},
-    output::Output,
+    args, book,
+    config::Config,
+    error::{Error, Exit},
+    interfaces, metrics,
+    node::{self, Node},
+    output::{Output, Printer, complain},
+    support::{self, SERVICES},
 };
-use libp2p_proto_core::Multiaddr;
-use libp2p_proto_echo::Echo;
-use libp2p_proto_fetch::Fetch;
-use libp2p_proto_identify as identify;
-use libp2p_proto_perf::Perf;
-use libp2p_proto_ping::Ping;
-use libp2p_proto_request_response as reqresp;
+use libp2p_proto_core::{Multiaddr, PeerId};
+use libp2p_proto_identity::Identity;
 use libp2p_proto_stream_protocol::Dial;
+use libp2p_proto_tokio as driver;
 use serde_json::json;
-use std::{
-    error::Error,
-    fs,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::{collections::BTreeSet, time::Duration};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, MissedTickBehavior, interval},
 };
 
-/// What the program can mount.
-const SERVICES: [&str; 7] = ["identify", "push", "ping", "perf", "echo", "reqresp", "fetch"];
+pub(crate) use listener::Listener;
 
-pub(crate) fn run(args: &args::Listen) -> Result<Exit, Box<dyn Error>> {
+/// The time limit of a run.
+const LIMIT: Duration = Duration::from_secs(300);
+/// How often the address book is written, besides at the end.
+const KEEP: Duration = Duration::from_secs(60);
+
+pub(crate) fn run(args: &args::Listen) -> Result<Exit, Error> {
     let out = Output::new(args.common.json);
-    let services = args
-        .services
-        .clone()
-        .unwrap_or_else(|| SERVICES.iter().map(|name| String::from(*name)).collect());
-    let unknown = services
-        .iter()
-        .find(|name| !SERVICES.contains(&name.as_str()))
-        .map(|name| format!("service {name}"));
-    let relay = args.relay.as_ref().map(|_| String::from("relay"));
-    if let Some(what) = unsupported(&args.common).or(unknown).or(relay) {
+    if let Some(what) = support::listen(args) {
         out.print(&json!({ "event": "unsupported", "what": what }));
         return Ok(Exit::Unsupported);
     }
-    let stop = stop_flag()?;
-    let file = File::read(args.common.config.as_deref())?;
-    let identity = node::identity(&args.common, &file)?;
-    let has = |name: &str| services.iter().any(|service| service == name);
-    let protocols = Protocols {
-        identify: (has("identify") || has("push"))
-            .then(|| node::identify(&identity))
-            .transpose()?,
-        ping: has("ping")
-            .then(|| Ping::new(libp2p_proto_ping::Config::default()))
-            .transpose()?,
-        perf: has("perf")
-            .then(|| {
-                Perf::new(libp2p_proto_perf::Config {
-                    serve: true,
-                    ..Default::default()
-                })
-            })
-            .transpose()?,
-        echo: has("echo").then(|| Echo::new(ECHO)),
-        fetch: has("fetch").then(|| Fetch::new(node::lookup)),
-        reqresp: has("reqresp").then(|| node::request_response(true)).transpose()?,
-        streams: None,
-    };
-    let mut node = Node::new(identity.clone(), &file, protocols)?;
-    restore_book(&mut node, &file);
-    let addrs = listen_all(&mut node, args, &file)?;
+    let config = Config::read(args.common.config.as_deref())?;
+    let addrs = addresses(args, &config);
+    if let Some(what) = addrs.iter().find_map(support::address) {
+        out.print(&json!({ "event": "unsupported", "what": what }));
+        return Ok(Exit::Unsupported);
+    }
+    node::block_on(listen(args, &config, addrs, out))
+}
+
+async fn listen(
+    args: &args::Listen,
+    config: &Config,
+    addrs: Vec<Multiaddr>,
+    out: Output,
+) -> Result<Exit, Error> {
+    let stop = Stop::new()?;
+    let end = Instant::now() + args.common.timeout.unwrap_or(LIMIT);
+    let identity = node::identity(&args.common, config)?;
     let peer = identity.peer_id();
-    let full: Vec<_> = addrs
-        .iter()
-        .filter_map(|addr| addr.with_peer_id(peer).ok())
-        .map(|addr| addr.to_string())
-        .collect();
-    let mut metrics = args.metrics.map(Metrics::bind).transpose()?;
-    out.print(&json!({
-        "event": "listening", "peerId": peer.to_string(), "addrs": full, "impl": "libp2p-proto",
+    let services = services(args);
+    let printer = Printer::start(out);
+    let node = spawn(identity, config, &services, &printer)?;
+    if let Some(path) = config.address_book.clone() {
+        let snapshot = book::read(&path)?;
+        node.call(move |swarm, _, now| book::restore(swarm, now, &path, &snapshot))
+            .await?;
+    }
+    let addrs = listen_all(&node, addrs, peer).await?;
+    serve_metrics(args, &node).await?;
+    printer.lines().print(json!({
+        "event": "listening", "peerId": peer.to_string(), "addrs": addrs, "impl": "libp2p-proto",
         "version": env!("CARGO_PKG_VERSION"), "services": services,
+        "seconds": end.duration_since(Instant::now()).as_secs_f64().ceil(),
     }));
-    for addr in file.bootstrap_addrs()? {
-        let now = node.mio.now();
-        if let Err(error) = node.mio.swarm().dial(now, Dial::addr(addr.clone())) {
-            eprintln!("p2p: bootstrap {addr}: {error}");
-        }
+    for addr in &config.bootstrap {
+        let (node, addr) = (node.clone(), addr.clone());
+        // Whether it connected is an event.
+        tokio::spawn(async move { node.dial(Dial::addr(addr)).await });
     }
-    let end = node.mio.now() + Duration::from_secs(args.common.timeout.unwrap_or(300));
-    while !stop.load(Ordering::Relaxed) && node.mio.now() < end {
-        node.turn(Some(end.since(node.mio.now())))?;
-        report(&mut node, out)?;
-        if let Some(metrics) = &mut metrics {
-            metrics.serve(&node);
-        }
-    }
-    save_book(&mut node, &file)?;
-    shut_down(&mut node)?;
+    serve(&node, config, stop, end).await?;
+    node.close().await;
+    drop(node);
+    printer.finish();
     Ok(Exit::Ok)
 }
 
-/// Listens wherever the options or the configuration say; loopback otherwise.
-fn listen_all(node: &mut Node, args: &args::Listen, file: &File) -> Result<Vec<Multiaddr>, Box<dyn Error>> {
-    let mut wanted = args.addrs.clone();
-    if wanted.is_empty() {
-        wanted = file.listen_addrs()?;
+/// Waits for the end, and keeps the address book meanwhile.
+async fn serve(node: &Node<Listener>, config: &Config, mut stop: Stop, end: Instant) -> Result<(), Error> {
+    let mut keeping = interval(KEEP);
+    keeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let over = tokio::select! {
+            () = stop.wait() => true,
+            () = tokio::time::sleep_until(end) => true,
+            _ = keeping.tick() => false,
+        };
+        if let Some(path) = &config.address_book {
+            let snapshot = node.call(|swarm, _, now| book::snapshot(swarm, now)).await?;
+            // A disk that is full for a while is no reason to stop serving.
+            if let Err(error) = book::write(path, &snapshot) {
+                complain(&error);
+            }
+        }
+        if over {
+            return Ok(());
+        }
     }
+}
+
+/// The services to mount, each once, in the order of the list. Identify and its push are one machine.
+fn services(args: &args::Listen) -> Vec<&'static str> {
+    let Some(wanted) = &args.services else {
+        return SERVICES.to_vec();
+    };
+    let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+    let identify = wanted.contains("identify") || wanted.contains("push");
+    let is_wanted = |name: &&str| match *name {
+        "identify" | "push" => identify,
+        other => wanted.contains(other),
+    };
+    SERVICES.into_iter().filter(is_wanted).collect()
+}
+
+fn spawn(
+    identity: Identity,
+    config: &Config,
+    services: &[&'static str],
+    printer: &Printer,
+) -> Result<Node<Listener>, Error> {
+    let listener = Listener::new(&identity, services, printer.lines())?;
+    let config = driver::Config {
+        swarm: config.swarm.clone(),
+        resolver: node::resolver(),
+        ..driver::Config::default()
+    };
+    Ok(driver::spawn(identity, config, listener)?)
+}
+
+/// Where to listen: options, then the configuration, then loopback.
+fn addresses(args: &args::Listen, config: &Config) -> Vec<Multiaddr> {
+    let wanted = if args.addrs.is_empty() {
+        &config.listen
+    } else {
+        &args.addrs
+    };
     if wanted.is_empty() {
-        wanted.push("/ip4/127.0.0.1/tcp/0".parse()?);
+        return vec![Multiaddr::tcp([127, 0, 0, 1].into(), 0)];
     }
+    wanted.clone()
+}
+
+/// Listens everywhere, announces the addresses of the interfaces where all of them are meant, and answers whole addresses.
+async fn listen_all(
+    node: &Node<Listener>,
+    wanted: Vec<Multiaddr>,
+    peer: PeerId,
+) -> Result<Vec<String>, Error> {
     let mut addrs = Vec::new();
     for addr in wanted {
-        addrs.extend(node.listen(&addr)?);
+        let bound = node.listen(addr.clone()).await;
+        let bound =
+            bound.map_err(|error| Error::Failed(format!("cannot listen on {addr}: {}", advice(&error))))?;
+        let own = interfaces::expand(&bound)?;
+        if own != [bound.clone()] {
+            let announced = own.clone();
+            node.call(move |swarm, _, now| {
+                swarm.handle_listening(now, bound, false);
+                for addr in announced {
+                    swarm.handle_listening(now, addr, true);
+                }
+            })
+            .await?;
+        }
+        for addr in own {
+            let whole = addr
+                .with_peer_id(peer)
+                .map_err(|error| Error::Failed(error.to_string()))?;
+            addrs.push(whole.to_string());
+        }
     }
     Ok(addrs)
 }
 
-/// Prints what happened, and answers requests.
-fn report(node: &mut Node, out: Output) -> Result<(), Box<dyn Error>> {
-    while let Some(event) = node.mio.poll_event() {
-        eprintln!("{event:?}");
-    }
-    while let Some(event) = node
-        .protocols
-        .identify
-        .as_mut()
-        .and_then(identify::Identify::poll_event)
-    {
-        if let identify::Event::Identified { peer, info, .. } | identify::Event::Pushed { peer, info, .. } =
-            event
-        {
-            let protocols: Vec<_> = info.protocols.iter().map(ToString::to_string).collect();
-            out.print(&json!({ "event": "identify-push", "peer": peer.to_string(), "protocols": protocols }));
+fn advice(error: &driver::Error) -> String {
+    use std::io::ErrorKind;
+    let driver::Error::Io(io) = error else {
+        return error.to_string();
+    };
+    let told = match io.kind() {
+        ErrorKind::AddrInUse => "the port is in use: choose another one, or 0 for any free one",
+        ErrorKind::AddrNotAvailable => {
+            "no interface has that address: choose one of this machine, or 0.0.0.0 for all"
         }
-    }
-    if let Some(protocol) = &mut node.protocols.reqresp {
-        while let Some(event) = protocol.poll_event() {
-            if let reqresp::Event::Request { id, data, .. } = event {
-                let mut answer = b"re:".to_vec();
-                answer.extend_from_slice(&data);
-                protocol.respond(id, answer.into())?;
-            }
-        }
-    }
-    if let Some(ping) = &mut node.protocols.ping {
-        while ping.poll_event().is_some() {}
-    }
+        ErrorKind::PermissionDenied => "not permitted: ports below 1024 need privileges",
+        _ => return error.to_string(),
+    };
+    String::from(told)
+}
+
+async fn serve_metrics(args: &args::Listen, node: &Node<Listener>) -> Result<(), Error> {
+    let Some(addr) = args.metrics else {
+        return Ok(());
+    };
+    let failed = |error| Error::Failed(format!("--metrics {addr}: {error}"));
+    let endpoint = TcpListener::bind(addr).await.map_err(failed)?;
+    complain(&format!("metrics at http://{}/metrics", endpoint.local_addr()?));
+    tokio::spawn(metrics::serve(endpoint, node.clone()));
     Ok(())
 }
 
-/// Ends every connection in an orderly way, for a second at most.
-pub(crate) fn shut_down(node: &mut Node) -> Result<(), Box<dyn Error>> {
-    let now = node.mio.now();
-    node.mio.swarm().close(now);
-    let end = now + Duration::from_secs(1);
-    while !node.mio.swarm().is_idle() && node.mio.now() < end {
-        node.turn(Some(Duration::from_millis(20)))?;
-        while node.mio.poll_event().is_some() {}
-    }
-    Ok(())
+/// Becomes true with SIGTERM or SIGINT.
+struct Stop {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
 }
 
-/// Set by SIGTERM and SIGINT.
-pub(crate) fn stop_flag() -> Result<Arc<AtomicBool>, Box<dyn Error>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, stop.clone())?;
+impl Stop {
+    /// From here on the signals no longer end the process by themselves.
+    #[cfg(unix)]
+    fn new() -> Result<Self, Error> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    Ok(stop)
-}
 
-fn restore_book(node: &mut Node, file: &File) {
-    if let Some(snapshot) = file.address_book.as_ref().and_then(|path| fs::read(path).ok()) {
-        let (now, unix) = (node.mio.now(), node.mio.unix());
-        if node.mio.swarm().book_mut().restore(now, unix, &snapshot).is_err() {
-            eprintln!("p2p: the address book is damaged; beginning a new one");
+    #[cfg(unix)]
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
-}
 
-fn save_book(node: &mut Node, file: &File) -> Result<(), Box<dyn Error>> {
-    if let Some(path) = &file.address_book {
-        let (now, unix) = (node.mio.now(), node.mio.unix());
-        fs::write(path, node.mio.swarm().book_mut().snapshot(now, unix))?;
+    #[cfg(not(unix))]
+    fn new() -> Result<Self, Error> {
+        Ok(Self {})
     }
-    Ok(())
+
+    #[cfg(not(unix))]
+    async fn wait(&mut self) {
+        // Without it only the time limit ends the run.
+        if tokio::signal::ctrl_c().await.is_err() {
+            tokio::time::sleep(Duration::MAX).await;
+        }
+    }
 }

@@ -1,66 +1,55 @@
 //! The command `p2p`: a libp2p node for the command line.
 
+mod action;
 mod args;
+mod book;
 mod config;
 mod decode;
 mod demo;
 mod dial;
+mod error;
+mod explain;
+mod interfaces;
 mod keys;
 mod listen;
 mod metrics;
 mod node;
 mod output;
+mod session;
+mod support;
 
-use clap::Parser as _;
-use std::process::ExitCode;
-
-/// How a run ended, as an exit status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Exit {
-    Ok,
-    Failed,
-    Unsupported,
-    Usage,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Ok => 0,
-            Exit::Failed => 1,
-            Exit::Unsupported => 2,
-            Exit::Usage => 64,
-        })
-    }
-}
+use args::{Command, Refusal};
+use error::{Error, Exit};
+use std::{io::Write as _, process::ExitCode};
 
 fn main() -> ExitCode {
-    let args = match args::Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => {
-            let wrong = error.use_stderr();
+    let exit = match args::parse(std::env::args_os()) {
+        Ok(args) => run(&args.command),
+        Err(Refusal::Help(page)) => {
             // A closed pipe leaves nobody to tell.
-            let _unheard = error.print();
-            return if wrong {
-                Exit::Usage.into()
-            } else {
-                Exit::Ok.into()
-            };
+            let _unheard = write!(std::io::stdout(), "{page}");
+            Ok(Exit::Ok)
         }
+        Err(Refusal::Wrong(line)) => Err(Error::Usage(line)),
     };
-    let result = match args.command {
-        args::Command::Listen(listen) => listen::run(&listen),
-        args::Command::Dial(dial) => dial::run(&dial),
-        args::Command::Demo(demo) => demo::run(&demo),
-        args::Command::Keygen(keygen) => keys::keygen(&keygen),
-        args::Command::Id(id) => keys::id(&id),
-        args::Command::Decode(decode) => decode::run(&decode),
-    };
-    match result {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            eprintln!("p2p: {error}");
-            Exit::Failed.into()
+    let exit = exit.unwrap_or_else(|error| {
+        output::complain(&error);
+        error.exit()
+    });
+    exit.into()
+}
+
+fn run(command: &Command) -> Result<Exit, Error> {
+    match command {
+        Command::Listen(args) => listen::run(args),
+        Command::Dial(args) => dial::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Keygen(args) => keys::keygen(args),
+        Command::Id(args) => keys::id(args),
+        Command::Decode(args) => decode::run(args),
+        Command::Config => {
+            print!("{}", config::example());
+            Ok(Exit::Ok)
         }
     }
 }

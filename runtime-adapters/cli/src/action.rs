@@ -1,0 +1,170 @@
+//! What a dialer can be asked to do.
+
+use crate::args::seconds;
+use libp2p_proto_core::ProtocolName;
+use std::{str::FromStr, time::Duration};
+
+/// One `--do`: its text, as it is reported, and its meaning.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Action {
+    pub(crate) text: String,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Kind {
+    Ping {
+        rounds: u32,
+    },
+    Identify,
+    Push {
+        name: ProtocolName,
+    },
+    Perf {
+        up: u64,
+        down: u64,
+    },
+    Echo {
+        text: String,
+    },
+    Request {
+        text: String,
+    },
+    Fetch {
+        key: String,
+    },
+    Wait {
+        time: Duration,
+    },
+    Alive,
+    /// A word that this program has no action for.
+    Unsupported,
+}
+
+/// Round trips of a `ping` without a number.
+const ROUNDS: u32 = 3;
+
+impl FromStr for Action {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (word, rest) = match text.split_once(':') {
+            Some((word, rest)) => (word, Some(rest)),
+            None => (text, None),
+        };
+        let needs = |what: &str| rest.ok_or_else(|| format!("write {word}:{what}"));
+        let kind = match word {
+            "ping" => Kind::Ping {
+                rounds: match rest {
+                    None => ROUNDS,
+                    Some(rest) => rest
+                        .parse()
+                        .ok()
+                        .filter(|rounds| *rounds > 0)
+                        .ok_or("write ping:N with N from 1 to 4294967295")?,
+                },
+            },
+            "identify" | "alive" if rest.is_some() => return Err(format!("{word} takes no argument")),
+            "identify" => Kind::Identify,
+            "alive" => Kind::Alive,
+            "push" => Kind::Push {
+                name: ProtocolName::new(needs("PROTO")?).map_err(|error| error.to_string())?,
+            },
+            "perf" => {
+                let sizes = needs("UP:DOWN")?
+                    .split_once(':')
+                    .and_then(|(up, down)| Some((up.parse().ok()?, down.parse().ok()?)));
+                let (up, down) = sizes.ok_or("write perf:UP:DOWN with two numbers of bytes")?;
+                Kind::Perf { up, down }
+            }
+            "echo" => Kind::Echo {
+                text: needs("TEXT")?.to_owned(),
+            },
+            "reqresp" => Kind::Request {
+                text: needs("TEXT")?.to_owned(),
+            },
+            "fetch" => Kind::Fetch {
+                key: needs("KEY")?.to_owned(),
+            },
+            "wait" => Kind::Wait {
+                time: seconds(needs("SECS")?)?,
+            },
+            _ => Kind::Unsupported,
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            kind,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, Kind};
+    use std::time::Duration;
+
+    fn kind(text: &str) -> Result<Kind, String> {
+        text.parse().map(|action: Action| action.kind)
+    }
+
+    #[test]
+    fn every_action_of_the_contract_is_understood() {
+        assert_eq!(kind("ping"), Ok(Kind::Ping { rounds: 3 }));
+        assert_eq!(kind("ping:7"), Ok(Kind::Ping { rounds: 7 }));
+        assert_eq!(kind("identify"), Ok(Kind::Identify));
+        assert!(matches!(kind("push:/a/1"), Ok(Kind::Push { name }) if name.as_str() == "/a/1"));
+        assert_eq!(
+            kind("perf:0:18446744073709551615"),
+            Ok(Kind::Perf {
+                up: 0,
+                down: u64::MAX
+            })
+        );
+        assert_eq!(kind("echo:a:b"), Ok(Kind::Echo { text: "a:b".into() }));
+        assert_eq!(kind("echo:"), Ok(Kind::Echo { text: String::new() }));
+        assert_eq!(kind("reqresp:x"), Ok(Kind::Request { text: "x".into() }));
+        assert_eq!(
+            kind("fetch:missing"),
+            Ok(Kind::Fetch {
+                key: "missing".into()
+            })
+        );
+        assert_eq!(
+            kind("wait:0.5"),
+            Ok(Kind::Wait {
+                time: Duration::from_millis(500)
+            })
+        );
+        assert_eq!(kind("alive"), Ok(Kind::Alive));
+        assert_eq!(kind("gossip:t:1:100"), Ok(Kind::Unsupported));
+    }
+
+    #[test]
+    fn a_known_action_with_a_wrong_argument_is_wrong_usage() {
+        for text in [
+            "ping:",
+            "ping:0",
+            "ping:x",
+            "ping:-1",
+            "identify:x",
+            "alive:x",
+            "push",
+            "push:",
+            "perf",
+            "perf:1",
+            "perf:1:x",
+            "perf:-1:1",
+            "echo",
+            "reqresp",
+            "fetch",
+            "wait",
+            "wait:",
+            "wait:x",
+            "wait:-1",
+            "wait:inf",
+            "wait:NaN",
+        ] {
+            assert!(kind(text).is_err(), "{text}");
+        }
+    }
+}

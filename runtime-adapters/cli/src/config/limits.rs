@@ -1,0 +1,338 @@
+//! The table of limits: each with its unit, its range and its meaning.
+
+use core::time::Duration;
+use libp2p_proto_swarm::Config;
+use std::fmt::Write as _;
+use toml::Value;
+
+/// How long an idle connection is kept: whoever runs the command wants to keep it.
+const IDLE: Duration = Duration::from_secs(300);
+/// The greatest number of anything.
+const MANY: i64 = 1 << 40;
+/// The longest time, in seconds: a year.
+const LONG: f64 = 31_536_000.0;
+/// The shortest time, in seconds.
+const SHORT: f64 = 0.001;
+
+/// A field of the swarm's configuration.
+enum Field {
+    Count(fn(&mut Config) -> &mut usize),
+    Rate(fn(&mut Config) -> &mut u32),
+    Depth(fn(&mut Config) -> &mut u8),
+    Time(fn(&mut Config) -> &mut Duration),
+    /// 0: without a limit.
+    OptionalTime(fn(&mut Config) -> &mut Option<Duration>),
+}
+
+struct Limit {
+    name: &'static str,
+    /// The least value that makes sense, of numbers.
+    least: i64,
+    field: Field,
+    help: &'static str,
+}
+
+const fn limit(name: &'static str, least: i64, field: Field, help: &'static str) -> Limit {
+    Limit {
+        name,
+        least,
+        field,
+        help,
+    }
+}
+
+use Field::{Count, Depth, OptionalTime, Rate, Time};
+
+const LIMITS: &[Limit] = &[
+    limit(
+        "max_connections",
+        1,
+        Count(|c| &mut c.max_connections),
+        "established connections",
+    ),
+    limit(
+        "max_inbound",
+        0,
+        Count(|c| &mut c.max_inbound),
+        "of them, those that others dialed",
+    ),
+    limit(
+        "max_per_peer",
+        1,
+        Count(|c| &mut c.max_per_peer),
+        "connections with one peer",
+    ),
+    limit(
+        "max_per_ip",
+        1,
+        Count(|c| &mut c.max_per_ip),
+        "connections with one IP address (IPv6: one /56)",
+    ),
+    limit(
+        "max_pending_inbound",
+        1,
+        Count(|c| &mut c.max_pending_inbound),
+        "inbound connections that are not upgraded",
+    ),
+    limit(
+        "max_pending_per_ip",
+        1,
+        Count(|c| &mut c.max_pending_per_ip),
+        "of them, those of one IP address",
+    ),
+    limit(
+        "accepts_per_second",
+        1,
+        Rate(|c| &mut c.accepts_per_second),
+        "inbound connections that one IP address may begin in a second",
+    ),
+    limit(
+        "max_rated_ips",
+        1,
+        Count(|c| &mut c.max_rated_ips),
+        "IP addresses whose rate is remembered",
+    ),
+    limit(
+        "inbound_upgrade",
+        0,
+        Time(|c| &mut c.inbound_upgrade),
+        "for an inbound upgrade",
+    ),
+    limit(
+        "outbound_upgrade",
+        0,
+        Time(|c| &mut c.outbound_upgrade),
+        "for an outbound attempt, to the end of the upgrade",
+    ),
+    limit(
+        "idle_timeout",
+        0,
+        OptionalTime(|c| &mut c.idle_timeout),
+        "that a connection may carry no stream that keeps it alive; 0: for ever",
+    ),
+    limit("max_dials", 1, Count(|c| &mut c.max_dials), "dials under way"),
+    limit(
+        "max_parallel_attempts",
+        1,
+        Count(|c| &mut c.max_parallel_attempts),
+        "attempts of one dial at a time",
+    ),
+    limit(
+        "max_attempts",
+        1,
+        Count(|c| &mut c.max_attempts),
+        "attempts of one dial in all",
+    ),
+    limit(
+        "max_attempts_per_ip",
+        1,
+        Count(|c| &mut c.max_attempts_per_ip),
+        "attempts of one dial at one IP address",
+    ),
+    limit(
+        "dial_timeout",
+        0,
+        Time(|c| &mut c.dial_timeout),
+        "for a whole dial",
+    ),
+    limit(
+        "max_resolve_depth",
+        1,
+        Depth(|c| &mut c.max_resolve_depth),
+        "rounds of name resolution that lead on, at most 255",
+    ),
+    limit(
+        "max_resolved",
+        1,
+        Count(|c| &mut c.max_resolved),
+        "addresses that the names of one dial may resolve to",
+    ),
+    limit(
+        "book_peers",
+        1,
+        Count(|c| &mut c.book.max_peers),
+        "peers in the address book",
+    ),
+    limit(
+        "book_addrs",
+        1,
+        Count(|c| &mut c.book.max_addrs),
+        "addresses of one of them",
+    ),
+    limit(
+        "book_bytes",
+        65_536,
+        Count(|c| &mut c.book.max_bytes),
+        "bytes of memory of the whole address book, about",
+    ),
+    limit(
+        "book_heard",
+        0,
+        Time(|c| &mut c.book.heard),
+        "that the book keeps an address that others spoke of",
+    ),
+    limit(
+        "book_claimed",
+        0,
+        Time(|c| &mut c.book.claimed),
+        "that the book keeps an address that its peer claims",
+    ),
+    limit(
+        "book_certified",
+        0,
+        Time(|c| &mut c.book.certified),
+        "that the book keeps an address from a signed record",
+    ),
+    limit(
+        "book_dialed",
+        0,
+        Time(|c| &mut c.book.dialed),
+        "that the book keeps an address where a connection stood",
+    ),
+    limit("max_facts", 1, Count(|c| &mut c.max_facts), "facts that may wait"),
+    limit(
+        "max_events",
+        1,
+        Count(|c| &mut c.max_events),
+        "events that may wait before no more news is taken",
+    ),
+    limit(
+        "observers",
+        1,
+        Count(|c| &mut c.observers),
+        "networks that must see us at an address before it is a candidate",
+    ),
+    limit(
+        "max_streams_inbound",
+        0,
+        Count(|c| &mut c.streams.inbound),
+        "streams that the remote of one connection may have open",
+    ),
+    limit(
+        "max_streams_outbound",
+        1,
+        Count(|c| &mut c.streams.outbound),
+        "streams of ours on one connection",
+    ),
+    limit(
+        "max_streams_negotiating",
+        1,
+        Count(|c| &mut c.streams.negotiating),
+        "inbound streams of one connection whose name is not agreed",
+    ),
+    limit(
+        "max_unread",
+        65_536,
+        Count(|c| &mut c.streams.unread),
+        "bytes received on one connection that were not taken yet",
+    ),
+    limit(
+        "unread_pause",
+        0,
+        Time(|c| &mut c.streams.unread_pause),
+        "that reading pauses at max_unread before a stream is reset",
+    ),
+];
+
+/// The swarm's limits, as this command has them by default.
+pub(crate) fn swarm_config() -> Config {
+    Config {
+        idle_timeout: Some(IDLE),
+        ..Config::default()
+    }
+}
+
+/// Sets one limit; `written` is the value as it stands in the file. The error says what would be right.
+pub(super) fn set(config: &mut Config, name: &str, value: &Value, written: &str) -> Result<(), String> {
+    let limit = LIMITS.iter().find(|limit| limit.name == name).ok_or_else(|| {
+        let names: Vec<_> = LIMITS.iter().map(|limit| limit.name).collect();
+        format!("limits: there is no {name}; there are {}", names.join(", "))
+    })?;
+    let wrong = || format!("limits: {name} = {written} is not {}", limit.range());
+    match &limit.field {
+        Count(field) => {
+            *field(config) = limit
+                .number(value)
+                .and_then(|n| n.try_into().ok())
+                .ok_or_else(wrong)?
+        }
+        Rate(field) => {
+            *field(config) = limit
+                .number(value)
+                .and_then(|n| n.try_into().ok())
+                .ok_or_else(wrong)?
+        }
+        Depth(field) => {
+            *field(config) = limit
+                .number(value)
+                .and_then(|n| n.try_into().ok())
+                .ok_or_else(wrong)?
+        }
+        Time(field) => *field(config) = time(value).filter(|time| !time.is_zero()).ok_or_else(wrong)?,
+        OptionalTime(field) => {
+            *field(config) = Some(time(value).ok_or_else(wrong)?).filter(|time| !time.is_zero())
+        }
+    }
+    Ok(())
+}
+
+impl Limit {
+    fn number(&self, value: &Value) -> Option<i64> {
+        value
+            .as_integer()
+            .filter(|n| (self.least..=MANY.max(self.least)).contains(n))
+    }
+
+    fn range(&self) -> String {
+        match self.field {
+            Count(_) | Rate(_) => format!("a whole number, {} to {MANY}", self.least),
+            Depth(_) => format!("a whole number, {} to 255", self.least),
+            Time(_) => format!("a number of seconds, {SHORT} to {LONG}"),
+            OptionalTime(_) => format!("a number of seconds, {SHORT} to {LONG}, or 0 for none"),
+        }
+    }
+
+    /// The value in a configuration, as it is written in a file.
+    fn value(&self, config: &mut Config) -> String {
+        match &self.field {
+            Count(field) => field(config).to_string(),
+            Rate(field) => field(config).to_string(),
+            Depth(field) => field(config).to_string(),
+            Time(field) => field(config).as_secs_f64().to_string(),
+            OptionalTime(field) => field(config).unwrap_or_default().as_secs_f64().to_string(),
+        }
+    }
+}
+
+/// Seconds, whole or not; 0, or in the range.
+fn time(value: &Value) -> Option<Duration> {
+    let seconds = match value {
+        Value::Integer(n) => f64::from(i32::try_from(*n).ok()?),
+        Value::Float(n) => *n,
+        _ => return None,
+    };
+    (seconds == 0.0 || (SHORT..=LONG).contains(&seconds))
+        .then(|| Duration::try_from_secs_f64(seconds).ok())
+        .flatten()
+}
+
+/// All limits with their defaults.
+pub(super) fn example() -> String {
+    let mut out = String::new();
+    let mut config = swarm_config();
+    for limit in LIMITS {
+        let kind = match limit.field {
+            Time(_) | OptionalTime(_) => "time ",
+            _ => "",
+        };
+        let _infallible = writeln!(
+            out,
+            "# {kind}{} ({})\n{} = {}",
+            limit.help,
+            limit.range(),
+            limit.name,
+            limit.value(&mut config)
+        );
+    }
+    out
+}

@@ -1,0 +1,183 @@
+//! The services of a listener, and what it reports.
+
+use crate::{
+    error::Error,
+    explain,
+    node::{ECHO, broken, identify, requests},
+    output::Lines,
+};
+use libp2p_proto_core::PeerId;
+use libp2p_proto_echo::Echo;
+use libp2p_proto_fetch::Fetch;
+use libp2p_proto_identify::{self as identify, Identify};
+use libp2p_proto_identity::Identity;
+use libp2p_proto_perf::{self as perf, Perf};
+use libp2p_proto_ping::{self as ping, Ping};
+use libp2p_proto_request_response::{self as reqresp, RequestResponse};
+use libp2p_proto_stream_protocol::Protocol;
+use libp2p_proto_swarm::Event;
+use libp2p_proto_tokio::App;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, time::Duration};
+
+/// How long a request may take here.
+const REQUEST: Duration = Duration::from_secs(10);
+
+/// What has happened so far. Causes are words of this program's own, so there are only so many.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) accepted: u64,
+    pub(crate) dialed: u64,
+    pub(crate) ended: BTreeMap<&'static str, u64>,
+    pub(crate) refused: BTreeMap<&'static str, u64>,
+    pub(crate) dials_failed: u64,
+    pub(crate) requests: u64,
+}
+
+fn count(table: &mut BTreeMap<&'static str, u64>, cause: &'static str) {
+    let times = table.entry(cause).or_default();
+    *times = times.saturating_add(1);
+}
+
+/// What a listener runs: each service is mounted or not.
+pub(crate) struct Listener {
+    pub(crate) identify: Option<Identify>,
+    pub(crate) ping: Option<Ping>,
+    perf: Option<Perf>,
+    echo: Option<Echo>,
+    requests: Option<RequestResponse>,
+    fetch: Option<Fetch>,
+    lines: Lines,
+    pub(crate) tally: Tally,
+}
+
+impl Listener {
+    pub(crate) fn new(identity: &Identity, services: &[&str], lines: Lines) -> Result<Self, Error> {
+        let has = |name: &str| services.contains(&name);
+        let serve = || perf::Config {
+            serve: true,
+            ..perf::Config::default()
+        };
+        Ok(Self {
+            identify: has("identify").then(|| identify(identity)).transpose()?,
+            ping: has("ping")
+                .then(|| Ping::new(ping::Config::default()))
+                .transpose()
+                .map_err(broken)?,
+            perf: has("perf")
+                .then(|| Perf::new(serve()))
+                .transpose()
+                .map_err(broken)?,
+            echo: has("echo").then(|| Echo::new(ECHO)),
+            requests: has("reqresp").then(|| requests(true, REQUEST)).transpose()?,
+            fetch: has("fetch").then(|| Fetch::new(lookup)),
+            lines,
+            tally: Tally::default(),
+        })
+    }
+
+    fn say(&self, line: Value) {
+        self.lines.print(line);
+    }
+
+    fn report_peer(&self, peer: PeerId, info: &identify::PeerInfo) {
+        let protocols: Vec<_> = info.protocols.iter().map(ToString::to_string).collect();
+        self.say(json!({ "event": "identify-push", "peer": peer.to_string(), "protocols": protocols }));
+    }
+
+    fn answer_requests(&mut self) {
+        let Some(protocol) = &mut self.requests else {
+            return;
+        };
+        while let Some(event) = protocol.poll_event() {
+            if let reqresp::Event::Request { id, data, .. } = event {
+                let mut answer = b"re:".to_vec();
+                answer.extend_from_slice(&data);
+                // Whoever asked may have gone; a request whose answer would be too large is dropped.
+                let answered = protocol.respond(id, answer.into());
+                self.tally.requests = self.tally.requests.saturating_add(u64::from(answered.is_ok()));
+            }
+        }
+    }
+}
+
+/// What the fetch service answers.
+fn lookup(key: &str) -> Option<Vec<u8>> {
+    let key = key.strip_prefix("interop/").filter(|key| *key != "missing")?;
+    Some(format!("value-of-{key}").into_bytes())
+}
+
+impl App for Listener {
+    fn protocols(&mut self) -> Vec<&mut dyn Protocol> {
+        fn lend<P: Protocol>(protocol: &mut Option<P>) -> Option<&mut dyn Protocol> {
+            protocol.as_mut().map(|protocol| protocol as &mut dyn Protocol)
+        }
+        let all = [
+            lend(&mut self.identify),
+            lend(&mut self.ping),
+            lend(&mut self.perf),
+            lend(&mut self.echo),
+            lend(&mut self.requests),
+            lend(&mut self.fetch),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Connected {
+                peer,
+                info,
+                security,
+                muxer,
+                ..
+            } => {
+                let inbound = info.dial.is_none();
+                let opened = if inbound {
+                    &mut self.tally.accepted
+                } else {
+                    &mut self.tally.dialed
+                };
+                *opened = opened.saturating_add(1);
+                self.say(json!({
+                    "event": "connected", "peer": peer.to_string(), "addr": info.remote.to_string(), "inbound": inbound,
+                    "security": security.as_str(), "muxer": muxer.as_str(),
+                }));
+            }
+            Event::Disconnected { peer, error, .. } => {
+                count(&mut self.tally.ended, error.map_or("closed", |error| error.code));
+                let error = error.map(|error| explain::ended(Some(error)));
+                self.say(json!({ "event": "disconnected", "peer": peer.to_string(), "error": error }));
+            }
+            Event::IncomingFailed { remote, error } => {
+                count(&mut self.tally.refused, error.code);
+                self.say(json!({ "event": "incoming-failed", "addr": remote.to_string(), "error": explain::link(error) }));
+            }
+            Event::DialFailed { peer, error, .. } => {
+                self.tally.dials_failed = self.tally.dials_failed.saturating_add(1);
+                let peer = peer.map(|peer| peer.to_string());
+                self.say(
+                    json!({ "event": "dial-failed", "peer": peer, "error": explain::dial_error(&error) }),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn after_drive(&mut self) {
+        while let Some(event) = self.identify.as_mut().and_then(Identify::poll_event) {
+            match event {
+                identify::Event::Identified { peer, info, .. }
+                | identify::Event::Pushed { peer, info, .. } => {
+                    self.report_peer(peer, &info);
+                }
+                _ => {}
+            }
+        }
+        self.answer_requests();
+        // The rounds by interval count in the statistics.
+        while self.ping.as_mut().and_then(Ping::poll_event).is_some() {}
+        while self.perf.as_mut().and_then(Perf::poll_event).is_some() {}
+        while self.fetch.as_mut().and_then(Fetch::poll_event).is_some() {}
+    }
+}

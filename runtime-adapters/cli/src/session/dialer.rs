@@ -1,0 +1,154 @@
+//! The protocols of a dialer, and what it remembers of its one connection.
+
+use super::Connected;
+use crate::{
+    error::Error,
+    explain,
+    node::{broken, identify, requests},
+};
+use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName};
+use libp2p_proto_fetch::Fetch;
+use libp2p_proto_identify::{Event as IdentifyEvent, Failure, Identify, PeerInfo};
+use libp2p_proto_identity::Identity;
+use libp2p_proto_perf::{self as perf, Perf};
+use libp2p_proto_ping::{self as ping, Ping};
+use libp2p_proto_request_response::RequestResponse;
+use libp2p_proto_stream_protocol::{LinkError, Protocol};
+use libp2p_proto_streams::{self as streams, Streams};
+use libp2p_proto_swarm::Event;
+use libp2p_proto_tokio::App;
+use std::time::Duration;
+
+/// Where the connection stands.
+#[derive(Debug)]
+enum Link {
+    Connecting,
+    Standing(Connected),
+    /// It ended, in an orderly way or not.
+    Lost(Option<LinkError>),
+}
+
+/// What a dialer runs.
+pub(crate) struct Dialer {
+    pub(super) identify: Identify,
+    pub(super) ping: Ping,
+    pub(super) perf: Perf,
+    pub(super) fetch: Fetch,
+    pub(super) requests: RequestResponse,
+    /// The protocols that it may begin to handle.
+    pub(super) handled: Streams,
+    link: Link,
+    /// Why the peer was not identified, or did not take a push.
+    pub(super) unidentified: Option<Failure>,
+    /// Pushes that have left.
+    pub(super) pushes: u64,
+}
+
+impl Dialer {
+    /// A dialer that can be asked to handle these names, and whose exchanges may take this long.
+    pub(crate) fn new(identity: &Identity, names: &[ProtocolName], limit: Duration) -> Result<Self, Error> {
+        let ping = ping::Config {
+            interval: None,
+            ..ping::Config::default()
+        };
+        let perf = perf::Config {
+            timeout: limit,
+            ..perf::Config::default()
+        };
+        let unannounced = streams::Config {
+            max_inbound: 0,
+            ..streams::Config::default()
+        };
+        Ok(Self {
+            identify: identify(identity)?,
+            ping: Ping::new(ping).map_err(broken)?,
+            perf: Perf::new(perf).map_err(broken)?,
+            fetch: Fetch::new(|_| None),
+            requests: requests(false, limit)?,
+            handled: Streams::new(names, unannounced).map_err(broken)?,
+            link: Link::Connecting,
+            unidentified: None,
+            pushes: 0,
+        })
+    }
+
+    /// The connection that was dialed, once it is known.
+    pub(super) fn connected(&mut self, conn: ConnectionId) -> Option<Connected> {
+        match &self.link {
+            Link::Standing(connected) if connected.conn == conn => Some(connected.clone()),
+            _ => None,
+        }
+    }
+
+    /// Why the connection is gone, if it is.
+    pub(super) fn lost(&mut self) -> Option<String> {
+        match &self.link {
+            Link::Lost(error) => Some(explain::ended(*error)),
+            Link::Connecting | Link::Standing(_) => None,
+        }
+    }
+
+    /// What the peer said of itself, or why it did not.
+    pub(super) fn identified(&mut self, peer: &PeerId) -> Option<Result<PeerInfo, Failure>> {
+        match self.identify.info(peer) {
+            Some(info) => Some(Ok(info.clone())),
+            None => self.unidentified.map(Err),
+        }
+    }
+}
+
+impl App for Dialer {
+    fn protocols(&mut self) -> Vec<&mut dyn Protocol> {
+        vec![
+            &mut self.identify,
+            &mut self.ping,
+            &mut self.perf,
+            &mut self.fetch,
+            &mut self.requests,
+            &mut self.handled,
+        ]
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Connected {
+                peer,
+                conn,
+                info,
+                security,
+                muxer,
+                ..
+            } => {
+                self.link = Link::Standing(Connected {
+                    peer,
+                    conn,
+                    security,
+                    muxer,
+                    limited: info.limited,
+                });
+            }
+            Event::Disconnected { conn, error, .. } => {
+                if matches!(&self.link, Link::Standing(connected) if connected.conn == conn) {
+                    self.link = Link::Lost(error);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn after_drive(&mut self) {
+        while let Some(event) = self.identify.poll_event() {
+            match event {
+                IdentifyEvent::Failed { failure, .. } => self.unidentified = Some(failure),
+                IdentifyEvent::PushSent { .. } => self.pushes = self.pushes.saturating_add(1),
+                _ => {}
+            }
+        }
+        // Whoever opens a stream that we were asked to handle has seen that we do; there is nothing to say on it.
+        while let Some(event) = self.handled.poll_event() {
+            if let streams::Event::Incoming { stream, .. } = event {
+                self.handled.finish(stream);
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What of the contract's options this program has, and what it has not yet.
+
+use crate::args::{Common, Dial, Listen};
+use libp2p_proto_core::{Component, Multiaddr};
+use libp2p_proto_identity::KeyType;
+
+/// Services, in the order in which they are announced.
+pub(crate) const SERVICES: [&str; 7] = ["identify", "push", "ping", "perf", "echo", "reqresp", "fetch"];
+
+/// The key type of an option.
+pub(crate) fn key_type(name: &str) -> Option<KeyType> {
+    Some(match name {
+        "ed25519" => KeyType::Ed25519,
+        "secp256k1" => KeyType::Secp256k1,
+        "ecdsa" => KeyType::Ecdsa,
+        "rsa" => KeyType::Rsa,
+        _ => return None,
+    })
+}
+
+/// The option's name of a key type.
+pub(crate) const fn key_name(key: KeyType) -> &'static str {
+    match key {
+        KeyType::Ed25519 => "ed25519",
+        KeyType::Secp256k1 => "secp256k1",
+        KeyType::Ecdsa => "ecdsa",
+        KeyType::Rsa => "rsa",
+    }
+}
+
+/// What is wrong with an unknown key type.
+pub(crate) fn no_such_key(name: &str) -> String {
+    format!("key type {name} (there are ed25519, secp256k1, ecdsa, rsa)")
+}
+
+/// The first of these words that is not known.
+fn unknown(kind: &str, words: &[String], known: &[&str]) -> Option<String> {
+    let word = words.iter().find(|word| !known.contains(&word.as_str()))?;
+    let (verb, known) = (if known.len() == 1 { "is" } else { "are" }, known.join(", "));
+    Some(format!("{kind} {word} (there {verb} {known})"))
+}
+
+fn common(common: &Common) -> Option<String> {
+    unknown("security", &common.security, &["noise"])
+        .or_else(|| unknown("muxer", &common.muxers, &["yamux"]))
+        .or_else(|| {
+            let key = common.key.as_deref()?;
+            key_type(key).is_none().then(|| no_such_key(key))
+        })
+}
+
+/// What a listener is asked for explicitly and does not have.
+pub(crate) fn listen(args: &Listen) -> Option<String> {
+    unknown("transport", &args.common.transports, &["tcp"])
+        .or_else(|| common(&args.common))
+        .or_else(|| unknown("service", args.services.as_deref().unwrap_or_default(), &SERVICES))
+        .or_else(|| args.relay.as_ref().map(|_| String::from("relay reservations")))
+}
+
+/// What a dialer is asked for explicitly and does not have. `--transport` is not looked at: a dialer goes by its address.
+pub(crate) fn dial(args: &Dial) -> Option<String> {
+    common(&args.common).or_else(|| match args.addr.components().next() {
+        Some(Component::Dns(_) | Component::Dns4(_) | Component::Dns6(_)) => named(&args.addr),
+        // What these stand for is known only once the name is resolved, or the address book is read.
+        Some(Component::Dnsaddr(_) | Component::P2p(_)) => None,
+        _ => address(&args.addr),
+    })
+}
+
+/// What of an address is beyond TCP on an IP address.
+pub(crate) fn address(addr: &Multiaddr) -> Option<String> {
+    let plain = addr
+        .split_peer_id()
+        .0
+        .is_some_and(|addr| addr.socket_tcp().is_some() && addr.components().count() == 2);
+    (!plain).then(|| format!("the transport of {addr} (there is /ip4 or /ip6, then /tcp)"))
+}
+
+/// What of an address that begins with a name is beyond TCP.
+fn named(addr: &Multiaddr) -> Option<String> {
+    let rest: Vec<_> = addr
+        .split_peer_id()
+        .0?
+        .components()
+        .skip(1)
+        .map(|part| part.to_string())
+        .collect();
+    let plain = rest.len() == 1 && rest.iter().all(|part| part.starts_with("/tcp/"));
+    (!plain).then(|| format!("the transport of {addr} (there is a name, then /tcp)"))
+}
