@@ -88,9 +88,11 @@ impl Config {
         };
         for (name, value) in &file.limits {
             let written = text.get(value.span()).unwrap_or_default();
-            limits::set(&mut config.swarm, name.get_ref(), value.get_ref(), written).map_err(|cause| Wrong {
-                at: Some(name.span().start),
-                cause,
+            limits::set(&mut config.swarm, name.get_ref(), value.get_ref(), written).map_err(|cause| {
+                Wrong {
+                    at: Some(name.span().start),
+                    cause,
+                }
             })?;
         }
         // The ranges of the table are those of one key; how keys fit together is the swarm's to say.

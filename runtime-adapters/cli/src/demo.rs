@@ -8,9 +8,9 @@ use crate::{
     config::Config,
     dial,
     error::{Error, Exit},
-    node,
+    node::{self, Deadline},
     output::Output,
-    session::{Deadline, Fields, Session, Trouble, millis},
+    session::{Fields, Session, Trouble, millis},
 };
 use clap::Parser as _;
 use libp2p_proto_stream_protocol::Dial;

@@ -5,9 +5,9 @@ use crate::{
     args, book,
     config::Config,
     error::{Error, Exit},
-    node::{self, ECHO, Node},
+    node::{self, Deadline, ECHO, Node},
     output::Output,
-    session::{Deadline, Dialer, Fields, Session, Trouble, fields, millis},
+    session::{Dialer, Fields, Session, Trouble, fields, millis},
     support,
 };
 use libp2p_proto_core::{Component, Multiaddr, ProtocolName};

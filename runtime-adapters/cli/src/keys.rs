@@ -132,10 +132,10 @@ fn check_permissions(path: &Path) -> Result<(), Error> {
         .map_err(|error| Error::file(path, error))?
         .permissions()
         .mode();
-    if mode & 0o077 == 0 {
+    let (mode, others) = (mode & 0o777, mode & 0o077);
+    if others == 0 {
         return Ok(());
     }
-    let mode = mode & 0o777;
     Err(Error::file(
         path,
         format!("others may read this key (mode {mode:o}): chmod 600 it"),

@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     error::{Error, Exit},
     interfaces, metrics,
-    node::{self, Node},
+    node::{self, Deadline, Node},
     output::{Output, Printer, complain},
     support::{self, SERVICES},
 };
@@ -19,7 +19,7 @@ use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::{
     net::TcpListener,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep_until},
 };
 
 pub(crate) use listener::Listener;
@@ -51,7 +51,7 @@ async fn listen(
     out: Output,
 ) -> Result<Exit, Error> {
     let stop = Stop::new()?;
-    let end = Instant::now() + args.common.timeout.unwrap_or(LIMIT);
+    let deadline = Deadline::after(args.common.timeout.unwrap_or(LIMIT));
     let identity = node::identity(&args.common, config)?;
     let peer = identity.peer_id();
     let services = services(args);
@@ -67,14 +67,14 @@ async fn listen(
     printer.lines().print(json!({
         "event": "listening", "peerId": peer.to_string(), "addrs": addrs, "impl": "libp2p-proto",
         "version": env!("CARGO_PKG_VERSION"), "services": services,
-        "seconds": end.duration_since(Instant::now()).as_secs_f64().ceil(),
+        "seconds": deadline.limit.as_secs_f64(),
     }));
     for addr in &config.bootstrap {
         let (node, addr) = (node.clone(), addr.clone());
         // Whether it connected is an event.
         tokio::spawn(async move { node.dial(Dial::addr(addr)).await });
     }
-    serve(&node, config, stop, end).await?;
+    serve(&node, config, stop, deadline).await?;
     node.close().await;
     drop(node);
     printer.finish();
@@ -82,13 +82,18 @@ async fn listen(
 }
 
 /// Waits for the end, and keeps the address book meanwhile.
-async fn serve(node: &Node<Listener>, config: &Config, mut stop: Stop, end: Instant) -> Result<(), Error> {
+async fn serve(
+    node: &Node<Listener>,
+    config: &Config,
+    mut stop: Stop,
+    deadline: Deadline,
+) -> Result<(), Error> {
     let mut keeping = interval(KEEP);
     keeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let over = tokio::select! {
             () = stop.wait() => true,
-            () = tokio::time::sleep_until(end) => true,
+            () = sleep_until(deadline.at) => true,
             _ = keeping.tick() => false,
         };
         if let Some(path) = &config.address_book {

@@ -3,6 +3,8 @@
 mod endpoint;
 
 use crate::listen::Listener;
+use libp2p_proto_identify::Identify;
+use libp2p_proto_ping::Ping;
 use libp2p_proto_swarm::Swarm;
 use prometheus_client::{
     encoding::text::encode,
@@ -106,7 +108,7 @@ fn about_connections(registry: &mut Registry, swarm: &mut Swarm, app: &Listener)
 }
 
 fn about_protocols(registry: &mut Registry, app: &Listener) {
-    if let Some(stats) = app.identify.as_ref().map(|identify| identify.stats()) {
+    if let Some(stats) = app.identify.as_ref().map(Identify::stats) {
         counter(
             registry,
             "identify_identified",
@@ -133,7 +135,7 @@ fn about_protocols(registry: &mut Registry, app: &Listener) {
             stats.events_dropped,
         );
     }
-    if let Some(stats) = app.ping.as_ref().map(|ping| ping.stats()) {
+    if let Some(stats) = app.ping.as_ref().map(Ping::stats) {
         counter(registry, "ping_pongs", "Rounds that were answered", stats.pongs);
         counter(registry, "ping_failures", "Rounds that failed", stats.failures);
         counter(registry, "ping_echoed", "Blocks echoed", stats.echoed);

@@ -8,6 +8,7 @@ use libp2p_proto_identity::{Identity, KeyType, Keypair};
 use libp2p_proto_request_response::{self as reqresp, RequestResponse};
 use libp2p_proto_tokio::{Handle, Resolver};
 use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// `/echo/1.0.0`.
 pub(crate) const ECHO: ProtocolName = ProtocolName::from_static("/echo/1.0.0");
@@ -78,7 +79,7 @@ pub(crate) fn broken(error: impl Display) -> Error {
 pub(crate) fn resolver() -> Option<Resolver> {
     let system = dns::Resolver::system().ok()?;
     Some(Arc::new(move |name, kind, answer| {
-        system.resolve(name, kind, answer)
+        system.resolve(name, kind, answer);
     }))
 }
 
@@ -88,6 +89,32 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Res
         .enable_all()
         .build()?
         .block_on(future)
+}
+
+/// When a run must be over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    pub(crate) limit: Duration,
+    pub(crate) at: Instant,
+}
+
+impl Deadline {
+    pub(crate) fn after(limit: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            limit,
+            // The command line allows no limit beyond the range of the clock.
+            at: now.checked_add(limit).unwrap_or(now),
+        }
+    }
+
+    /// What is told of a run that took too long.
+    pub(crate) fn passed(self, doing: &str) -> String {
+        format!(
+            "the time limit of {} s was reached while {doing} (--timeout)",
+            self.limit.as_secs_f64()
+        )
+    }
 }
 
 /// A running node.

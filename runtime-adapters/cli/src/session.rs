@@ -3,7 +3,12 @@
 mod dialer;
 mod streams;
 
-use crate::{action::Kind, explain, node::Node, output::Output};
+use crate::{
+    action::Kind,
+    explain,
+    node::{Deadline, Node},
+    output::Output,
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName};
 use libp2p_proto_perf as perf;
@@ -41,29 +46,6 @@ pub(crate) struct Connected {
     pub(crate) security: ProtocolName,
     pub(crate) muxer: ProtocolName,
     pub(crate) limited: bool,
-}
-
-/// When a run must be over.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline {
-    limit: Duration,
-    at: Instant,
-}
-
-impl Deadline {
-    pub(crate) fn after(limit: Duration) -> Self {
-        Self {
-            limit,
-            at: Instant::now() + limit,
-        }
-    }
-
-    fn passed(self, doing: &str) -> String {
-        format!(
-            "the time limit of {} s was reached while {doing} (--timeout)",
-            self.limit.as_secs_f64()
-        )
-    }
 }
 
 /// One run: the node, whom it talks to, and until when.

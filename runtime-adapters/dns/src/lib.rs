@@ -77,9 +77,18 @@ impl Resolver {
             .enable_all()
             .build()
             .map_err(no_thread)?;
-        let resolver = runtime
-            .block_on(async { build() })
-            .map_err(|error| Error::Configuration(Arc::new(error)))?;
+        // Entered, not blocked on: the caller may stand in a runtime of its own.
+        let built = {
+            let _inside = runtime.enter();
+            build()
+        };
+        let resolver = match built {
+            Ok(resolver) => resolver,
+            Err(error) => {
+                runtime.shutdown_background();
+                return Err(Error::Configuration(Arc::new(error)));
+            }
+        };
         thread::Builder::new()
             .name(String::from("resolver"))
             .spawn(move || runtime.block_on(answer_all(resolver, receiver)))

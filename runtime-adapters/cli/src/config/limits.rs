@@ -250,37 +250,23 @@ pub(super) fn set(config: &mut Config, name: &str, value: &Value, written: &str)
     })?;
     let wrong = || format!("limits: {name} = {written} is not {}", limit.range());
     match &limit.field {
-        Count(field) => {
-            *field(config) = limit
-                .number(value)
-                .and_then(|n| n.try_into().ok())
-                .ok_or_else(wrong)?
-        }
-        Rate(field) => {
-            *field(config) = limit
-                .number(value)
-                .and_then(|n| n.try_into().ok())
-                .ok_or_else(wrong)?
-        }
-        Depth(field) => {
-            *field(config) = limit
-                .number(value)
-                .and_then(|n| n.try_into().ok())
-                .ok_or_else(wrong)?
-        }
+        Count(field) => *field(config) = limit.number(value).ok_or_else(wrong)?,
+        Rate(field) => *field(config) = limit.number(value).ok_or_else(wrong)?,
+        Depth(field) => *field(config) = limit.number(value).ok_or_else(wrong)?,
         Time(field) => *field(config) = time(value).filter(|time| !time.is_zero()).ok_or_else(wrong)?,
         OptionalTime(field) => {
-            *field(config) = Some(time(value).ok_or_else(wrong)?).filter(|time| !time.is_zero())
+            let time = time(value).ok_or_else(wrong)?;
+            *field(config) = (!time.is_zero()).then_some(time);
         }
     }
     Ok(())
 }
 
 impl Limit {
-    fn number(&self, value: &Value) -> Option<i64> {
-        value
-            .as_integer()
-            .filter(|n| (self.least..=MANY.max(self.least)).contains(n))
+    /// A number in the range of the limit, and of its type.
+    fn number<T: TryFrom<i64>>(&self, value: &Value) -> Option<T> {
+        let range = self.least..=MANY;
+        value.as_integer().filter(|n| range.contains(n))?.try_into().ok()
     }
 
     fn range(&self) -> String {
