@@ -104,9 +104,10 @@ impl Swarm {
                 }
             }
             FromConnection::Flushed { stream, frames } => {
+                // What left with a lazy proposal has left, whether or not the name is agreed by now.
                 if matches!(
                     self.phase_of(stream),
-                    Some(slot::Phase::Open | slot::Phase::Finished)
+                    Some(slot::Phase::Opening { lazy: true } | slot::Phase::Open | slot::Phase::Finished)
                 ) {
                     self.deliver_to_owner(unix, protocols, stream, Input::Flushed { stream, frames });
                 }

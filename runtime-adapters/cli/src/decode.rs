@@ -29,8 +29,11 @@ fn decode(text: &str) -> Result<Map<String, Value>, String> {
     }
     let bytes = HEX
         .decode(text.as_bytes())
-        .or_else(|_| BASE64.decode(text.as_bytes()))
-        .map_err(|_| "neither a multiaddr (begins with /), nor a peer id (12D3KooW…, Qm…, bafz…), nor an envelope in hexadecimal or base 64")?;
+        .or_else(|_| BASE64.decode(text.as_bytes()));
+    let bytes = bytes
+        .ok()
+        .filter(|bytes| !bytes.is_empty())
+        .ok_or("neither a multiaddr (begins with /), nor a peer id (12D3KooW…, Qm…, bafz…), nor an envelope in hexadecimal or base 64")?;
     envelope(&bytes)
 }
 

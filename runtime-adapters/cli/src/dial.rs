@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Exit},
     node::{self, Deadline, ECHO, Node},
     output::Output,
-    session::{Dialer, Fields, Session, Trouble, fields, millis},
+    session::{Dialer, Fields, OWN_NAMES, Session, Trouble, fields, millis},
     support,
 };
 use libp2p_proto_core::{Component, Multiaddr, ProtocolName};
@@ -69,7 +69,9 @@ pub(crate) fn spawn(args: &args::Dial, config: &Config, limit: Duration) -> Resu
     let mut names: Vec<ProtocolName> = Vec::new();
     for action in &args.actions {
         match &action.kind {
-            Kind::Push { name } if !names.contains(name) => names.push(name.clone()),
+            Kind::Push { name } if !names.contains(name) && !OWN_NAMES.contains(name) => {
+                names.push(name.clone());
+            }
             _ => {}
         }
     }

@@ -75,7 +75,7 @@ fn transport(code: &str) -> String {
             "no route to that network: is this machine online, does it speak that version of IP?"
         }
         "address-not-available" => "this machine has no such address",
-        "reset" => "the connection was reset by the peer",
+        "reset" => "the peer closed the connection early (reset)",
         "aborted" | "broken-pipe" => "the connection broke",
         "unsupported" => "this transport is not supported",
         other => return format!("the transport failed ({other})"),

@@ -49,7 +49,7 @@ fn of_number(number: u32) -> Identity {
 }
 
 /// Identify, as this program introduces itself.
-pub(crate) fn identify(identity: &Identity) -> Result<Identify, Error> {
+pub(crate) fn introduce(identity: &Identity) -> Result<Identify, Error> {
     let config = identify::Config {
         agent_version: concat!("libp2p-proto/p2p/", env!("CARGO_PKG_VERSION")).into(),
         push_delay: PUSH_DELAY,

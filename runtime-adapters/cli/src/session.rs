@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use std::{fmt::Display, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
-pub(crate) use dialer::Dialer;
+pub(crate) use dialer::{Dialer, OWN_NAMES};
 
 /// The extra fields of a result.
 pub(crate) type Fields = Map<String, Value>;
@@ -54,6 +54,8 @@ pub(crate) struct Session {
     pub(crate) connected: Connected,
     deadline: Deadline,
     out: Output,
+    /// Names that we were asked to handle.
+    pushed: Vec<ProtocolName>,
 }
 
 impl Session {
@@ -75,6 +77,7 @@ impl Session {
             connected,
             deadline,
             out,
+            pushed: Vec::new(),
         })
     }
 

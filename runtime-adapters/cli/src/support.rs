@@ -33,9 +33,11 @@ pub(crate) fn no_such_key(name: &str) -> String {
     format!("key type {name} (there are ed25519, secp256k1, ecdsa, rsa)")
 }
 
-/// The first of these words that is not known.
+/// The first of these words that is not known. An empty one is none: a list may be empty.
 fn unknown(kind: &str, words: &[String], known: &[&str]) -> Option<String> {
-    let word = words.iter().find(|word| !known.contains(&word.as_str()))?;
+    let word = words
+        .iter()
+        .find(|word| !word.is_empty() && !known.contains(&word.as_str()))?;
     let (verb, known) = (if known.len() == 1 { "is" } else { "are" }, known.join(", "));
     Some(format!("{kind} {word} (there {verb} {known})"))
 }

@@ -7,6 +7,7 @@ use core::{
 };
 use libp2p_proto_driver as driver;
 use libp2p_proto_identity::Identity;
+use socket2::{Domain, Socket, Type};
 use std::{io, net::SocketAddr, time::Instant};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -15,6 +16,9 @@ use tokio::{
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
 pub use driver::{App, Closed, Config, DialFailure, Error, Handle, Incoming, OpenFailure, Resolver, Stream};
+
+/// Connections that the operating system holds for us before it refuses.
+const BACKLOG: i32 = 1024;
 
 /// tokio, as the driver sees it.
 #[derive(Debug)]
@@ -42,9 +46,17 @@ impl driver::Runtime for Tokio {
     }
 
     fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-        let listener = std::net::TcpListener::bind(addr)?;
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+        if addr.is_ipv6() {
+            // So that both families can listen on one port.
+            socket.set_only_v6(true)?;
+        }
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
     }
 
     fn listening_at(listener: &TcpListener) -> io::Result<SocketAddr> {

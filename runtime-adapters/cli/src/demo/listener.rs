@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Exit},
     keys::generate,
-    node::{broken, identify},
+    node::{broken, introduce},
     output::Output,
 };
 use libp2p_proto_identify::{self as identify, Identify};
@@ -61,7 +61,7 @@ pub(super) fn serve() -> Result<Exit, Error> {
         ..perf::Config::default()
     };
     let mut app = App {
-        identify: identify(&identity)?,
+        identify: introduce(&identity)?,
         ping: Ping::new(ping::Config::default()).map_err(broken)?,
         perf: Perf::new(serve).map_err(broken)?,
     };

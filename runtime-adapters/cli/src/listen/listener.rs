@@ -3,7 +3,7 @@
 use crate::{
     error::Error,
     explain,
-    node::{ECHO, broken, identify, requests},
+    node::{ECHO, broken, introduce, requests},
     output::Lines,
 };
 use libp2p_proto_core::PeerId;
@@ -59,7 +59,7 @@ impl Listener {
             ..perf::Config::default()
         };
         Ok(Self {
-            identify: has("identify").then(|| identify(identity)).transpose()?,
+            identify: has("identify").then(|| introduce(identity)).transpose()?,
             ping: has("ping")
                 .then(|| Ping::new(ping::Config::default()))
                 .transpose()

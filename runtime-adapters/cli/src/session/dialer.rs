@@ -4,11 +4,11 @@ use super::Connected;
 use crate::{
     error::Error,
     explain,
-    node::{broken, identify, requests},
+    node::{ECHO, REQRESP, broken, introduce, requests},
 };
 use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName};
 use libp2p_proto_fetch::Fetch;
-use libp2p_proto_identify::{Event as IdentifyEvent, Failure, Identify, PeerInfo};
+use libp2p_proto_identify::{self as identify, Failure, Identify, PeerInfo};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_perf::{self as perf, Perf};
 use libp2p_proto_ping::{self as ping, Ping};
@@ -18,6 +18,17 @@ use libp2p_proto_streams::{self as streams, Streams};
 use libp2p_proto_swarm::Event;
 use libp2p_proto_tokio::App;
 use std::time::Duration;
+
+/// Names that a dialer speaks anyway, as one side or both.
+pub(crate) const OWN_NAMES: [ProtocolName; 7] = [
+    identify::NAME,
+    identify::PUSH_NAME,
+    ping::NAME,
+    perf::NAME,
+    libp2p_proto_fetch::NAME,
+    ECHO,
+    REQRESP,
+];
 
 /// Where the connection stands.
 #[derive(Debug)]
@@ -60,7 +71,7 @@ impl Dialer {
             ..streams::Config::default()
         };
         Ok(Self {
-            identify: identify(identity)?,
+            identify: introduce(identity)?,
             ping: Ping::new(ping).map_err(broken)?,
             perf: Perf::new(perf).map_err(broken)?,
             fetch: Fetch::new(|_| None),
@@ -139,8 +150,8 @@ impl App for Dialer {
     fn after_drive(&mut self) {
         while let Some(event) = self.identify.poll_event() {
             match event {
-                IdentifyEvent::Failed { failure, .. } => self.unidentified = Some(failure),
-                IdentifyEvent::PushSent { .. } => self.pushes = self.pushes.saturating_add(1),
+                identify::Event::Failed { failure, .. } => self.unidentified = Some(failure),
+                identify::Event::PushSent { .. } => self.pushes = self.pushes.saturating_add(1),
                 _ => {}
             }
         }

@@ -1,6 +1,6 @@
 //! Actions that exchange something: a push, an echo, a request, a value.
 
-use super::{Fields, Session, Trouble, fields};
+use super::{Fields, OWN_NAMES, Session, Trouble, fields};
 use crate::node::ECHO;
 use libp2p_proto_core::ProtocolName;
 use libp2p_proto_fetch::Answer;
@@ -11,13 +11,18 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 impl Session {
-    pub(super) async fn push(&self, name: ProtocolName) -> Result<Fields, Trouble> {
+    pub(super) async fn push(&mut self, name: ProtocolName) -> Result<Fields, Trouble> {
         let peer = self.connected.peer;
         // A push goes to peers that are known to take it, so identify comes first.
         let info = self.node.next(move |app| app.identified(&peer)).await??;
         if !info.protocols.contains(&PUSH_NAME) {
             return Err("the peer takes no pushes".into());
         }
+        let news = !self.pushed.contains(&name) && !OWN_NAMES.contains(&name);
+        if !news {
+            return Err(format!("{name} is handled already: push another name").into());
+        }
+        self.pushed.push(name.clone());
         let before = self
             .node
             .call(move |_, app, _| {

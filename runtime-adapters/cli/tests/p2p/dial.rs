@@ -208,11 +208,11 @@ fn nothing_but_json_is_on_standard_output_and_nothing_on_standard_error() {
 }
 
 #[test]
-fn pushing_one_name_twice_is_told_and_not_waited_for() {
+fn pushing_a_name_that_is_handled_already_is_told_and_not_waited_for() {
     let listener = Listener::start(&[]);
     let done = dial(
         &listener.addr(),
-        &["push:/a/1", "push:/b/1", "push:/a/1"],
+        &["push:/a/1", "push:/b/1", "push:/a/1", "push:/ipfs/ping/1.0.0"],
         &["--timeout", "20"],
     );
     assert_eq!(done.code, Some(1), "{done:?}");

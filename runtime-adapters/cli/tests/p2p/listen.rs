@@ -3,7 +3,7 @@
 use crate::support::{Listener, dial, finish, p2p, run, run_with};
 use serde_json::json;
 use std::{
-    io::Read as _,
+    io::{BufRead as _, BufReader, Read as _},
     net::{TcpListener, TcpStream},
 };
 
@@ -39,15 +39,22 @@ fn sigterm_and_sigint_end_a_listener_in_order() {
 #[test]
 fn a_dialer_sees_a_listener_that_is_stopped_leave_in_order() {
     let mut listener = Listener::start(&[]);
-    let mut dialer = p2p(&["dial", &listener.addr(), "--do", "wait:3", "--do", "alive"])
+    let actions = [
+        "--do", "identify", "--do", "ping:1", "--do", "wait:3", "--do", "alive",
+    ];
+    let mut dialer = p2p(&[&["dial", &listener.addr()], &actions[..]].concat())
         .spawn()
         .unwrap();
-    listener.event("connected");
+    let mut lines = BufReader::new(dialer.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    // Both know each other: nothing is on its way any more.
+    listener.event("identify-push");
+    assert!(lines.by_ref().take(3).last().unwrap().contains("ping:1"));
     assert_eq!(listener.stop("TERM"), Some(0));
-    let mut out = String::new();
-    dialer.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    let alive = lines.last().unwrap();
+    assert!(alive.contains("connection lost: the peer closed it"), "{alive}");
     assert_eq!(finish(dialer).code, Some(1));
-    assert!(out.contains("the peer closed it"), "{out}");
 }
 
 #[test]

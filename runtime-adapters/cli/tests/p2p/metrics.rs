@@ -43,7 +43,7 @@ impl Measured {
         String::from_utf8(read_all(&socket)).unwrap()
     }
 
-    fn scrape(&self) -> BTreeMap<String, f64> {
+    fn scrape(&self) -> BTreeMap<String, u64> {
         let answer = self.ask("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
@@ -67,7 +67,7 @@ impl Drop for Measured {
 }
 
 /// The samples of a text in the OpenMetrics format, which is checked on the way: every sample belongs to a family that was declared, and the end is marked.
-fn samples(text: &str) -> BTreeMap<String, f64> {
+fn samples(text: &str) -> BTreeMap<String, u64> {
     assert!(text.ends_with("# EOF\n"), "{text}");
     let (mut types, mut samples) = (BTreeMap::new(), BTreeMap::new());
     for line in text.strip_suffix("# EOF\n").unwrap().lines() {
@@ -93,8 +93,8 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
 fn a_scraper_sees_connections_and_protocols_in_the_openmetrics_format() {
     let measured = Measured::start();
     let before = measured.scrape();
-    assert_eq!(before["p2p_connections"], 0.0);
-    assert_eq!(before["p2p_ping_echoed_total"], 0.0);
+    assert_eq!(before["p2p_connections"], 0);
+    assert_eq!(before["p2p_ping_echoed_total"], 0);
     let done = dial(
         &measured.addr,
         &["ping:3", "identify", "reqresp:x", "push:/x/1"],
@@ -111,14 +111,14 @@ fn a_scraper_sees_connections_and_protocols_in_the_openmetrics_format() {
         assert!(out.read_line(&mut line).unwrap() > 0);
     }
     let after = measured.scrape();
-    assert_eq!(after["p2p_connections"], 1.0);
-    assert_eq!(after["p2p_connections_inbound"], 1.0);
-    assert_eq!(after["p2p_connections_opened_total{side=\"inbound\"}"], 2.0);
-    assert_eq!(after["p2p_ping_echoed_total"], 4.0);
-    assert_eq!(after["p2p_reqresp_answered_total"], 1.0);
-    assert_eq!(after["p2p_identify_pushes_received_total"], 1.0);
-    assert!(after["p2p_identify_identified_total"] >= 1.0);
-    assert!(after["p2p_frames_in_total"] > 0.0 && after["p2p_frames_out_total"] > 0.0);
+    assert_eq!(after["p2p_connections"], 1);
+    assert_eq!(after["p2p_connections_inbound"], 1);
+    assert_eq!(after["p2p_connections_opened_total{side=\"inbound\"}"], 2);
+    assert_eq!(after["p2p_ping_echoed_total"], 4);
+    assert_eq!(after["p2p_reqresp_answered_total"], 1);
+    assert_eq!(after["p2p_identify_pushes_received_total"], 1);
+    assert!(after["p2p_identify_identified_total"] >= 1);
+    assert!(after["p2p_frames_in_total"] > 0 && after["p2p_frames_out_total"] > 0);
     assert!(
         after
             .keys()
@@ -159,7 +159,7 @@ fn scrapers_that_say_nothing_hold_up_neither_the_node_nor_other_scrapers() {
     assert_eq!(dial(&measured.addr, &["ping:1"], &[]).code, Some(0));
     assert_eq!(
         measured.scrape()["p2p_connections_opened_total{side=\"inbound\"}"],
-        1.0
+        1
     );
 }
 

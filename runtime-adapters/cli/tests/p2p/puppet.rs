@@ -150,7 +150,7 @@ fn speak(socket: &mut TcpStream, side: Side, script: Script) {
         while let Some(message) = machine.poll_message() {
             match message {
                 FromConnection::Authenticated { .. } => {
-                    machine.handle_message(Instant::ZERO, ToConnection::Admit)
+                    machine.handle_message(Instant::ZERO, ToConnection::Admit);
                 }
                 FromConnection::Established { .. } => up = true,
                 _ => {}
