@@ -92,7 +92,7 @@ fn handshakes(c: &mut Criterion) {
     group.bench_function("ours", |b| b.iter(|| handshake(&dialer, &listener)));
     let keys = snow_keys();
     group.bench_function("snow-without-identities", |b| {
-        b.iter(|| snow_handshake(&keys, true))
+        b.iter(|| snow_handshake(&keys, true));
     });
     group.finish();
     ratios::print("noise-handshake", "ours", &["snow-without-identities"]);
