@@ -43,7 +43,7 @@ fn varints(c: &mut Criterion) {
 fn addresses(c: &mut Criterion) {
     let mut group = c.benchmark_group("multiaddr-parse");
     group.bench_function("ours", |b| {
-        b.iter(|| black_box(ADDR).parse::<Multiaddr>().unwrap())
+        b.iter(|| black_box(ADDR).parse::<Multiaddr>().unwrap());
     });
     group.bench_function("multiaddr", |b| {
         b.iter(|| black_box(ADDR).parse::<multiaddr::Multiaddr>().unwrap());
