@@ -28,9 +28,12 @@ impl Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// There is no connection to the peer, or it has a transfer of ours already.
-    #[error("not connected or busy")]
+    /// There is no connection to the peer, or none that perf may use.
+    #[error("not connected")]
     NotConnected,
+    /// A transfer of ours to the peer is under way.
+    #[error("busy")]
+    Busy,
     /// The peer does not serve perf.
     #[error("perf not supported")]
     Unsupported,
@@ -52,7 +55,7 @@ impl Failure {
     /// Whom the failure accuses.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::NotConnected => Fault::Local,
+            Self::NotConnected | Self::Busy => Fault::Local,
             _ => Fault::Peer,
         }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use core::time::Duration;
 use libp2p_proto_core::{Deadline, Instant, PeerId, ProtocolName, StreamId, Timers};
 use libp2p_proto_stream_protocol::{
-    Closed, Context, EventQueue, Framing, Input, Protocol, StreamSpec, Target,
+    Closed, Context, EventQueue, Framing, Input, OpenError, Protocol, StreamSpec, Target,
 };
 
 /// `/perf/1.0.0`.
@@ -121,7 +121,9 @@ impl Perf {
     ///
     /// [`Error::TooManyRuns`].
     pub fn run(&mut self, peer: PeerId, up: u64, down: u64) -> Result<RunId, Error> {
-        if self.wishes.len().saturating_add(self.runs.len()) >= self.config.max_runs {
+        let under_way = self.wishes.len().saturating_add(self.runs.len());
+        // Every transfer ends in an event, for which there is room.
+        if under_way >= self.config.max_runs.min(self.events.room()) {
             return Err(Error::TooManyRuns);
         }
         let id = RunId(self.next_run);
@@ -141,20 +143,21 @@ impl Perf {
     }
 
     fn emit(&mut self, seq: u64, event: Event) {
-        // Room for the end of every run is kept by `progress`; an application that reads nothing at all loses the newest.
-        drop(self.events.push(seq, event));
+        // `run` and `progress` keep room for the end of every run.
+        let _room_is_kept = self.events.push(seq, event);
     }
 
     fn begin(&mut self, cx: &mut Context<'_>, wish: Wish) {
-        let Ok(stream) = cx.open(Target::Peer(wish.peer), &[0]) else {
-            self.emit(
-                cx.seq,
-                Event::Failed {
-                    run: wish.id,
-                    failure: Failure::NotConnected,
-                },
-            );
-            return;
+        let stream = match cx.open(Target::Peer(wish.peer), &[0]) {
+            Ok(stream) => stream,
+            Err(error) => {
+                let failure = match error {
+                    OpenError::TooManyStreams => Failure::Busy,
+                    _ => Failure::NotConnected,
+                };
+                let run = wish.id;
+                return self.emit(cx.seq, Event::Failed { run, failure });
+            }
         };
         let run = Run {
             id: wish.id,
@@ -193,10 +196,11 @@ impl Perf {
     }
 
     fn progress(&mut self, cx: &Context<'_>, stream: StreamId) {
+        let under_way = self.wishes.len().saturating_add(self.runs.len());
         let Some(run) = self.runs.get_mut(&stream) else {
             return;
         };
-        if cx.now >= run.next_progress && self.events.room() > self.config.max_runs {
+        if cx.now >= run.next_progress && self.events.room() > under_way {
             run.next_progress = cx.now + self.config.progress;
             let (up, down) = (
                 run.up.saturating_sub(run.up_left),

@@ -18,7 +18,7 @@ pub struct Config {
     pub burst: u32,
     /// How long an inbound stream may be silent before we finish it. Default 30 s, as go-libp2p.
     pub inbound_idle: Duration,
-    /// Inbound streams for each connection. Default 2, as the specification says.
+    /// Inbound streams of each peer. Default 2, as the specification says.
     pub max_inbound: u16,
     /// Commanded runs that may wait or be under way. Default 1 024.
     pub max_runs: usize,

@@ -5,7 +5,7 @@
 //! # What can grow, and what stops it
 //!
 //! One record for each connection, one run for each peer that is being pinged (`max_runs`), one block queue of at most 1 KiB for each inbound stream
-//! (two streams for each connection), and the event queue (`max_events`, oldest kept: a full queue drops the new event and counts it).
+//! (two streams for each peer), and the event queue (`max_events`, oldest kept: a full queue drops the new event and counts it).
 
 extern crate alloc;
 

@@ -382,7 +382,13 @@ impl Ping {
     }
 
     fn handle_inbound(&mut self, cx: &mut Context<'_>, stream: StreamId, input: Input) {
-        if matches!(input, Input::Opened { .. }) {
+        if let Input::Opened { peer, .. } = input {
+            // The connection counts its own streams; the limit is for the peer.
+            let of_peer = |stream: &&StreamId| cx.peer_of(**stream) == Some(peer);
+            if self.echoes.keys().filter(of_peer).count() >= usize::from(self.config.max_inbound) {
+                cx.reset(stream);
+                return;
+            }
             let echo = Echo::new(cx.now);
             self.timers
                 .set_or_clear(Timer::Inbound(stream), echo.deadline(&self.config));

@@ -19,7 +19,9 @@ pub struct Config {
     pub open_timeout: Duration,
     /// Opens that may wait for the next drive. Default 1 024.
     pub max_opening: usize,
-    /// Events that may wait. Default 1 024.
+    /// Streams that are open, or gone with bytes that were not read; beyond it, streams of others are reset and opens refused. Default 4 096.
+    pub max_streams: usize,
+    /// Events that may wait before streams of others are reset and opens refused. Streams that are open go on: each has at most one event of each kind. Default 1 024.
     pub max_events: usize,
     /// Whether bytes go from the connection to the application, past this machine, for adapters that can do it: `read`, `write` and `finish` are not used then. Default
     /// false.
@@ -36,6 +38,7 @@ impl Default for Config {
             max_outbound: 128,
             open_timeout: Duration::from_secs(10),
             max_opening: 1024,
+            max_streams: 4096,
             max_events: 1024,
             hand_over: false,
         }

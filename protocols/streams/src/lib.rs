@@ -5,8 +5,8 @@
 //! # What can grow, and what stops it
 //!
 //! Bytes that the application has not read: while more than `read_capacity` wait on a stream, the stream is paused, so at most one receive window more can
-//! arrive. Bytes that the connection has not taken: at most `write_capacity` for each stream. Streams: the limits of the specs. Events: at most `max_events`; when they are
-//! full, new inbound streams are reset.
+//! arrive. Bytes that the connection has not taken: at most `write_capacity` for each stream. Streams: the limits of the specs, and
+//! `max_streams`. Events: one of each kind for each stream; when `max_events` wait, new inbound streams are reset and opens refused.
 
 extern crate alloc;
 

@@ -56,7 +56,7 @@ pub enum Event {
         /// The stream.
         stream: StreamId,
     },
-    /// The stream is gone. What was received before can no longer be read.
+    /// The stream is gone. After [`Closed::Finished`], what was received before can still be read; after any other end it can't.
     Closed {
         /// The stream.
         stream: StreamId,
@@ -77,7 +77,10 @@ struct Pipe {
     blocked: bool,
     finished: bool,
     peer_finished: bool,
-    closed: Option<Closed>,
+    closed: bool,
+    /// Whether the application has an event of this kind that it has not read: there is never a second one.
+    told_readable: bool,
+    told_writable: bool,
 }
 
 /// Raw streams of the application.
@@ -122,7 +125,8 @@ impl Streams {
             dirty: BTreeSet::new(),
             next_ticket: 0,
             seq: 0,
-            events: EventQueue::new(config.max_events),
+            // What comes uninvited asks for room; every stream has one event of each kind at most.
+            events: EventQueue::new(usize::MAX),
             config,
         })
     }
@@ -139,7 +143,7 @@ impl Streams {
             .position(|spec| spec.name == *name)
             .ok_or(Error::UnknownName)?;
         let spec = u8::try_from(place).map_err(|_| Error::UnknownName)?;
-        if self.opening.len() >= self.config.max_opening {
+        if self.opening.len() >= self.config.max_opening || !self.has_room() {
             return Err(Error::TooManyOpening);
         }
         let ticket = Ticket(self.next_ticket);
@@ -172,7 +176,7 @@ impl Streams {
         if pipe.paused && pipe.unread_bytes <= self.config.read_capacity / 2 {
             self.dirty.insert(stream);
         }
-        if pipe.closed.is_some() && pipe.unread.is_empty() {
+        if pipe.closed && pipe.unread.is_empty() {
             self.pipes.remove(&stream);
         }
         Some(data)
@@ -194,7 +198,7 @@ impl Streams {
         let pipe = self
             .pipes
             .get_mut(&stream)
-            .filter(|pipe| pipe.closed.is_none())
+            .filter(|pipe| !pipe.closed)
             .ok_or(Error::Closed)?;
         if pipe.finished {
             return Err(Error::Finished);
@@ -222,18 +226,28 @@ impl Streams {
 
     /// Ends both directions at once and forgets the stream; no event follows.
     pub fn reset(&mut self, stream: StreamId) {
-        if self
-            .pipes
-            .remove(&stream)
-            .is_some_and(|pipe| pipe.closed.is_none())
-        {
+        if self.pipes.remove(&stream).is_some_and(|pipe| !pipe.closed) {
             self.dirty.insert(stream);
         }
     }
 
     /// The oldest event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop()
+        let event = self.events.pop()?;
+        match event {
+            Event::Readable { stream } => {
+                if let Some(pipe) = self.pipes.get_mut(&stream) {
+                    pipe.told_readable = false;
+                }
+            }
+            Event::Writable { stream } => {
+                if let Some(pipe) = self.pipes.get_mut(&stream) {
+                    pipe.told_writable = false;
+                }
+            }
+            _ => {}
+        }
+        Some(event)
     }
 
     /// The drive that made the oldest event.
@@ -251,8 +265,22 @@ impl Streams {
         self.pipes.is_empty()
     }
 
-    fn emit(&mut self, event: Event) -> bool {
-        self.events.push(self.seq, event).is_ok()
+    /// Whether another stream may come into being.
+    fn has_room(&self) -> bool {
+        self.pipes.len() < self.config.max_streams && self.events.len() < self.config.max_events
+    }
+
+    fn emit(&mut self, event: Event) {
+        // The queue has no limit of its own; see `new`.
+        let _unbounded = self.events.push(self.seq, event);
+    }
+
+    /// Says that there is something to read, unless that is said already.
+    fn tell_readable(&mut self, stream: StreamId) {
+        if let Some(pipe) = self.pipes.get_mut(&stream).filter(|pipe| !pipe.told_readable) {
+            pipe.told_readable = true;
+            self.emit(Event::Readable { stream });
+        }
     }
 
     fn begin(&mut self, cx: &mut Context<'_>, ticket: Ticket, peer: PeerId, spec: u8) {
@@ -280,8 +308,9 @@ impl Streams {
 
     fn handle_opened(&mut self, cx: &mut Context<'_>, stream: StreamId, peer: PeerId, name: ProtocolName) {
         if stream.is_inbound() {
-            if self.emit(Event::Incoming { stream, peer, name }) {
+            if self.has_room() {
                 self.pipes.insert(stream, Pipe::default());
+                self.emit(Event::Incoming { stream, peer, name });
                 self.hand_over(cx, stream);
             } else {
                 cx.reset(stream);
@@ -319,7 +348,7 @@ impl Streams {
             cx.pause(stream);
         }
         if was_empty {
-            self.emit(Event::Readable { stream });
+            self.tell_readable(stream);
         }
     }
 
@@ -338,7 +367,7 @@ impl Streams {
             return;
         }
         if reason == Closed::Finished && !pipe.unread.is_empty() {
-            pipe.closed = Some(reason);
+            pipe.closed = true;
         } else {
             self.pipes.remove(&stream);
         }
@@ -370,7 +399,10 @@ impl Streams {
         }
         if pipe.blocked {
             pipe.blocked = false;
-            self.emit(Event::Writable { stream });
+            if !pipe.told_writable {
+                pipe.told_writable = true;
+                self.emit(Event::Writable { stream });
+            }
         }
     }
 }
@@ -391,7 +423,7 @@ impl Protocol for Streams {
             Input::Finished { stream } => {
                 if let Some(pipe) = self.pipes.get_mut(&stream) {
                     pipe.peer_finished = true;
-                    self.emit(Event::Readable { stream });
+                    self.tell_readable(stream);
                 }
             }
             Input::Closed { stream, reason } => self.handle_closed(stream, reason),

@@ -179,6 +179,16 @@ fn short(input: &Input) -> String {
     format!("{input:?}")
 }
 
+/// Bytes as the log shows them: of long ones the length and both ends, or a protocol that writes much would drown its law in text.
+fn shown(bytes: &Bytes) -> String {
+    match (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
+        (Some(first), Some(last)) if bytes.len() > 256 => {
+            format!("{} bytes {first:02x?} … {last:02x?}", bytes.len())
+        }
+        _ => format!("{bytes:?}"),
+    }
+}
+
 impl World {
     fn pick<T: Copy>(&mut self, all: &[T]) -> Option<T> {
         let at = self.dice.below(u64::try_from(all.len()).unwrap_or(0).max(1));
@@ -458,7 +468,7 @@ impl Host for World {
                 Ok(())
             }
         };
-        self.call(format!("> write {stream:?} {frame:?}: {result:?}"));
+        self.call(format!("> write {stream:?} {}: {result:?}", shown(&frame)));
         result
     }
 

@@ -390,11 +390,13 @@ impl Node {
             held.push_back(data);
         } else if let Framing::Fixed { len } = slot.framing {
             slot.part.extend_from_slice(&data);
-            while slot.part.len() >= len.max(1) {
-                let rest = slot.part.split_off(len);
-                let data = mem::replace(&mut slot.part, rest).into();
-                self.inputs.push_back(Input::Frame { stream, data });
-            }
+            let whole = mem::take(&mut slot.part);
+            let frames = whole.chunks_exact(len.max(1));
+            slot.part = frames.remainder().to_vec();
+            self.inputs.extend(frames.map(|frame| Input::Frame {
+                stream,
+                data: Bytes::copy_from_slice(frame),
+            }));
         } else if fits(slot.framing, data.len()) {
             if matches!(slot.framing, Framing::Held { .. }) {
                 slot.held = Some(VecDeque::new());
