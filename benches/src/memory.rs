@@ -81,7 +81,8 @@ impl End {
                 FromConnection::Finished { .. } => self.finished = true,
                 FromConnection::Closed { .. }
                 | FromConnection::Opened { .. }
-                | FromConnection::Flushed { .. } => {}
+                | FromConnection::Flushed { .. }
+                | FromConnection::WrongPeer { .. } => {}
                 FromConnection::Disconnected { error } => {
                     return Err(format!("disconnected: {error:?}").into());
                 }

@@ -414,6 +414,9 @@ impl Connection {
     fn fail(&mut self, error: Error) -> Error {
         if self.failed.is_none() {
             self.failed = Some(error.clone());
+            if let Error::Noise(noise::Error::UnexpectedPeer { got, .. }) = error {
+                self.messages.push_back(FromConnection::WrongPeer { got });
+            }
             self.end(Some(error.link_error()));
         }
         error

@@ -216,6 +216,11 @@ pub enum FromConnection {
         /// The peer.
         peer: PeerId,
     },
+    /// Another peer answered than the seat expects; [`Disconnected`](Self::Disconnected) follows.
+    WrongPeer {
+        /// Who claims to have answered. Nobody verified that.
+        got: PeerId,
+    },
     /// The upgrade is done; streams may be opened.
     Established {
         /// The agreed security protocol.
@@ -282,7 +287,10 @@ impl FromConnection {
             | Self::Flushed { stream, .. }
             | Self::Finished { stream }
             | Self::Closed { stream, .. } => Some(*stream),
-            Self::Authenticated { .. } | Self::Established { .. } | Self::Disconnected { .. } => None,
+            Self::Authenticated { .. }
+            | Self::WrongPeer { .. }
+            | Self::Established { .. }
+            | Self::Disconnected { .. } => None,
         }
     }
 }

@@ -80,6 +80,7 @@ impl Swarm {
     ) {
         match message {
             FromConnection::Authenticated { peer } => self.authenticated(conn, peer),
+            FromConnection::WrongPeer { got } => self.wrong_peer(conn, got),
             FromConnection::Established { security, muxer } => {
                 self.established(unix, protocols, conn, security, muxer);
             }
@@ -170,6 +171,19 @@ impl Swarm {
                 self.core.order_to(id, ToConnection::Admit);
             }
             Err(error) => self.core.end_attempt(id, error),
+        }
+    }
+
+    /// The connection itself has refused another peer than its seat expects.
+    fn wrong_peer(&mut self, id: ConnectionId, got: PeerId) {
+        let upgrading = self
+            .core
+            .conns
+            .get(&id)
+            .filter(|conn| conn.phase == Phase::Upgrading);
+        if let Some(expected) = upgrading.and_then(|conn| conn.peer) {
+            self.core
+                .end_attempt(id, AttemptError::WrongPeer { expected, got });
         }
     }
 
