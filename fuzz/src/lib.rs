@@ -9,10 +9,12 @@
 )]
 
 pub mod budget;
+pub mod connection;
 pub mod multistream_select;
 pub mod mutate;
 pub mod noise;
 pub mod swarm;
+pub mod yamux;
 
 /// One fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,10 @@ pub struct Target {
 /// Every target, by name.
 pub const TARGETS: &[Target] = &[
     Target {
+        name: "connection",
+        run: connection::run,
+    },
+    Target {
         name: "multistream-select",
         run: multistream_select::run,
     },
@@ -36,5 +42,9 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "swarm",
         run: swarm::run,
+    },
+    Target {
+        name: "yamux",
+        run: yamux::run,
     },
 ];

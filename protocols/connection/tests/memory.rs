@@ -15,7 +15,7 @@ use core::mem::size_of;
 use libp2p_proto_connection::{Config, Connection};
 use libp2p_proto_core::{Rng, Side, TransmitBuf};
 use libp2p_proto_noise::{self as noise, Handshake};
-use libp2p_proto_stream_protocol::FromConnection;
+use libp2p_proto_stream_protocol::{FromConnection, ToConnection};
 use std::sync::Arc;
 use support::{
     NOW, Pair, RAW, config, identity,
@@ -156,8 +156,11 @@ fn an_idle_connection_holds_8_kib_at_most_and_each_idle_stream_1_kib_more() {
     assert_eq!(peer.told.len(), told);
 }
 
+/// What a peer says with this stream id.
+type Attack = fn(u32) -> Vec<u8>;
+
 /// Things that a peer may say over and over, for a stream id that rises.
-fn attacks() -> Vec<(&'static str, fn(u32) -> Vec<u8>)> {
+fn attacks() -> Vec<(&'static str, Attack)> {
     vec![
         ("silent streams", |id| frame(1, SYN, id, 0, b"")),
         ("streams with half a header", |id| data(SYN, id, &HEADER[..10])),
@@ -227,7 +230,7 @@ fn attacks() -> Vec<(&'static str, fn(u32) -> Vec<u8>)> {
 }
 
 /// Plays an attack for a while and answers what our end held at most.
-fn suffer(attack: fn(u32) -> Vec<u8>, listens: bool, reads: bool) -> usize {
+fn suffer(attack: Attack, listens: bool, reads: bool) -> usize {
     let mut peer = Raw::dialer();
     peer.hear();
     peer.grant = false;
@@ -284,6 +287,45 @@ fn vul_169_the_worst_peer_makes_a_connection_hold_little_more_than_its_budget() 
             assert!(held <= WORST, "{name}: {held} bytes");
         }
     }
+}
+
+#[test]
+fn a_mebibyte_costs_twenty_allocations_at_most_from_end_to_end() {
+    let mut pair = Pair::established(usize::MAX);
+    let stream = pair.open(RAW, true);
+    let piece = Bytes::from(vec![7; 64 * KIB]);
+    let mut wire = [Vec::with_capacity(512 * KIB), Vec::with_capacity(512 * KIB)];
+    let mut send = |pair: &mut Pair, mebibytes: usize| {
+        let mut received = 0;
+        for _ in 0..mebibytes * 4 {
+            // As much as an adapter hands over in one call.
+            for _ in 0..4 {
+                pair.write_from(0, stream, piece.clone());
+            }
+            for from in [0, 1] {
+                let wire = &mut wire[from];
+                wire.clear();
+                while pair.ends[from].poll_transmit(NOW, &mut TransmitBuf::new(wire, 300 * KIB)) {}
+                let to = &mut pair.ends[1 - from];
+                assert_eq!(to.handle_input(NOW, wire).unwrap(), wire.len());
+                for end in [0, 1] {
+                    while let Some(message) = pair.ends[end].poll_message() {
+                        if let FromConnection::Frame { stream, data } = message {
+                            let bytes = data.len();
+                            received += bytes;
+                            pair.ends[end].handle_message(NOW, ToConnection::Grant { stream, bytes });
+                        }
+                    }
+                }
+            }
+        }
+        // The negotiation took a few bytes of the first window.
+        assert!(received + 100 > mebibytes << 20);
+    };
+    send(&mut pair, 1);
+    let info = measure(|| send(&mut pair, 8));
+    println!("{} allocations for 8 MiB", info.count_total);
+    assert!(info.count_total <= 8 * 20, "{}", info.count_total);
 }
 
 #[test]

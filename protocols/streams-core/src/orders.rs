@@ -11,33 +11,48 @@ use bytes::Bytes;
 use core::{fmt, time::Duration};
 use libp2p_proto_core::{Instant, StreamId};
 use libp2p_proto_multistream_select::Negotiation;
-use libp2p_proto_stream_protocol::{Closed, Framing, StreamOrder, ToConnection};
+use libp2p_proto_stream_protocol::{Closed, Framing, FromConnection, SpecId, StreamOrder, ToConnection};
+use smallvec::SmallVec;
 
-/// Time until a name must be agreed, where no spec says otherwise; so it is in go, rust and js.
+/// Time for the remote to name a stream of its own; so it is in go, rust and js.
 pub(crate) const NEGOTIATION: Duration = Duration::from_secs(10);
 
 impl<I: Copy + Ord + fmt::Debug> Streams<I> {
     /// Carries out an order of the swarm that concerns streams; others do nothing here.
     pub fn handle_order<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M, order: ToConnection) {
         match order {
-            ToConnection::Open { stream, specs, lazy } => {
-                let first = specs.first().and_then(|spec| self.table.get(*spec));
-                let time = first.map_or(NEGOTIATION, |entry| entry.spec.open_timeout);
-                self.timers.set(stream, now + time);
-                let proposals = specs;
-                self.waiting.push_back(Waiting {
-                    stream,
-                    proposals,
-                    lazy,
-                });
-                self.open_waiting(mux);
-            }
+            ToConnection::Open { stream, specs, lazy } => self.open(now, mux, stream, specs, lazy),
             ToConnection::Write { stream, data } => self.write(mux, stream, data),
             ToConnection::Grant { stream, bytes } => self.grant(now, mux, stream, bytes),
             ToConnection::Order { stream, order } => self.order(now, mux, stream, order),
             ToConnection::SetInbound { spec, max } => self.table.set_inbound(spec, max),
             _ => {}
         }
+    }
+
+    /// Specs that are not in the table are not proposed, and without one there is nothing to open.
+    fn open<M: Muxer<Id = I>>(
+        &mut self,
+        now: Instant,
+        mux: &mut M,
+        stream: StreamId,
+        mut proposals: SmallVec<[SpecId; 2]>,
+        lazy: bool,
+    ) {
+        proposals.retain(|spec| self.table.get(*spec).is_some());
+        let first = proposals.first().and_then(|spec| self.table.get(*spec));
+        let Some(entry) = first else {
+            let reason = Closed::Refused;
+            self.news.push(FromConnection::Closed { stream, reason });
+            return;
+        };
+        self.timers.set(stream, now + entry.spec.open_timeout);
+        self.waiting.push_back(Waiting {
+            stream,
+            proposals,
+            lazy,
+        });
+        self.open_waiting(mux);
     }
 
     /// Opens what the multiplexer has room for.

@@ -18,6 +18,9 @@ use smallvec::SmallVec;
 /// Larger frames return their credit while they are put together, since they might not fit the window.
 const WINDOW_SHARE: usize = 128 * 1024;
 
+/// A list of streams that grew larger gives its memory back after the read.
+const KEPT_IDS: usize = 16;
+
 /// The answers of one negotiation at once: a header, 32 refusals and an echo of a kilobyte.
 const ANSWERS: usize = 2048;
 
@@ -70,7 +73,8 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
 
     /// The end of one read: raw bytes that were gathered go up, opens that waited are tried.
     pub fn end_read<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M) {
-        for id in mem::take(&mut self.raw) {
+        let mut raw = mem::take(&mut self.raw);
+        for id in raw.drain(..) {
             let Some(slot) = self.slots.get_mut(&id) else {
                 continue;
             };
@@ -80,6 +84,10 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
                     self.news.push(FromConnection::Frame { stream, data });
                 }
             }
+        }
+        // Its memory serves the next read, unless it is much.
+        if raw.capacity() <= KEPT_IDS {
+            self.raw = raw;
         }
         if self.unread >= self.limits.unread && self.full_since.is_none() {
             self.full_since = Some(now);

@@ -17,6 +17,8 @@ pub(crate) struct Raw {
     pub(crate) told: Vec<FromConnection>,
     /// Whether frames give their credit back when they are told.
     pub(crate) grant: bool,
+    /// What the peer said up to here, flight by flight.
+    pub(crate) flights: Vec<Vec<u8>>,
     sealer: Sealer,
     opener: Opener,
     /// Bytes of ours that the peer has not opened.
@@ -31,23 +33,39 @@ impl Raw {
         Self::upgraded(connection(2, Side::Listener))
     }
 
-    pub(crate) fn upgraded(mut end: Connection) -> Self {
+    pub(crate) fn upgraded(end: Connection) -> Self {
         let keys = noise::Config::new(&identity(1), &mut Rng::from_seed([3; 32])).unwrap();
+        Self::with_keys(end, keys)
+    }
+
+    /// A dialer that lists no multiplexer in its handshake.
+    pub(crate) fn without_inlined_muxer() -> Self {
+        let keys = noise::Config::new(&identity(1), &mut Rng::from_seed([3; 32])).unwrap();
+        let keys = keys.with_muxers(Vec::new()).unwrap();
+        Self::with_keys(connection(2, Side::Listener), keys)
+    }
+
+    fn with_keys(mut end: Connection, keys: noise::Config) -> Self {
         let mut peer = Handshake::new(Arc::new(keys), Side::Dialer, None, [5; 32]);
         let mut ours = Vec::new();
         let mut theirs = [HEADER, NOISE].concat();
+        let mut flights = vec![theirs.clone()];
         take(&mut end, &mut theirs);
         say(&mut end, NOW, &mut ours);
         assert_eq!(ours, [HEADER, NOISE].concat());
         ours.clear();
         while !peer.is_finished() {
             while peer.poll_transmit(&mut TransmitBuf::new(&mut theirs, 4096)) {}
+            flights.push(theirs.clone());
             take(&mut end, &mut theirs);
             say(&mut end, NOW, &mut ours);
             let taken = peer.handle_input(&mut ours).unwrap();
             ours.drain(..taken);
         }
         while peer.poll_transmit(&mut TransmitBuf::new(&mut theirs, 4096)) {}
+        if !theirs.is_empty() {
+            flights.push(theirs.clone());
+        }
         take(&mut end, &mut theirs);
         let done = peer.finish().unwrap();
         let mut raw = Self {
@@ -55,6 +73,7 @@ impl Raw {
             now: NOW,
             told: Vec::new(),
             grant: true,
+            flights,
             sealer: done.sealer,
             opener: done.opener,
             unopened: ours,
