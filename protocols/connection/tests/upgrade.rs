@@ -11,12 +11,16 @@ mod support;
 
 use core::time::Duration;
 use libp2p_proto_connection::{Config, Connection, Error};
-use libp2p_proto_core::{Side, TransmitBuf};
+use libp2p_proto_core::{ConnectionId, Side, StreamId, TransmitBuf};
 use libp2p_proto_stream_protocol::{FromConnection, ToConnection};
 use std::sync::Arc;
-use support::{NOW, Pair, config, connection, identity, last_code, seat};
+use support::{
+    NOW, Pair, RAW, config, connection, identity, last_code,
+    raw::{HEADER, NOISE, Raw, frame, line},
+    seat,
+};
 
-// covers: CON-001, CON-003, CON-005, CON-007, CON-008, CON-009
+// covers: CON-001, CON-003, CON-005
 #[test]
 fn two_ends_upgrade_whatever_the_chunks() {
     for chunk in [1, 2, 7, 100, 100_000] {
@@ -30,7 +34,7 @@ fn two_ends_upgrade_whatever_the_chunks() {
     }
 }
 
-// covers: NOI-044, NOI-045
+// covers: CON-007, NOI-044, NOI-045
 #[test]
 fn the_multiplexer_is_negotiated_if_one_side_lists_none() {
     for lists in [(false, true), (true, false), (false, false)] {
@@ -130,29 +134,113 @@ fn vul_162_the_upgrade_has_one_deadline_that_no_progress_moves() {
 
 // covers: CON-004
 #[test]
-fn vul_055_a_flipped_bit_in_the_handshake_ends_the_connection() {
-    for flip in [0_usize, 40, 100, 150] {
+fn a_flipped_bit_in_the_handshake_ends_the_connection_and_nothing_else_is_tried() {
+    // Places in the second message, which the listener sends: its key, its sealed identity, its tag.
+    for flip in [2, 40, 100, 200] {
         let mut pair = Pair::new(
             connection(1, Side::Dialer),
             connection(2, Side::Listener),
             100_000,
         );
-        let mut wire = Vec::new();
-        while pair.ends[0].poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)) {}
-        pair.ends[1].handle_input(NOW, &mut wire).unwrap();
-        for _ in 0..3 {
-            for from in [1, 0] {
-                let mut wire = Vec::new();
-                while pair.ends[from].poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)) {}
-                if wire.len() > flip && wire.len() > 100 {
-                    wire[flip + 2] ^= 1;
-                }
-                let _taken = pair.ends[1 - from].handle_input(NOW, &mut wire);
-                pair.messages(1 - from);
-            }
+        let said = |pair: &mut Pair, from: usize| {
+            let mut wire = Vec::new();
+            while pair.ends[from].poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)) {}
+            wire
+        };
+        for from in [0, 1, 0] {
+            let mut wire = said(&mut pair, from);
+            pair.ends[1 - from].handle_input(NOW, &mut wire).unwrap();
         }
-        assert!(!pair.is_established());
+        let mut second = said(&mut pair, 1);
+        second[flip] ^= 1;
+        assert!(matches!(
+            pair.ends[0].handle_input(NOW, &mut second),
+            Err(Error::Noise(_))
+        ));
+        pair.messages(0);
+        assert_eq!(pair.told[0].len(), 1);
+        assert!(matches!(
+            pair.told[0][0],
+            FromConnection::Disconnected { error: Some(_) }
+        ));
+        assert!(said(&mut pair, 0).is_empty());
     }
+}
+
+#[test]
+fn vul_055_whatever_is_stripped_from_the_proposals_nothing_is_ever_in_the_clear() {
+    // Someone on the path offers plaintext in our name.
+    let mut listener = connection(2, Side::Listener);
+    let mut offered = [HEADER, &line("/plaintext/2.0.0"), b"secret"].concat();
+    let _taken = listener.handle_input(NOW, &mut offered);
+    let mut wire = Vec::new();
+    while listener.poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)) {}
+    assert_eq!(wire, [HEADER, b"\x03na\n"].concat());
+    // Or says that the other end speaks no Noise.
+    let mut dialer = connection(1, Side::Dialer);
+    wire.clear();
+    while dialer.poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)) {}
+    assert_eq!(wire, [HEADER, NOISE].concat());
+    let mut answer = [HEADER, b"\x03na\n"].concat();
+    assert_eq!(
+        dialer.handle_input(NOW, &mut answer),
+        Err(Error::NoCommonProtocol)
+    );
+    assert!(!dialer.poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)));
+    // Or agrees to something that was not offered.
+    let mut dialer = connection(1, Side::Dialer);
+    let mut answer = [HEADER, &line("/plaintext/2.0.0")].concat();
+    while dialer.poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)) {}
+    assert!(dialer.handle_input(NOW, &mut answer).is_err());
+    // The choice of the multiplexer is inside the handshake, so that it can't be changed: see the flipped bits above.
+}
+
+// covers: CON-008, CON-009
+#[test]
+fn after_an_inlined_choice_the_first_bytes_are_frames_and_stream_ids_follow_the_side() {
+    let ends: [(fn() -> Raw, u64, u32); 2] = [(Raw::listener, 1, 1), (Raw::dialer, 2, 2)];
+    for (upgraded, seed, first) in ends {
+        let mut peer = upgraded();
+        // The first frame is a ping, of which go and js measure the round trip too.
+        let ping = peer.hear();
+        assert_eq!((ping.len(), &ping[..8]), (12, &[0, 2, 0, 1, 0, 0, 0, 0][..]));
+        let conn = ConnectionId::new(seed);
+        for count in 0..3 {
+            let (stream, lazy) = (StreamId::ours(conn, count.into()), false);
+            let specs = [RAW].into_iter().collect();
+            peer.end
+                .handle_message(NOW, ToConnection::Open { stream, specs, lazy });
+            let opens = frame(1, 1, first + 2 * count, 0, b"");
+            assert!(peer.hear().starts_with(&opens));
+        }
+    }
+}
+
+#[test]
+fn vul_200_short_lines_are_refused_after_thirty_two_however_many_come() {
+    let mut taken = Vec::new();
+    for size in [64 << 10, 128 << 10] {
+        let mut lines = [HEADER.to_vec(), b"\x01\n".repeat(size / 2)].concat();
+        let mut listener = connection(2, Side::Listener);
+        let mut wire = Vec::new();
+        while listener.poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)) {}
+        assert!(listener.handle_input(NOW, &mut lines).is_err());
+        while listener.poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)) {}
+        assert!(wire.len() <= 20 + 32 * 4);
+        // After authentication it costs the stream, and the rest of its bytes is not looked at.
+        let mut peer = Raw::dialer();
+        peer.hear();
+        for (place, part) in lines.chunks(60_000).enumerate() {
+            let flags = u16::from(place == 0);
+            peer.say(&frame(0, flags, 1, u32::try_from(part.len()).unwrap(), part))
+                .unwrap();
+        }
+        let heard = peer.hear();
+        assert!(heard.len() <= 100 + 32 * 4, "{}", heard.len());
+        assert_eq!(peer.end.stats().streams, 0);
+        taken.push(heard);
+    }
+    assert_eq!(taken[0], taken[1]);
 }
 
 #[test]

@@ -594,3 +594,42 @@ fn vul_174_a_million_bad_frames_get_one_answer() {
     }
     assert_eq!(answered, 12);
 }
+
+#[test]
+fn vul_184_rare_but_legal_frames_are_accepted() {
+    let unknown = 0xfff0;
+    let rare: [(&str, Vec<u8>); 12] = [
+        (
+            "credit before data",
+            [update(SYN, 1, 5), data(0, 1, b"x")].concat(),
+        ),
+        ("SYN on data", data(SYN, 1, b"x")),
+        ("SYN and FIN on data", data(SYN | FIN, 1, b"x")),
+        ("SYN and FIN on credit", update(SYN | FIN, 1, 0)),
+        (
+            "unknown flags",
+            [update(SYN | unknown, 1, 0), data(unknown, 1, b"x")].concat(),
+        ),
+        ("unknown flags on a ping", header(2, SYN | unknown, 0, 1)),
+        ("a ping without flags", header(2, 0, 0, 1)),
+        ("an empty frame", [update(SYN, 1, 0), data(0, 1, b"")].concat()),
+        ("no credit", [update(SYN, 1, 0), update(0, 1, 0)].concat()),
+        ("ids that fall", [update(SYN, 9, 0), update(SYN, 3, 0)].concat()),
+        ("FIN twice", [data(SYN | FIN, 1, b""), data(FIN, 1, b"")].concat()),
+        (
+            "RST with a code",
+            [update(SYN, 1, 0), update(RST, 1, 0x1002)].concat(),
+        ),
+    ];
+    for (name, wire) in rare {
+        let mut yamux = session(Side::Listener);
+        feed(&mut yamux, NOW, &wire).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(!yamux.is_closed());
+        // An ACK of ours on data, and none at all.
+        let mut yamux = session(Side::Dialer);
+        let id = yamux.open(100).unwrap();
+        sent(&mut yamux, NOW);
+        feed(&mut yamux, NOW, &data(ACK, id, b"x")).unwrap();
+        feed(&mut yamux, NOW, &data(0, id, b"x")).unwrap();
+    }
+}
