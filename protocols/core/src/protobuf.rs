@@ -27,12 +27,37 @@
 //! ```
 
 use crate::Fault;
+use alloc::vec::Vec;
 use core::fmt;
 use quick_protobuf::BytesReader;
 
 mod writer;
 
 pub use writer::{Writer, bytes_field_len, varint_field_len};
+
+/// Encodes a message that `write` fills.
+pub fn encode(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut Writer::new(&mut out));
+    out
+}
+
+/// Decodes a message within the default [`Limits`]: `take` puts each field in its place.
+///
+/// # Errors
+///
+/// Those of [`Reader::next_field`].
+pub fn decode<T: Default>(
+    message: &[u8],
+    mut take: impl FnMut(&mut T, Field<'_>),
+) -> Result<T, ProtobufError> {
+    let mut decoded = T::default();
+    let mut reader = Reader::new(message, Limits::default());
+    while let Some(field) = reader.next_field()? {
+        take(&mut decoded, field);
+    }
+    Ok(decoded)
+}
 
 /// What is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

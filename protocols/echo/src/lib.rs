@@ -3,7 +3,7 @@
 
 extern crate alloc;
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use libp2p_proto_core::{ProtocolName, StreamId};
 use libp2p_proto_stream_protocol::{Context, Framing, Input, Protocol, StreamSpec};
@@ -12,35 +12,37 @@ use libp2p_proto_stream_protocol::{Context, Framing, Input, Protocol, StreamSpec
 #[derive(Debug)]
 pub struct Echo {
     specs: [StreamSpec; 1],
-    waiting: BTreeMap<StreamId, VecDeque<Bytes>>,
-    finished: BTreeSet<StreamId>,
+    pipes: BTreeMap<StreamId, Pipe>,
+}
+
+/// One stream: what waits to be sent back, and whether more will come.
+#[derive(Debug, Default)]
+struct Pipe {
+    waiting: VecDeque<Bytes>,
+    finished: bool,
 }
 
 impl Echo {
     /// An echo under this name.
     pub fn new(name: ProtocolName) -> Self {
-        let specs = [StreamSpec {
-            recv_window: 1 << 20,
-            ..StreamSpec::new(name, Framing::Raw)
-        }];
-        Self {
-            specs,
-            waiting: BTreeMap::new(),
-            finished: BTreeSet::new(),
-        }
+        let mut spec = StreamSpec::new(name, Framing::Raw);
+        spec.recv_window = 1 << 20;
+        let (specs, pipes) = ([spec], BTreeMap::new());
+        Self { specs, pipes }
     }
+}
 
+impl Pipe {
     /// Sends what the stream takes. While something waits the stream is paused, so at most one receive window waits.
     fn pump(&mut self, cx: &mut Context<'_>, stream: StreamId) {
-        let waiting = self.waiting.entry(stream).or_default();
-        while let Some(data) = waiting.front() {
+        while let Some(data) = self.waiting.front() {
             if cx.write(stream, data.clone()).is_err() {
                 return cx.pause(stream);
             }
-            waiting.pop_front();
+            self.waiting.pop_front();
         }
         cx.resume(stream);
-        if self.finished.remove(&stream) {
+        if self.finished {
             cx.finish(stream);
         }
     }
@@ -52,21 +54,14 @@ impl Protocol for Echo {
     }
 
     fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
+        let Some(stream) = input.stream() else { return };
+        let pipe = self.pipes.entry(stream).or_default();
         match input {
-            Input::Frame { stream, data } => {
-                self.waiting.entry(stream).or_default().push_back(data);
-                self.pump(cx, stream);
-            }
-            Input::Writable { stream } => self.pump(cx, stream),
-            Input::Finished { stream } => {
-                self.finished.insert(stream);
-                self.pump(cx, stream);
-            }
-            Input::Closed { stream, .. } => {
-                self.waiting.remove(&stream);
-                self.finished.remove(&stream);
-            }
+            Input::Frame { data, .. } => pipe.waiting.push_back(data),
+            Input::Finished { .. } => pipe.finished = true,
+            Input::Closed { .. } => return drop(self.pipes.remove(&stream)),
             _ => {}
         }
+        pipe.pump(cx, stream);
     }
 }

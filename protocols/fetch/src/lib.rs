@@ -1,115 +1,85 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
 
-extern crate alloc;
-
-mod wire;
-
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
-use core::fmt;
-use libp2p_proto_core::{Deadline, PeerId, ProtocolName, StreamId};
-use libp2p_proto_stream_protocol::{
-    Closed, Context, EventQueue, Framing, Input, Protocol, StreamSpec, Target,
-};
-pub use wire::Answer;
+use libp2p_proto_core::protobuf::{Value, decode, encode};
+use libp2p_proto_core::{Deadline, PeerId, ProtocolName, bytes::Bytes};
+use libp2p_proto_stream_protocol::{Closed, Context, Exchanges, Input, Protocol, StreamSpec};
 
 /// `/libp2p/fetch/0.0.1`.
 pub const NAME: ProtocolName = ProtocolName::from_static("/libp2p/fetch/0.0.1");
 
-/// Asks peers for values, and answers out of `lookup`.
-pub struct Fetch {
-    specs: [StreamSpec; 1],
-    lookup: fn(&str) -> Option<Vec<u8>>,
-    wishes: Vec<(PeerId, String)>,
-    asked: BTreeSet<StreamId>,
-    events: EventQueue<(PeerId, Answer)>,
+/// What a fetch ended with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// The value of the key.
+    Value(Bytes),
+    /// The peer has no value for the key.
+    NotFound,
+    /// The peer answers with this error status.
+    Error(u64),
+    /// There is no answer.
+    Failed(Closed),
 }
 
+/// Asks peers for values, and answers out of a lookup.
+#[derive(Debug)]
+pub struct Fetch(Exchanges<()>, fn(&str) -> Option<Bytes>);
+
 impl Fetch {
-    /// Answers every key out of `lookup`; at most 1 MiB a value and 256 events that wait.
-    pub fn new(lookup: fn(&str) -> Option<Vec<u8>>) -> Self {
-        let framing = Framing::LengthDelimited { max: 1 << 20 };
-        let specs = [StreamSpec {
-            lazy: true,
-            send_capacity: 1 << 20,
-            ..StreamSpec::new(NAME, framing)
-        }];
-        Self {
-            specs,
-            lookup,
-            wishes: Vec::new(),
-            asked: BTreeSet::new(),
-            events: EventQueue::new(256),
-        }
+    /// Answers every key out of `lookup`. At most 1 MiB a message, 10 s an exchange, 256 questions at once.
+    pub const fn new(lookup: fn(&str) -> Option<Bytes>) -> Self {
+        Self(Exchanges::length_delimited(NAME, 1 << 20), lookup)
     }
 
     /// Asks a connected peer for the value of `key`; one event follows.
-    pub fn fetch(&mut self, peer: PeerId, key: &str) {
-        self.wishes.push((peer, key.into()));
+    ///
+    /// # Errors
+    ///
+    /// [`Closed::Limit`] while 256 questions are open, or their answers unread.
+    pub fn fetch(&mut self, peer: PeerId, key: &str) -> Result<(), Closed> {
+        self.0.ask(peer, (), encode(|out| out.string(1, key)))
     }
 
     /// The oldest answer.
     pub fn poll_event(&mut self) -> Option<(PeerId, Answer)> {
-        self.events.pop()
-    }
-
-    fn ask(&mut self, cx: &mut Context<'_>, peer: PeerId, key: &str) {
-        let stream = cx.open(Target::Peer(peer), &[0]).ok();
-        match stream.filter(|stream| cx.write(*stream, wire::request(key)).is_ok()) {
-            Some(stream) => drop(self.asked.insert(stream)),
-            None => drop(
-                self.events
-                    .push(cx.seq, (peer, Answer::Failed(Closed::ConnectionLost))),
-            ),
-        }
-    }
-
-    fn settle(&mut self, cx: &Context<'_>, stream: StreamId, answer: Answer) {
-        if let (true, Some(peer)) = (self.asked.remove(&stream), cx.peer_of(stream)) {
-            drop(self.events.push(cx.seq, (peer, answer)));
-        }
+        let end = self.0.poll_answer()?;
+        let answer = match end.result.and_then(|data| read(&data)) {
+            Ok((0, value)) => Answer::Value(value),
+            Ok((1, _)) => Answer::NotFound,
+            Ok((status, _)) => Answer::Error(status),
+            Err(reason) => Answer::Failed(reason),
+        };
+        Some((end.peer, answer))
     }
 }
 
 impl Protocol for Fetch {
     fn specs(&self) -> &[StreamSpec] {
-        &self.specs
+        self.0.specs()
     }
 
     fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
-        match input {
-            Input::Timeout => {
-                for (peer, key) in core::mem::take(&mut self.wishes) {
-                    self.ask(cx, peer, &key);
-                }
+        if let Some((stream, request)) = self.0.handle(cx, input) {
+            match read(&request).map(|(_, key)| core::str::from_utf8(&key).map(self.1)) {
+                Ok(Ok(Some(value))) => self.0.answer(cx, stream, encode(|out| out.bytes(2, &value))),
+                Ok(Ok(None)) => self.0.answer(cx, stream, encode(|out| out.varint(1, 1))),
+                _ => cx.reset(stream),
             }
-            Input::Frame { stream, data } if stream.is_inbound() => {
-                let answer = wire::read_request(&data).map(self.lookup);
-                if answer.is_none_or(|value| cx.write(stream, wire::response(value.as_deref())).is_err()) {
-                    return cx.reset(stream);
-                }
-                cx.finish(stream);
-            }
-            Input::Frame { stream, data } => {
-                self.settle(
-                    cx,
-                    stream,
-                    wire::read_response(&data).unwrap_or(Answer::Failed(Closed::Malformed)),
-                );
-                cx.finish(stream);
-            }
-            Input::Closed { stream, reason } => self.settle(cx, stream, Answer::Failed(reason)),
-            _ => {}
         }
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {
-        (!self.wishes.is_empty()).then(|| Deadline::now("command"))
+        self.0.poll_timeout()
     }
 }
 
-impl fmt::Debug for Fetch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fetch({} asked)", self.asked.len())
-    }
+/// The number and the bytes of a message: a request has its key in field 1, a response its status in field 1 and the value in field 2.
+fn read(message: &[u8]) -> Result<(u64, Bytes), Closed> {
+    let read = decode::<(u64, Bytes)>(message, |(number, bytes), at| match (at.number, at.value) {
+        (1, Value::Varint(value)) => *number = value,
+        (1 | 2, Value::Bytes(value)) => *bytes = Bytes::copy_from_slice(value),
+        _ => {}
+    });
+    read.map_err(|_| Closed::Malformed)
 }

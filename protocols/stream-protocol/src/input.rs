@@ -89,6 +89,21 @@ pub enum Input {
     Timeout,
 }
 
+impl Input {
+    /// The stream that the input concerns, if any.
+    pub const fn stream(&self) -> Option<StreamId> {
+        match self {
+            Self::Opened { stream, .. }
+            | Self::Frame { stream, .. }
+            | Self::Writable { stream }
+            | Self::Flushed { stream, .. }
+            | Self::Finished { stream }
+            | Self::Closed { stream, .. } => Some(*stream),
+            _ => None,
+        }
+    }
+}
+
 /// Which way a connection came about, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionInfo {

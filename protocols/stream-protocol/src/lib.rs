@@ -8,6 +8,7 @@ extern crate alloc;
 pub mod bench;
 mod context;
 mod event;
+mod exchange;
 mod fact;
 mod input;
 mod message;
@@ -15,6 +16,7 @@ mod spec;
 
 pub use context::{Context, Host, Target};
 pub use event::EventQueue;
+pub use exchange::{Answer, Exchanges};
 pub use fact::Fact;
 pub use input::{
     AttemptError, Closed, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Input, LinkError,

@@ -6,7 +6,7 @@ use crate::{
     node::{ECHO, broken, introduce, requests},
     output::Lines,
 };
-use libp2p_proto_core::PeerId;
+use libp2p_proto_core::{PeerId, bytes::Bytes};
 use libp2p_proto_echo::Echo;
 use libp2p_proto_fetch::Fetch;
 use libp2p_proto_identify::{self as identify, Identify};
@@ -102,9 +102,9 @@ impl Listener {
 }
 
 /// What the fetch service answers.
-fn lookup(key: &str) -> Option<Vec<u8>> {
+fn lookup(key: &str) -> Option<Bytes> {
     let key = key.strip_prefix("interop/").filter(|key| *key != "missing")?;
-    Some(format!("value-of-{key}").into_bytes())
+    Some(format!("value-of-{key}").into())
 }
 
 impl App for Listener {

@@ -77,7 +77,7 @@ impl Session {
         let (peer, asked) = (self.connected.peer, format!("interop/{key}"));
         self.node
             .call(move |_, app, _| app.fetch.fetch(peer, &asked))
-            .await?;
+            .await??;
         let (_, answer) = self.node.next(|app| app.fetch.poll_event()).await?;
         match answer {
             Answer::Value(_) if key == "missing" => Err("a value came for a key that has none".into()),
