@@ -9,21 +9,27 @@
 use criterion::{Criterion, Throughput, criterion_group};
 use libp2p_proto_core::{Rng, Side, TransmitBuf};
 use libp2p_proto_identity::{Identity, Keypair};
-use libp2p_proto_noise::{Config, Finished, Handshake, Ring, RustCrypto};
+use libp2p_proto_noise::{AwsLc, Config, Finished, Handshake, Provider, Ring, RustCrypto};
 use snow::resolvers::{DefaultResolver, FallbackResolver, RingResolver};
 use std::{hint::black_box, sync::Arc};
 
 const PATTERN: &str = "Noise_XX_25519_ChaChaPoly_SHA256";
 
-fn config(seed: u8, fast: bool) -> Arc<Config> {
-    let identity = Identity::from(Keypair::ed25519_from_seed([seed; 32]));
+fn keys(seed: u8) -> Keypair {
+    Keypair::ed25519_from_seed([seed; 32])
+}
+
+fn config(seed: u8, provider: Box<dyn Provider>) -> Arc<Config> {
     let mut dice = Rng::from_seed([seed; 32]);
-    let config = if fast {
-        Config::with_provider(&identity, &mut dice, Box::new(Ring))
+    Arc::new(Config::with_provider(&Identity::from(keys(seed)), &mut dice, provider).unwrap())
+}
+
+fn provider(fast: bool) -> Box<dyn Provider> {
+    if fast {
+        Box::new(Ring)
     } else {
-        Config::with_provider(&identity, &mut dice, Box::new(RustCrypto))
-    };
-    Arc::new(config.unwrap())
+        Box::new(RustCrypto)
+    }
 }
 
 /// A handshake with identities, signed and checked.
@@ -86,16 +92,42 @@ fn snow_keys() -> [Vec<u8>; 2] {
     [0, 1].map(|_| snow_builder(false).generate_keypair().unwrap().private)
 }
 
+/// What both ends of a handshake can't do without: two ephemeral keys, six Diffie-Hellman operations, two signatures verified.
+fn curves(provider: &dyn Provider, keys: &Keypair, signature: &[u8]) -> bool {
+    let [ours, theirs] = [[1; 32], [2; 32]].map(|secret| provider.key_pair(&secret).unwrap());
+    for _ in 0..6 {
+        black_box(ours.dh(&theirs.public_key()).unwrap());
+    }
+    (0..2).all(|_| keys.public().verify(&[5; 56], signature))
+}
+
+type Make = fn() -> Box<dyn Provider>;
+
 fn handshakes(c: &mut Criterion) {
     let mut group = c.benchmark_group("noise-handshake");
-    let (dialer, listener) = (config(1, true), config(2, true));
-    group.bench_function("ours", |b| b.iter(|| handshake(&dialer, &listener)));
+    let both: [(&str, &str, Make); 2] = [
+        ("ours", "curves", || Box::new(Ring)),
+        ("ours-aws-lc", "curves-aws-lc", || Box::new(AwsLc)),
+    ];
+    for (ours, limit, provider) in both {
+        let (dialer, listener) = (config(1, provider()), config(2, provider()));
+        group.bench_function(ours, |b| b.iter(|| handshake(&dialer, &listener)));
+        let provider = provider();
+        let keys = keys(1);
+        let signature = keys.sign(&[5; 56]).unwrap();
+        group.bench_function(limit, |b| b.iter(|| curves(&*provider, &keys, &signature)));
+    }
     let keys = snow_keys();
     group.bench_function("snow-without-identities", |b| {
         b.iter(|| snow_handshake(&keys, true));
     });
     group.finish();
-    ratios::print("noise-handshake", "ours", &["snow-without-identities"]);
+    ratios::print("noise-handshake", "ours", &["curves", "snow-without-identities"]);
+    ratios::print(
+        "noise-handshake",
+        "ours-aws-lc",
+        &["curves-aws-lc", "snow-without-identities"],
+    );
 }
 
 fn transport(c: &mut Criterion) {
@@ -104,7 +136,7 @@ fn transport(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(size as u64));
         let payload = vec![0x5a; size];
         for (function, fast) in [("ours", true), ("ours-portable", false)] {
-            let (mut near, mut far) = handshake(&config(1, fast), &config(2, fast));
+            let (mut near, mut far) = handshake(&config(1, provider(fast)), &config(2, provider(fast)));
             let mut wire = Vec::with_capacity(70_000);
             group.bench_function(function, |b| {
                 b.iter(|| {

@@ -191,7 +191,7 @@ fn vul_051_streams_that_never_name_themselves_end_at_their_deadline_and_the_conn
     assert!(!pair.ends[0].is_closed());
 }
 
-// covers: CON-025
+// covers: CON-025, MSS-036
 #[test]
 fn vul_201_streams_without_a_name_are_few_end_by_themselves_and_never_use_up_ours() {
     let mut peer = Raw::dialer();

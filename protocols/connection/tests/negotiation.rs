@@ -1,0 +1,106 @@
+//! Which names may be proposed lazily, and what a lazy stream makes of its end.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use libp2p_proto_connection::{Config, Connection};
+use libp2p_proto_core::{ConnectionId, Side, StreamId, TransmitBuf};
+use libp2p_proto_stream_protocol::{Closed, FromConnection, ToConnection};
+use std::sync::Arc;
+use support::{
+    FRAMED, NOW, closed, connection, identity,
+    raw::{HEADER, NOISE, RST, Raw, data, frame, line},
+    seat,
+};
+
+fn say(end: &mut Connection) -> Vec<u8> {
+    let mut wire = Vec::new();
+    while end.poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 100_000)) {}
+    while let Some(message) = end.poll_message() {
+        if matches!(message, FromConnection::Authenticated { .. }) {
+            end.handle_message(NOW, ToConnection::Admit);
+        }
+        let is_established = matches!(message, FromConnection::Established { .. });
+        assert!(!is_established, "before the multiplexer is agreed");
+    }
+    wire
+}
+
+fn hear(end: &mut Connection, mut wire: Vec<u8>) {
+    let mut start = 0;
+    while start < wire.len() {
+        let taken = end.handle_input(NOW, &mut wire[start..]).unwrap();
+        assert!(taken > 0);
+        start += taken;
+    }
+}
+
+// covers: MSS-053
+#[test]
+fn neither_security_nor_multiplexer_is_lazy_so_no_lazy_stream_can_stand_on_a_lazy_connection() {
+    let end = |seed: u8, side| {
+        let config = Config::new(&identity(seed), [seed; 32]).unwrap();
+        let config = Arc::new(config.without_inlined_muxer().unwrap());
+        Connection::new(NOW, config, seat(seed, side))
+    };
+    let (mut dialer, mut listener) = (end(1, Side::Dialer), end(2, Side::Listener));
+    // The handshake waits for the echo.
+    let proposal = say(&mut dialer);
+    assert_eq!(proposal, [HEADER, NOISE].concat());
+    hear(&mut listener, proposal);
+    hear(&mut dialer, HEADER.to_vec());
+    assert!(say(&mut dialer).is_empty());
+    assert_eq!(say(&mut listener), [HEADER, NOISE].concat());
+    hear(&mut dialer, NOISE.to_vec());
+    let first = say(&mut dialer);
+    assert_eq!(first[..2], [0, 32]);
+    hear(&mut listener, first);
+    let second = say(&mut listener);
+    hear(&mut dialer, second);
+    // Streams wait for the echo of the multiplexer: an order to open one is not heard before.
+    let third = say(&mut dialer);
+    let stream = StreamId::ours(ConnectionId::new(1), 0);
+    let (specs, lazy) = ([FRAMED].into_iter().collect(), true);
+    dialer.handle_message(NOW, ToConnection::Open { stream, specs, lazy });
+    let proposal = say(&mut dialer);
+    // Header and `/yamux/1.0.0` in a frame of Noise, and nothing of a stream.
+    assert_eq!((third.len(), proposal.len()), (170, 2 + 34 + 16));
+    assert!(say(&mut dialer).is_empty());
+}
+
+// covers: MSS-059
+#[test]
+fn a_reset_before_the_answer_is_a_reset_and_says_nothing_about_the_name() {
+    for reply in [&b""[..], HEADER, b"\x13/multi"] {
+        let mut peer = Raw::upgraded(connection(2, Side::Listener));
+        peer.hear();
+        let stream = StreamId::ours(ConnectionId::new(2), 0);
+        let (specs, lazy) = ([FRAMED].into_iter().collect(), true);
+        peer.end
+            .handle_message(NOW, ToConnection::Open { stream, specs, lazy });
+        assert!(!peer.hear().is_empty());
+        if !reply.is_empty() {
+            peer.say(&data(0, 2, reply)).unwrap();
+        }
+        peer.say(&frame(1, RST, 2, 0, b"")).unwrap();
+        peer.messages();
+        assert_eq!(closed(&peer.told), [Closed::Reset]);
+    }
+    // A refusal is one.
+    let mut peer = Raw::upgraded(connection(2, Side::Listener));
+    peer.hear();
+    let stream = StreamId::ours(ConnectionId::new(2), 0);
+    let (specs, lazy) = ([FRAMED].into_iter().collect(), true);
+    peer.end
+        .handle_message(NOW, ToConnection::Open { stream, specs, lazy });
+    peer.hear();
+    peer.say(&data(0, 2, &[HEADER, &line("na")].concat())).unwrap();
+    peer.messages();
+    assert_eq!(closed(&peer.told), [Closed::Refused]);
+}
