@@ -156,12 +156,9 @@ impl Swarm {
     // ── connections ──
 
     fn authenticated(&mut self, id: ConnectionId, peer: PeerId) {
-        let Some(conn) = self.core.conns.get(&id) else {
+        let Some(conn) = self.core.conns.get(&id).filter(|_| self.core.is_upgrading(id)) else {
             return;
         };
-        if conn.phase != Phase::Upgrading {
-            return;
-        }
         match self.core.check_peer(conn, peer) {
             Ok(()) => {
                 self.core.change_conn(id, |conn| {
@@ -176,11 +173,7 @@ impl Swarm {
 
     /// The connection itself has refused another peer than its seat expects.
     fn wrong_peer(&mut self, id: ConnectionId, got: PeerId) {
-        let upgrading = self
-            .core
-            .conns
-            .get(&id)
-            .filter(|conn| conn.phase == Phase::Upgrading);
+        let upgrading = self.core.conns.get(&id).filter(|_| self.core.is_upgrading(id));
         if let Some(expected) = upgrading.and_then(|conn| conn.peer) {
             self.core
                 .end_attempt(id, AttemptError::WrongPeer { expected, got });
@@ -442,6 +435,12 @@ impl crate::core::Core {
         if established {
             self.set_phase(id, Phase::Closing(None));
         }
+    }
+
+    fn is_upgrading(&self, id: ConnectionId) -> bool {
+        self.conns
+            .get(&id)
+            .is_some_and(|conn| conn.phase == Phase::Upgrading)
     }
 
     pub(crate) fn streams_of(&self, id: ConnectionId) -> Vec<StreamId> {

@@ -343,10 +343,13 @@ impl Swarm {
     }
 }
 
+/// Capacity that an empty queue keeps.
+const KEPT: usize = 64;
+
 /// Takes the first, and gives memory back once nothing is left.
 fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
     let first = queue.pop_front();
-    if queue.is_empty() && queue.capacity() > 1024 {
+    if queue.is_empty() && queue.capacity() > KEPT {
         *queue = VecDeque::new();
     }
     first

@@ -777,7 +777,7 @@ fn limits_out_of_their_range_are_named() {
         ("max_facts", |config| config.max_facts = 0),
         ("max_news", |config| config.max_news = 0),
         ("max_news_per_connection", |config| {
-            config.max_news_per_connection = 0
+            config.max_news_per_connection = 0;
         }),
         ("max_parallel_attempts", |config| config.max_parallel_attempts = 0),
         ("max_per_peer", |config| config.max_per_peer = 0),

@@ -122,7 +122,7 @@ impl Bench {
 
     pub fn of(seed: u8, config: Config, mut actor: Actor) -> Self {
         Self {
-            swarm: Swarm::new(identity(seed), config, [7; 32], &mut [&mut actor]).unwrap(),
+            swarm: Swarm::new(identity(seed), config, [seed + 6; 32], &mut [&mut actor]).unwrap(),
             actor,
         }
     }
