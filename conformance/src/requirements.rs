@@ -31,6 +31,7 @@ pub(crate) fn check(open_only: bool) -> Result<Vec<String>, Box<dyn Error>> {
     for folder in [
         "protocols",
         "runtime-adapters",
+        "conformance/tests",
         "conformance/vectors",
         "fuzz",
         "benches",
