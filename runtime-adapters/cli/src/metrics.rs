@@ -5,6 +5,7 @@ mod endpoint;
 use crate::listen::Listener;
 use libp2p_proto_identify::Identify;
 use libp2p_proto_ping::Ping;
+use libp2p_proto_request_response::RequestResponse;
 use libp2p_proto_swarm::Swarm;
 use prometheus_client::{
     encoding::text::encode,
@@ -27,60 +28,79 @@ pub(crate) fn text(swarm: &mut Swarm, app: &Listener) -> Result<String, fmt::Err
 
 fn about_connections(registry: &mut Registry, swarm: &mut Swarm, app: &Listener) {
     let stats = swarm.stats();
-    gauge(
-        registry,
-        "connections",
-        "Established connections",
-        stats.established,
-    );
-    gauge(
-        registry,
-        "connections_inbound",
-        "Established connections that others dialed",
-        stats.established_inbound,
-    );
-    gauge(
-        registry,
-        "connections_pending_inbound",
-        "Inbound connections that are not upgraded",
-        stats.pending_inbound,
-    );
-    gauge(
-        registry,
-        "connections_pending_outbound",
-        "Outbound attempts under way",
-        stats.pending_outbound,
-    );
-    gauge(registry, "streams", "Open streams", stats.streams);
-    gauge(registry, "dials", "Dials under way", stats.dials);
-    gauge(registry, "peers", "Connected peers", swarm.peers().count());
-    gauge(
-        registry,
-        "listen_addresses",
-        "Addresses that are announced",
-        swarm.listen_addresses().count(),
-    );
-    counter(
-        registry,
-        "links_denied",
-        "Inbound links refused by a limit or a rule before a byte",
-        stats.refused,
-    );
-    counter(
-        registry,
-        "frames_in",
-        "Frames delivered to protocols",
-        stats.frames_in,
-    );
-    counter(
-        registry,
-        "frames_out",
-        "Frames written by protocols",
-        stats.frames_out,
-    );
-    let book = swarm.book_mut();
-    gauge(registry, "book_peers", "Peers in the address book", book.len());
-    gauge(registry, "book_bytes", "Memory of the address book", book.bytes());
+    for (name, help, value) in [
+        ("connections", "Established connections", stats.established),
+        (
+            "connections_inbound",
+            "Established connections that others dialed",
+            stats.established_inbound,
+        ),
+        (
+            "connections_pending_inbound",
+            "Inbound connections that are being upgraded",
+            stats.pending_inbound,
+        ),
+        (
+            "connections_pending_outbound",
+            "Outbound attempts under way",
+            stats.pending_outbound,
+        ),
+        (
+            "connections_closing",
+            "Connections that were ordered to end and have not",
+            stats.closing,
+        ),
+        ("streams", "Open streams", stats.streams),
+        (
+            "streams_inbound",
+            "Open streams that others opened",
+            stats.streams_inbound,
+        ),
+        ("dials", "Dials under way", stats.dials),
+        ("news_waiting", "News of connections that waits", stats.news),
+        ("events_waiting", "Events that wait", stats.events),
+        ("peers", "Connected peers", swarm.peers().count()),
+        (
+            "listen_addresses",
+            "Addresses that are announced",
+            swarm.listen_addresses().count(),
+        ),
+        ("book_peers", "Peers in the address book", swarm.book_mut().len()),
+        (
+            "book_bytes",
+            "Memory of the address book, about",
+            stats.book_bytes,
+        ),
+    ] {
+        gauge(registry, name, help, value);
+    }
+    for (name, help, value) in [
+        (
+            "links_refused",
+            "Inbound links refused by a limit or a rule before a byte",
+            stats.refused,
+        ),
+        (
+            "links_crowded_out",
+            "Inbound links that made room for others while being upgraded",
+            stats.crowded_out,
+        ),
+        (
+            "connections_trimmed",
+            "Connections that were trimmed",
+            stats.trimmed,
+        ),
+        (
+            "streams_refused",
+            "Inbound streams reset because a scope was full",
+            stats.streams_refused,
+        ),
+        ("frames_in", "Frames delivered to protocols", stats.frames_in),
+        ("frames_out", "Frames written by protocols", stats.frames_out),
+        ("dials_failed", "Dials that failed", app.tally.dials_failed),
+    ] {
+        counter(registry, name, help, value);
+    }
     let tally = &app.tally;
     let opened = BTreeMap::from([("inbound", tally.accepted), ("outbound", tally.dialed)]);
     family(
@@ -104,54 +124,49 @@ fn about_connections(registry: &mut Registry, swarm: &mut Swarm, app: &Listener)
         "cause",
         &tally.refused,
     );
-    counter(registry, "dials_failed", "Dials that failed", tally.dials_failed);
 }
 
 fn about_protocols(registry: &mut Registry, app: &Listener) {
+    let mut counters: Vec<(&str, &str, u64)> = Vec::new();
     if let Some(stats) = app.identify.as_ref().map(Identify::stats) {
-        counter(
-            registry,
-            "identify_identified",
-            "Peers identified",
-            stats.identified,
-        );
-        counter(
-            registry,
-            "identify_failures",
-            "Exchanges that failed",
-            stats.failures,
-        );
-        counter(
-            registry,
-            "identify_pushes_received",
-            "Pushes read",
-            stats.pushes_received,
-        );
-        counter(registry, "identify_pushes_sent", "Pushes sent", stats.pushes_sent);
-        counter(
-            registry,
-            "identify_events_dropped",
-            "Events lost to a full queue",
-            stats.events_dropped,
-        );
+        counters.extend([
+            ("identify_identified", "Peers identified", stats.identified),
+            ("identify_failures", "Exchanges that failed", stats.failures),
+            ("identify_pushes_received", "Pushes read", stats.pushes_received),
+            ("identify_pushes_sent", "Pushes sent", stats.pushes_sent),
+            (
+                "identify_events_dropped",
+                "Events lost to a full queue",
+                stats.events_dropped,
+            ),
+        ]);
     }
     if let Some(stats) = app.ping.as_ref().map(Ping::stats) {
-        counter(registry, "ping_pongs", "Rounds that were answered", stats.pongs);
-        counter(registry, "ping_failures", "Rounds that failed", stats.failures);
-        counter(registry, "ping_echoed", "Blocks echoed", stats.echoed);
-        counter(
-            registry,
-            "ping_events_dropped",
-            "Events lost to a full queue",
-            stats.events_dropped,
-        );
+        counters.extend([
+            ("ping_pongs", "Rounds that were answered", stats.pongs),
+            ("ping_failures", "Rounds that failed", stats.failures),
+            ("ping_echoed", "Blocks echoed", stats.echoed),
+            (
+                "ping_events_dropped",
+                "Events lost to a full queue",
+                stats.events_dropped,
+            ),
+        ]);
     }
-    counter(
-        registry,
-        "reqresp_answered",
-        "Requests answered",
-        app.tally.requests,
-    );
+    if let Some(stats) = app.requests.as_ref().map(RequestResponse::stats) {
+        counters.extend([
+            ("reqresp_requests", "Requests that were read", stats.requests),
+            ("reqresp_answers", "Answers that have left", stats.answers),
+            (
+                "reqresp_refused",
+                "Streams that ended without a request",
+                stats.refused,
+            ),
+        ]);
+    }
+    for (name, help, value) in counters {
+        counter(registry, name, help, value);
+    }
 }
 
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: usize) {

@@ -8,7 +8,7 @@ use toml::Value;
 /// How long an idle connection is kept: whoever runs the command wants to keep it.
 const IDLE: Duration = Duration::from_secs(300);
 /// The greatest number of anything.
-const MANY: i64 = 1 << 40;
+const MANY: i64 = u32::MAX as i64;
 /// The longest time, in seconds: a year.
 const LONG: f64 = 31_536_000.0;
 /// The shortest time, in seconds.
@@ -17,6 +17,7 @@ const SHORT: f64 = 0.001;
 /// A field of the swarm's configuration.
 enum Field {
     Count(fn(&mut Config) -> &mut usize),
+    /// As a number of 32 bits.
     Rate(fn(&mut Config) -> &mut u32),
     Depth(fn(&mut Config) -> &mut u8),
     Time(fn(&mut Config) -> &mut Duration),
@@ -231,6 +232,163 @@ const LIMITS: &[Limit] = &[
         0,
         Time(|c| &mut c.streams.unread_pause),
         "that reading pauses at max_unread before a stream is reset",
+    ),
+    limit(
+        "max_outbound",
+        0,
+        Count(|c| &mut c.max_outbound),
+        "of them, those that we dialed",
+    ),
+    limit(
+        "max_exempt",
+        0,
+        Count(|c| &mut c.max_exempt),
+        "connections from exempt networks",
+    ),
+    limit(
+        "max_pending_outbound",
+        1,
+        Count(|c| &mut c.max_pending_outbound),
+        "links that are being connected or upgraded, over all dials",
+    ),
+    limit(
+        "close_timeout",
+        0,
+        Time(|c| &mut c.close_timeout),
+        "that a connection which was ordered to end may take",
+    ),
+    limit(
+        "max_tagged",
+        1,
+        Count(|c| &mut c.max_tagged),
+        "peers that may have tags",
+    ),
+    limit(
+        "black_hole_window",
+        0,
+        Count(|c| &mut c.black_hole_window),
+        "attempts of one kind that are looked at to find out that it leads nowhere; 0: never",
+    ),
+    limit(
+        "black_hole_successes",
+        0,
+        Count(|c| &mut c.black_hole_successes),
+        "successes among them that speak against it",
+    ),
+    limit("max_news", 1, Count(|c| &mut c.max_news), "news that may wait"),
+    limit(
+        "max_news_per_connection",
+        1,
+        Rate(|c| &mut c.max_news_per_connection),
+        "news of one connection that may wait",
+    ),
+    limit(
+        "scope_system_inbound",
+        0,
+        Rate(|c| &mut c.scopes.system.inbound),
+        "all streams, that others opened",
+    ),
+    limit(
+        "scope_system_outbound",
+        0,
+        Rate(|c| &mut c.scopes.system.outbound),
+        "all streams, of ours",
+    ),
+    limit(
+        "scope_system_total",
+        0,
+        Rate(|c| &mut c.scopes.system.total),
+        "all streams, in all",
+    ),
+    limit(
+        "scope_service_inbound",
+        0,
+        Rate(|c| &mut c.scopes.service.inbound),
+        "streams of one protocol machine, that others opened",
+    ),
+    limit(
+        "scope_service_outbound",
+        0,
+        Rate(|c| &mut c.scopes.service.outbound),
+        "streams of one protocol machine, of ours",
+    ),
+    limit(
+        "scope_service_total",
+        0,
+        Rate(|c| &mut c.scopes.service.total),
+        "streams of one protocol machine, in all",
+    ),
+    limit(
+        "scope_protocol_inbound",
+        0,
+        Rate(|c| &mut c.scopes.protocol.inbound),
+        "streams of one protocol name, that others opened",
+    ),
+    limit(
+        "scope_protocol_outbound",
+        0,
+        Rate(|c| &mut c.scopes.protocol.outbound),
+        "streams of one protocol name, of ours",
+    ),
+    limit(
+        "scope_protocol_total",
+        0,
+        Rate(|c| &mut c.scopes.protocol.total),
+        "streams of one protocol name, in all",
+    ),
+    limit(
+        "scope_peer_inbound",
+        0,
+        Rate(|c| &mut c.scopes.peer.inbound),
+        "streams of one peer, that others opened",
+    ),
+    limit(
+        "scope_peer_outbound",
+        0,
+        Rate(|c| &mut c.scopes.peer.outbound),
+        "streams of one peer, of ours",
+    ),
+    limit(
+        "scope_peer_total",
+        0,
+        Rate(|c| &mut c.scopes.peer.total),
+        "streams of one peer, in all",
+    ),
+    limit(
+        "scope_service_peer_inbound",
+        0,
+        Rate(|c| &mut c.scopes.service_peer.inbound),
+        "streams of one protocol machine with one peer, that others opened",
+    ),
+    limit(
+        "scope_service_peer_outbound",
+        0,
+        Rate(|c| &mut c.scopes.service_peer.outbound),
+        "streams of one protocol machine with one peer, of ours",
+    ),
+    limit(
+        "scope_service_peer_total",
+        0,
+        Rate(|c| &mut c.scopes.service_peer.total),
+        "streams of one protocol machine with one peer, in all",
+    ),
+    limit(
+        "scope_protocol_peer_inbound",
+        0,
+        Rate(|c| &mut c.scopes.protocol_peer.inbound),
+        "streams of one protocol name with one peer, that others opened",
+    ),
+    limit(
+        "scope_protocol_peer_outbound",
+        0,
+        Rate(|c| &mut c.scopes.protocol_peer.outbound),
+        "streams of one protocol name with one peer, of ours",
+    ),
+    limit(
+        "scope_protocol_peer_total",
+        0,
+        Rate(|c| &mut c.scopes.protocol_peer.total),
+        "streams of one protocol name with one peer, in all",
     ),
 ];
 

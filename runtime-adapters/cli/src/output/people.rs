@@ -10,6 +10,9 @@ const NAME: usize = 14;
 /// Columns of the verdict on an action.
 const VERDICT: usize = 8;
 
+/// Columns of what is told of a peer.
+const LABEL: usize = 10;
+
 /// One result as text, without the last line feed.
 pub(super) fn render(value: &Value) -> String {
     let Some(fields) = value.as_object() else {
@@ -44,9 +47,10 @@ fn act(action: &str, fields: &Map<String, Value>) -> String {
         Some("identify") => return identified(&name, fields),
         _ => details(fields, &["do", "ok"]),
     };
+    if told.is_empty() {
+        return format!("{name} {}", style("ok").green());
+    }
     format!("{name} {:VERDICT$} {told}", style("ok").green())
-        .trim_end()
-        .to_owned()
 }
 
 fn connected(fields: &Map<String, Value>) -> String {
@@ -107,7 +111,7 @@ fn identified(name: &str, fields: &Map<String, Value>) -> String {
                 out,
                 "\n{:NAME$} {} {item}",
                 "",
-                style(format!("{label:VERDICT$}")).dim()
+                style(format!("{label:LABEL$}")).dim()
             );
         }
     }

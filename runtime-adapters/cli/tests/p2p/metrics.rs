@@ -115,7 +115,7 @@ fn a_scraper_sees_connections_and_protocols_in_the_openmetrics_format() {
     assert_eq!(after["p2p_connections_inbound"], 1);
     assert_eq!(after["p2p_connections_opened_total{side=\"inbound\"}"], 2);
     assert_eq!(after["p2p_ping_echoed_total"], 4);
-    assert_eq!(after["p2p_reqresp_answered_total"], 1);
+    assert_eq!(after["p2p_reqresp_answers_total"], 1);
     assert_eq!(after["p2p_identify_pushes_received_total"], 1);
     assert!(after["p2p_identify_identified_total"] >= 1);
     assert!(after["p2p_frames_in_total"] > 0 && after["p2p_frames_out_total"] > 0);
