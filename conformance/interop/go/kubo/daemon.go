@@ -164,7 +164,8 @@ func (d *daemon) run(life, ctx context.Context, program string) error {
 	if err != nil {
 		return err
 	}
-	ready := make(chan error, 1)
+	// Both that it is ready and that it has ended have room, whether or not anybody still waits.
+	ready := make(chan error, 2)
 	go func() {
 		// The kernel counts the death of the thread that started the daemon.
 		runtime.LockOSThread()
