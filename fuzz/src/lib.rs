@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![allow(
     clippy::panic,
+    clippy::missing_panics_doc,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -10,9 +11,13 @@
 
 pub mod budget;
 pub mod connection;
+pub mod framing;
+pub mod identity;
+pub mod multiaddr;
 pub mod multistream_select;
 pub mod mutate;
 pub mod noise;
+pub mod protobuf;
 pub mod swarm;
 pub mod yamux;
 
@@ -46,5 +51,29 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "yamux",
         run: yamux::run,
+    },
+    Target {
+        name: "framing",
+        run: framing::run,
+    },
+    Target {
+        name: "key",
+        run: identity::run_key,
+    },
+    Target {
+        name: "multiaddr",
+        run: multiaddr::run,
+    },
+    Target {
+        name: "peer-id",
+        run: identity::run_peer_id,
+    },
+    Target {
+        name: "protobuf",
+        run: protobuf::run,
+    },
+    Target {
+        name: "record",
+        run: identity::run_record,
     },
 ];

@@ -61,14 +61,8 @@ pub(super) fn read<'a>(rest: &mut &'a [u8]) -> Result<Component<'a>, Error> {
         Code::Unix => Component::Unix(unix(rest)?),
         Code::P2p => Component::P2p(PeerId::from_bytes(sized(rest)?).map_err(|_| Error::BadValue(name))?),
         Code::Https => Component::Https,
-        Code::Onion => {
-            let (address, port) = (array(rest)?, nonzero_port(rest, name)?);
-            Component::Onion(address, port)
-        }
-        Code::Onion3 => {
-            let (address, port) = (array(rest)?, nonzero_port(rest, name)?);
-            Component::Onion3(address, port)
-        }
+        Code::Onion => Component::Onion(array(rest)?, nonzero_port(rest, name)?),
+        Code::Onion3 => Component::Onion3(array(rest)?, nonzero_port(rest, name)?),
         Code::Garlic64 => Component::Garlic64(sized_if(rest, name, |bytes| bytes.len() >= 386)?),
         Code::Garlic32 => Component::Garlic32(sized_if(rest, name, |bytes| {
             bytes.len() == 32 || bytes.len() >= 35
