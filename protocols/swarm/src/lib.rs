@@ -4,9 +4,14 @@
 //!
 //! # What can grow, and what stops it
 //!
-//! Connections, pending ones, and those of one peer or address: [`Config`]. Streams: the limits of specs and connections. Bytes between protocols and connections: the send capacity and
-//! receive window of each stream. Addresses of peers: the book's limits. Facts and events that wait: their limits; while the application reads no events, no more news is
-//! taken from connections.
+//! Connections by place, host and peer, dials and their attempts: [`Config`]; counted where they change their place, and each has a deadline until it stands.
+//! Streams: the limits of specs and connections, and [`StreamScopes`]. Bytes between protocols and connections: the send capacity and receive window of each
+//! stream. Peers and their addresses: [`BookLimits`]. Facts, news and events that wait: their limits; while the application reads no events, no more news is
+//! taken from connections, failed dials wait to be told, and failed inbound connections are only counted. [`Swarm::audit`] recounts all of it.
+//!
+//! # What it does not do yet
+//!
+//! Receive windows have a budget for each connection, none over all of them. Which stream of a connection leaves first is the multiplexer's matter.
 
 extern crate alloc;
 
