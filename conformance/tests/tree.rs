@@ -69,7 +69,7 @@ fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {
                 .into_owned();
             if path.is_dir() && !["tests", "target", "benches", "examples"].contains(&name.as_str()) {
                 visit(&path, found);
-            } else if name.ends_with(".rs") && name != "tests.rs" {
+            } else if path.extension().is_some_and(|ending| ending == "rs") && name != "tests.rs" {
                 found.push(path);
             }
         }
@@ -122,9 +122,11 @@ fn vul_175_no_library_is_older_than_the_fix_of_a_known_advisory_or_given_up_by_i
                 package.version
             );
         }
-        if advisory.get("refused").is_some() {
-            panic!("{} is not to be used: {advisory:?}", package.name);
-        }
+        assert!(
+            advisory.get("refused").is_none(),
+            "{} is not to be used: {advisory:?}",
+            package.name
+        );
     }
 }
 
