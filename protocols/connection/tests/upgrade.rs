@@ -198,9 +198,7 @@ fn vul_055_whatever_is_stripped_from_the_proposals_nothing_is_ever_in_the_clear(
 // covers: CON-008, CON-009
 #[test]
 fn after_an_inlined_choice_the_first_bytes_are_frames_and_stream_ids_follow_the_side() {
-    let ends: [(fn() -> Raw, u64, u32); 2] = [(Raw::listener, 1, 1), (Raw::dialer, 2, 2)];
-    for (upgraded, seed, first) in ends {
-        let mut peer = upgraded();
+    for (mut peer, seed, first) in [(Raw::listener(), 1, 1), (Raw::dialer(), 2, 2)] {
         // The first frame is a ping, of which go and js measure the round trip too.
         let ping = peer.hear();
         assert_eq!((ping.len(), &ping[..8]), (12, &[0, 2, 0, 1, 0, 0, 0, 0][..]));
