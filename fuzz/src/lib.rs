@@ -11,13 +11,21 @@
 
 pub mod budget;
 pub mod connection;
+pub mod echo;
+pub mod fetch;
 pub mod framing;
+pub mod identify;
 pub mod identity;
 pub mod multiaddr;
 pub mod multistream_select;
 pub mod mutate;
 pub mod noise;
+pub mod perf;
+pub mod ping;
 pub mod protobuf;
+pub mod request_response;
+pub mod scene;
+pub mod streams;
 pub mod swarm;
 pub mod yamux;
 
@@ -75,5 +83,33 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "record",
         run: identity::run_record,
+    },
+    Target {
+        name: "echo",
+        run: echo::run,
+    },
+    Target {
+        name: "fetch",
+        run: fetch::run,
+    },
+    Target {
+        name: "identify",
+        run: identify::run,
+    },
+    Target {
+        name: "perf",
+        run: perf::run,
+    },
+    Target {
+        name: "ping",
+        run: ping::run,
+    },
+    Target {
+        name: "request-response",
+        run: request_response::run,
+    },
+    Target {
+        name: "streams",
+        run: streams::run,
     },
 ];
