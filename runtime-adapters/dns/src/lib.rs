@@ -7,11 +7,32 @@ use hickory_resolver::{
     proto::rr::{RData, RecordType},
 };
 use libp2p_proto_swarm::{Record, ResolveKind};
-use std::{io, net::SocketAddr, sync::Arc, thread};
+use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 use tokio::sync::{Semaphore, mpsc};
 
-/// Questions that are asked at the same time; others wait their turn.
-const MAX_CONCURRENT: usize = 64;
+/// Whom to ask, and how patiently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The servers, asked over UDP and, for long answers, TCP. Default: none, which means those of the system, and its hosts file.
+    pub servers: Vec<SocketAddr>,
+    /// How long one server may take for one answer. Default 5 s, as resolvers of operating systems do.
+    pub timeout: Duration,
+    /// How often a question is asked again. Default 2.
+    pub attempts: usize,
+    /// Questions that are asked at the same time, at least 1; others wait their turn. Default 64.
+    pub max_concurrent: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            timeout: Duration::from_secs(5),
+            attempts: 2,
+            max_concurrent: 64,
+        }
+    }
+}
 
 /// Why there is no resolver.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -41,46 +62,25 @@ impl Resolver {
     ///
     /// See [`Error`].
     pub fn system() -> Result<Self, Error> {
-        Self::start(|| {
-            let mut builder = TokioResolver::builder_tokio()?;
-            builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-            builder.build()
-        })
+        Self::new(Config::default())
     }
 
-    /// A resolver that asks these servers, over UDP and, for long answers, TCP.
+    /// A resolver.
     ///
     /// # Errors
     ///
     /// See [`Error`].
-    pub fn with_servers(servers: &[SocketAddr]) -> Result<Self, Error> {
-        let server = |addr: &SocketAddr| {
-            let on_port = |mut connection: ConnectionConfig| {
-                connection.port = addr.port();
-                connection
-            };
-            let connections = vec![on_port(ConnectionConfig::udp()), on_port(ConnectionConfig::tcp())];
-            NameServerConfig::new(addr.ip(), true, connections)
-        };
-        let config = ResolverConfig::from_name_servers(servers.iter().map(server).collect());
-        Self::start(move || {
-            let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-            builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-            builder.build()
-        })
-    }
-
-    fn start(build: impl FnOnce() -> Result<TokioResolver, NetError>) -> Result<Self, Error> {
+    pub fn new(config: Config) -> Result<Self, Error> {
         let (questions, receiver) = mpsc::unbounded_channel();
         let no_thread = |error: io::Error| Error::Thread(Arc::new(error));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(no_thread)?;
-        // Entered, not blocked on: the caller may stand in a runtime of its own.
+        // Whoever calls may be inside a runtime, where nothing may block, a runtime that is dropped included.
         let built = {
             let _inside = runtime.enter();
-            build()
+            build(&config)
         };
         let resolver = match built {
             Ok(resolver) => resolver,
@@ -89,9 +89,12 @@ impl Resolver {
                 return Err(Error::Configuration(Arc::new(error)));
             }
         };
+        let places = Arc::new(Semaphore::new(
+            config.max_concurrent.clamp(1, Semaphore::MAX_PERMITS),
+        ));
         thread::Builder::new()
             .name(String::from("resolver"))
-            .spawn(move || runtime.block_on(answer_all(resolver, receiver)))
+            .spawn(move || runtime.block_on(answer_all(resolver, receiver, places)))
             .map_err(no_thread)?;
         Ok(Self { questions })
     }
@@ -108,8 +111,35 @@ impl Resolver {
     }
 }
 
-async fn answer_all(resolver: TokioResolver, mut questions: mpsc::UnboundedReceiver<Question>) {
-    let places = Arc::new(Semaphore::new(MAX_CONCURRENT));
+fn build(config: &Config) -> Result<TokioResolver, NetError> {
+    let mut builder = if config.servers.is_empty() {
+        TokioResolver::builder_tokio()?
+    } else {
+        let servers = config.servers.iter().map(name_server).collect();
+        let servers = ResolverConfig::from_name_servers(servers);
+        TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default())
+    };
+    let options = builder.options_mut();
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    options.timeout = config.timeout;
+    options.attempts = config.attempts;
+    builder.build()
+}
+
+fn name_server(addr: &SocketAddr) -> NameServerConfig {
+    let on_port = |mut connection: ConnectionConfig| {
+        connection.port = addr.port();
+        connection
+    };
+    let connections = vec![on_port(ConnectionConfig::udp()), on_port(ConnectionConfig::tcp())];
+    NameServerConfig::new(addr.ip(), true, connections)
+}
+
+async fn answer_all(
+    resolver: TokioResolver,
+    mut questions: mpsc::UnboundedReceiver<Question>,
+    places: Arc<Semaphore>,
+) {
     while let Some((name, kind, answer)) = questions.recv().await {
         let Ok(place) = places.clone().acquire_owned().await else {
             return;

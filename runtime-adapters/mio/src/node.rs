@@ -166,8 +166,12 @@ impl Node {
     ///
     /// The error of the operating system's poll.
     pub fn turn(&mut self, protocols: Protocols<'_, '_>, wait: Option<Duration>) -> Result<(), Error> {
-        self.work(protocols);
-        let wait = self.sleep_for(protocols, wait);
+        let wait = if self.work(protocols) {
+            // The application may have events to read by now.
+            Some(Duration::ZERO)
+        } else {
+            self.sleep_for(protocols, wait)
+        };
         match self.poll.poll(&mut self.events, wait) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
@@ -194,9 +198,6 @@ impl Node {
     }
 
     fn sleep_for(&self, protocols: Protocols<'_, '_>, wait: Option<Duration>) -> Option<Duration> {
-        if !self.busy.is_empty() {
-            return Some(Duration::ZERO);
-        }
         let swarm = self.swarm.poll_timeout(protocols).map(|deadline| deadline.at);
         let links = self.timers.next().map(|(at, _)| at);
         let now = self.clock.now();
@@ -204,21 +205,26 @@ impl Node {
         deadlines.map(|at| at.since(now)).chain(wait).min()
     }
 
-    /// Serves and drives until nothing is left to do without waiting, or a share of the work is done.
-    fn work(&mut self, protocols: Protocols<'_, '_>) {
+    /// Serves and drives until nothing is left to do without waiting, or a share of the work is done. Says whether there was anything.
+    fn work(&mut self, protocols: Protocols<'_, '_>) -> bool {
+        let mut any = false;
         for _ in 0..ROUNDS {
             let now = self.clock.now();
+            let deadline = self.swarm.poll_timeout(protocols);
+            any |= !self.busy.is_empty() || deadline.is_some_and(|deadline| deadline.is_due(now));
             for conn in mem::take(&mut self.busy) {
                 self.serve(now, conn);
             }
             let more = self.swarm.drive(now, Clock::unix(), protocols, BUDGET);
             while let Some(action) = self.swarm.poll_action() {
+                any = true;
                 self.act(now, action);
             }
             if !more && self.busy.is_empty() {
                 break;
             }
         }
+        any
     }
 
     /// Serves one link: what it read goes to the machine, what the machine says goes to the socket and to the swarm.
