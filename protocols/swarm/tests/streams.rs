@@ -207,7 +207,7 @@ fn all_credit_goes_back_once_and_none_for_nothing() {
     assert_eq!(granted(&gone), 0);
 }
 
-// covers: CON-027
+// covers: CON-027, MSS-052
 #[test]
 fn a_peer_that_speaks_a_protocol_no_longer_is_no_longer_written_to_before_it_agrees() {
     let names = |list: &[ProtocolName]| Fact::PeerProtocols {
