@@ -9,7 +9,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 ///
 /// On a terminal it speaks to people. Elsewhere, or with --json, standard output carries one JSON object a line and nothing else.
 #[derive(Debug, Parser)]
-#[command(name = "p2p", version, about, long_about, after_help = EXIT_STATUS, arg_required_else_help = false)]
+#[command(name = "p2p", bin_name = "p2p", version, about, long_about, after_help = EXIT_STATUS, arg_required_else_help = false)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -109,7 +109,7 @@ pub(crate) struct Common {
 pub(crate) struct Listen {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// Address to listen on, such as /ip4/0.0.0.0/tcp/4001 (repeatable; port 0: any free one; 0.0.0.0 and ::  stand for every interface)
+    /// Address to listen on, such as /ip4/0.0.0.0/tcp/4001 (repeatable; port 0: any free one; 0.0.0.0 and :: stand for every interface)
     /// [default: /ip4/127.0.0.1/tcp/0]
     #[arg(long = "listen", value_name = "MULTIADDR")]
     pub(crate) addrs: Vec<Multiaddr>,

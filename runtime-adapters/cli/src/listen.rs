@@ -63,11 +63,11 @@ async fn listen(
             .await?;
     }
     let addrs = listen_all(&node, addrs, peer).await?;
-    serve_metrics(args, &node).await?;
+    let metrics = serve_metrics(args, &node).await?;
     printer.lines().print(json!({
         "event": "listening", "peerId": peer.to_string(), "addrs": addrs, "impl": "libp2p-proto",
         "version": env!("CARGO_PKG_VERSION"), "services": services,
-        "seconds": deadline.limit.as_secs_f64(),
+        "seconds": deadline.limit.as_secs_f64(), "metrics": metrics,
     }));
     for addr in &config.bootstrap {
         let (node, addr) = (node.clone(), addr.clone());
@@ -199,15 +199,16 @@ fn advice(error: &driver::Error) -> String {
     String::from(told)
 }
 
-async fn serve_metrics(args: &args::Listen, node: &Node<Listener>) -> Result<(), Error> {
+/// Serves scrapers if that is asked for; answers where.
+async fn serve_metrics(args: &args::Listen, node: &Node<Listener>) -> Result<Option<String>, Error> {
     let Some(addr) = args.metrics else {
-        return Ok(());
+        return Ok(None);
     };
     let failed = |error| Error::Failed(format!("--metrics {addr}: {error}"));
     let endpoint = TcpListener::bind(addr).await.map_err(failed)?;
-    complain(&format!("metrics at http://{}/metrics", endpoint.local_addr()?));
+    let url = format!("http://{}/metrics", endpoint.local_addr()?);
     tokio::spawn(metrics::serve(endpoint, node.clone()));
-    Ok(())
+    Ok(Some(url))
 }
 
 /// Becomes true with SIGTERM or SIGINT.

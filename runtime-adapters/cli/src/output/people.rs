@@ -134,6 +134,9 @@ fn listening(fields: &Map<String, Value>) -> String {
         let _infallible = write!(out, "\n{:NAME$} {addr}", "");
     }
     let _infallible = write!(out, "\n{:NAME$} {}", "services", texts("services").join(" "));
+    if let Some(url) = fields.get("metrics").and_then(Value::as_str) {
+        let _infallible = write!(out, "\n{:NAME$} {}", "metrics", escape(url));
+    }
     if let Some(addr) = addrs.first() {
         let hint = format!("try: p2p dial {addr} --do ping --do identify");
         let _infallible = write!(out, "\n{}", style(hint).dim());
