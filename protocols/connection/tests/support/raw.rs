@@ -57,6 +57,7 @@ impl Raw {
         let mut theirs = [HEADER, NOISE].concat();
         let theirs_first = theirs.clone();
         let mut flights = vec![theirs.clone()];
+        say(&mut end, NOW, &mut ours);
         take(&mut end, &mut theirs);
         say(&mut end, NOW, &mut ours);
         // Both roles begin with the same bytes.
