@@ -18,6 +18,8 @@ use std::{
 
 /// What our end may hold: the unread budget, a quarter more, one frame, streams, and what we queue ourselves.
 const MEMORY: usize = (1 << 20) + (1 << 18) + 400 * 1024;
+/// Bytes that may wait in the link.
+const MUCH: usize = 256 * 1024;
 const HELLO: &[u8] = b"\x13/multistream/1.0.0\n\x07/noise\n";
 const CONN: ConnectionId = ConnectionId::new(2);
 /// Things that a peer says when it wants to come far.
@@ -135,8 +137,8 @@ fn upgraded() -> Option<Link> {
         sealer,
         opener,
         now,
-        plain: Vec::with_capacity(70_000),
-        wire: Vec::with_capacity(140_000),
+        plain: Vec::with_capacity(MUCH),
+        wire: Vec::with_capacity(2 * MUCH),
         output: ours,
         told: BTreeMap::new(),
         over: false,
@@ -190,7 +192,11 @@ impl Link {
         Ok(())
     }
 
+    /// While much waits in the link nothing more is said.
     fn seal(&mut self) {
+        if self.wire.len() > MUCH {
+            self.plain.clear();
+        }
         for part in self.plain.chunks(noise::MAX_PLAINTEXT) {
             let mut out = TransmitBuf::new(&mut self.wire, noise::MAX_FRAME + 2);
             let sealed = self.sealer.seal(&mut out, |body| body.put(part));

@@ -225,7 +225,7 @@ impl Session {
             "bytes said",
             self.sent,
             64 + 12 * self.commands * 4
-                + 3 * self.written
+                + 13 * self.written
                 + self.taken
                 + 12 * usize::try_from(self.now.as_nanos() / 1_000_000_000).unwrap_or(0),
         );
