@@ -87,6 +87,8 @@ struct Link {
     told: BTreeMap<StreamId, Told>,
     over: bool,
     opened: u64,
+    /// The id of the stream that the peer opened last.
+    next: u32,
     fed: usize,
     sent: usize,
     asked: usize,
@@ -143,6 +145,7 @@ fn upgraded() -> Option<Link> {
         told: BTreeMap::new(),
         over: false,
         opened: 0,
+        next: 1001,
         fed: 0,
         sent: 0,
         asked: 0,
@@ -153,11 +156,14 @@ impl Link {
     fn live(&mut self, choices: &mut Unstructured<'_>) -> Result<()> {
         while !choices.is_empty() {
             match choices.int_in_range(0..=15_u8)? {
-                0..=3 => frame(choices, &mut self.plain)?,
+                0..=3 => frame(choices, 1, &mut self.plain)?,
                 4..=6 => {
                     let phrase = *choices.choose(&PHRASES)?;
-                    let id = u32::from(choices.int_in_range(1..=9_u8)?);
-                    self.plain.extend([0, 0, 0, choices.int_in_range(0..=7)?]);
+                    let flags = *choices.choose(&[1, 1, 1, 1, 5, 0, 0, 2, 4])?;
+                    // A stream that opens has an id of its own, above those that `frame` takes.
+                    self.next += 2 * u32::from(flags & 1);
+                    let id = self.next - 2 * u32::from(choices.int_in_range(0..=1 - (flags & 1))?);
+                    self.plain.extend([0, 0, 0, flags]);
                     self.plain.extend(id.to_be_bytes());
                     self.plain
                         .extend(u32::try_from(phrase.len()).unwrap_or(0).to_be_bytes());
@@ -166,7 +172,7 @@ impl Link {
                 7 => {
                     // Much of one byte: a flood of small frames, or of one large body.
                     let count: u16 = choices.arbitrary()?;
-                    let id = u32::from(choices.int_in_range(1..=9_u8)?);
+                    let id = self.next - 2 * u32::from(choices.int_in_range(0..=3_u8)?);
                     self.plain.extend([0, 0, 0, 0]);
                     self.plain.extend(id.to_be_bytes());
                     self.plain.extend(u32::from(count).to_be_bytes());
@@ -347,5 +353,29 @@ impl Link {
         if !self.end.wants_input() {
             assert!(!self.end.is_closed());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_choices_come_as_far_as_open_streams_with_frames_and_ends() {
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..300 {
+            let mut dice = Rng::from_seed([9; 32]).fork("reach", seed);
+            let data: Vec<u8> = (0..60).flat_map(|_| dice.bytes32()).collect();
+            let mut link = upgraded().unwrap();
+            let _end = link.live(&mut Unstructured::new(&data));
+            seen.extend(link.told.values().copied());
+            seen.extend(
+                link.told
+                    .keys()
+                    .filter(|stream| stream.is_inbound())
+                    .map(|_| Told::Opened),
+            );
+        }
+        assert_eq!(seen.len(), 4, "{seen:?}");
     }
 }

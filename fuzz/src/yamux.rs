@@ -23,6 +23,8 @@ enum Told {
 
 struct Session {
     yamux: Yamux,
+    /// Of the ids of the remote.
+    parity: u32,
     now: Instant,
     told: BTreeMap<u32, Told>,
     output: Vec<u8>,
@@ -52,6 +54,7 @@ fn live(choices: &mut Unstructured<'_>) -> Result<()> {
     };
     let mut session = Session {
         yamux,
+        parity: if side.is_dialer() { 2 } else { 1 },
         now,
         told: BTreeMap::new(),
         output: Vec::with_capacity(8192),
@@ -68,24 +71,44 @@ fn live(choices: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A frame whose every field may be wrong.
-pub(crate) fn frame(choices: &mut Unstructured<'_>, into: &mut Vec<u8>) -> Result<()> {
-    let body = choices.int_in_range(0..=40_u8)?;
-    let length = match choices.int_in_range(0..=3_u8)? {
-        0 => *choices.choose(&LENGTHS)?,
+/// A frame whose every field may be wrong, but most of whose fields are right: a session that is over teaches nothing.
+/// `parity`: that of the ids of the side which says it, 1 or 2.
+pub(crate) fn frame(choices: &mut Unstructured<'_>, parity: u32, into: &mut Vec<u8>) -> Result<()> {
+    let wrong = |choices: &mut Unstructured<'_>| choices.ratio(1, 100_u8);
+    let kind = match choices.int_in_range(0..=31_u8)? {
+        0..=15 => 0,
+        16..=27 => 1,
+        28..=30 => 2,
+        _ => choices.int_in_range(0..=4_u8)?,
+    };
+    let body = choices
+        .int_in_range(0..=40_u8)?
+        .min(u8::try_from(choices.len()).unwrap_or(u8::MAX));
+    let length = match kind {
+        _ if wrong(choices)? => *choices.choose(&LENGTHS)?,
+        3 => 0,
         _ => u32::from(body),
     };
-    let id: u32 = match choices.int_in_range(0..=7_u8)? {
-        0 => choices.arbitrary()?,
-        _ => u32::from(choices.int_in_range(0..=12_u8)?),
+    let id: u32 = match kind {
+        _ if wrong(choices)? => choices.arbitrary()?,
+        0 | 1 => u32::from(choices.int_in_range(1..=12_u8)?),
+        _ => 0,
     };
-    let kind = choices.int_in_range(0..=4_u8)?;
-    into.extend([
-        u8::from(choices.ratio(1, 64)?),
-        kind,
-        u8::from(choices.ratio(1, 64)?),
-        choices.int_in_range(0..=15)?,
-    ]);
+    let flags = match choices.int_in_range(0..=15_u8)? {
+        0 => choices.int_in_range(0..=15)?,
+        1 => 8,
+        2 | 3 => 4,
+        4 => 2,
+        5 | 6 => 1,
+        _ => 0,
+    };
+    // A stream that opens has the parity of its side, and mostly an id of its own.
+    let id = if flags & 1 == 1 && kind < 2 && !wrong(choices)? {
+        2 * u32::from(choices.arbitrary::<u8>()?) + parity
+    } else {
+        id
+    };
+    into.extend([u8::from(wrong(choices)?), kind, u8::from(wrong(choices)?), flags]);
     into.extend(id.to_be_bytes());
     into.extend(length.to_be_bytes());
     if kind == 0 {
@@ -98,7 +121,7 @@ impl Session {
     fn step(&mut self, choices: &mut Unstructured<'_>, waiting: &mut Vec<u8>) -> Result<()> {
         let id = u32::from(choices.int_in_range(0..=12_u8)?);
         match choices.int_in_range(0..=13_u8)? {
-            0..=3 => frame(choices, waiting)?,
+            0..=3 => frame(choices, self.parity, waiting)?,
             4 => {
                 let count = choices.int_in_range(0..=64_usize)?.min(choices.len());
                 waiting.extend(choices.bytes(count)?);

@@ -318,6 +318,20 @@ fn after_our_reset_nothing_more_is_told_and_nothing_more_is_written() {
 }
 
 #[test]
+fn a_reset_that_crosses_the_end_of_its_stream_takes_nothing_back() {
+    let mut peer = Raw::dialer();
+    peer.queue(&[open(1, "/raw/1"), data(RST, 1, b"")].concat());
+    while peer.feed_once().unwrap() > 0 {}
+    // The swarm has not heard of the end yet.
+    let (stream, order) = (Pair::their_stream(), StreamOrder::Reset);
+    peer.end
+        .handle_message(NOW, ToConnection::Order { stream, order });
+    peer.messages();
+    assert_eq!(opened(&peer.told).len(), 1);
+    assert_eq!(closed(&peer.told), [Closed::Reset]);
+}
+
+#[test]
 fn a_flush_is_told_once_everything_before_it_has_left() {
     let mut pair = Pair::established(100_000);
     let stream = pair.open(RAW, true);

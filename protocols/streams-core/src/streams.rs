@@ -193,8 +193,8 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
 
     /// Ends a stream from our side, wherever it stands. Of what it received, nothing more is told.
     pub(crate) fn close_stream<M: Muxer<Id = I>>(&mut self, mux: &mut M, stream: StreamId, reason: Closed) {
-        self.news.forget(stream);
         if let Some(id) = self.by_stream.get(&stream).copied() {
+            self.news.forget(stream);
             mux.reset(id);
             self.remove(id, reason);
         } else if let Some(place) = self.waiting.iter().position(|waiting| waiting.stream == stream) {
