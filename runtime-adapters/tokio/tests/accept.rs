@@ -1,0 +1,73 @@
+//! A listener whose operating system fails.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use core::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+use libp2p_proto_adapter_suite::PATIENCE;
+use libp2p_proto_driver::{Link, Node, Runtime};
+use libp2p_proto_identity::{Identity, Keypair};
+use libp2p_proto_stream_protocol::{Dial, Protocol};
+use libp2p_proto_tokio::{App, Config, Tokio, spawn};
+use std::{future::Future, io, net::SocketAddr};
+use tokio::net::TcpListener;
+
+struct Nothing;
+
+impl App for Nothing {
+    fn protocols(&mut self) -> Vec<&mut dyn Protocol> {
+        vec![]
+    }
+}
+
+/// tokio, where the first accepts fail as if descriptors were short.
+enum Short {}
+
+impl Runtime for Short {
+    type Socket = <Tokio as Runtime>::Socket;
+    /// The listener, and how often it is still to fail.
+    type Listener = (TcpListener, u32);
+    type Timer = <Tokio as Runtime>::Timer;
+    type Connecting = Pin<Box<dyn Future<Output = io::Result<Self::Socket>> + Send>>;
+
+    fn connect(addr: SocketAddr) -> Self::Connecting {
+        Tokio::connect(addr)
+    }
+
+    fn bind(addr: SocketAddr) -> io::Result<Self::Listener> {
+        Ok((Tokio::bind(addr)?, 3))
+    }
+
+    fn listening_at(listener: &Self::Listener) -> io::Result<SocketAddr> {
+        Tokio::listening_at(&listener.0)
+    }
+
+    fn poll_accept(listener: &mut Self::Listener, cx: &mut Context<'_>) -> Poll<io::Result<Self::Socket>> {
+        let (listener, failures) = listener;
+        if let Some(left) = failures.checked_sub(1) {
+            *failures = left;
+            return Poll::Ready(Err(io::Error::other("too many open files")));
+        }
+        Tokio::poll_accept(listener, cx)
+    }
+
+    fn addrs(socket: &Self::Socket) -> io::Result<(SocketAddr, SocketAddr)> {
+        Tokio::addrs(socket)
+    }
+
+    fn spawn(link: Link<Self>) {
+        tokio::spawn(link);
+    }
+}
+
+#[tokio::test]
+async fn a_listener_outlives_failed_accepts() {
+    let identity = |seed| Identity::from(Keypair::ed25519_from_seed([seed; 32]));
+    let (node, bob) = Node::<_, Short>::new(identity(2), Config::default(), Nothing).unwrap();
+    tokio::spawn(node);
+    let addr = bob.listen("/ip4/127.0.0.1/tcp/0".parse().unwrap()).await.unwrap();
+    let alice = spawn(identity(1), Config::default(), Nothing).unwrap();
+    let dialed = tokio::time::timeout(PATIENCE, alice.dial(Dial::addr(addr))).await;
+    assert_eq!(dialed.unwrap().map(|(peer, _)| peer), Ok(bob.peer_id()));
+}
