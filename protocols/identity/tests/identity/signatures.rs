@@ -40,6 +40,30 @@ fn the_listed_signatures_verify_with_their_keys_and_with_nothing_changed() {
     }
 }
 
+// covers: COR-038
+#[test]
+fn an_rsa_signature_is_a_number_below_the_modulus_in_exactly_its_length() {
+    let rows = rows("keys.json", 4);
+    for row in rows.iter().filter(|row| text_of(row, "name") == "RSA-4096") {
+        let key = PublicKey::decode(&bytes_of(row, "public")).unwrap();
+        let signature = signatures_of(row).remove(0);
+        assert!(key.verify(b"hello world", &signature));
+        let modulus = &key.data()[33..33 + 512];
+        assert_eq!(modulus.len(), signature.len());
+        for other in [
+            &[&[0], &signature[..]].concat()[..],
+            &[0; 512],
+            &[0xff; 512],
+            &[&[0; 511][..], &[1]].concat(),
+            modulus,
+            &[],
+            &vec![1; 1 << 16],
+        ] {
+            assert!(!key.verify(b"hello world", other));
+        }
+    }
+}
+
 /// The two numbers of `SEQUENCE { r, s }`, as 32 bytes each.
 fn numbers(der: &[u8]) -> [[u8; 32]; 2] {
     let mut rest = &der[2..];
