@@ -123,7 +123,6 @@ fn a_unix_path_takes_the_rest_of_the_text() {
     assert_eq!(addr("/unix//a").components().next(), Some(Component::Unix("//a")));
 }
 
-// covers: COR-050
 #[test]
 fn an_identity_hash_that_is_no_key_is_carried_as_a_key_of_a_lookup() {
     for hex in ["0000", "0003616263"] {

@@ -279,7 +279,6 @@ fn an_identity_hash_gives_its_key_back_and_a_digest_does_not() {
     }
 }
 
-// covers: COR-050
 #[test]
 fn an_identity_hash_that_is_no_key_can_be_looked_up_but_is_no_peer() {
     for key_type in CURVES {

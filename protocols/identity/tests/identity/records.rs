@@ -18,7 +18,7 @@ fn listed_addrs(row: &Value) -> Vec<&str> {
     addrs.map(|addr| addr.as_str().unwrap()).collect()
 }
 
-// covers: COR-016, COR-113, COR-114, COR-119, COR-120, COR-122
+// covers: COR-016, COR-113, COR-114, COR-120, COR-122
 #[test]
 fn the_listed_records_open_in_both_dialects_with_the_addresses_that_can_be_used() {
     let both = [rows("envelopes.json", 3), rows("records.json", 13)].concat();
