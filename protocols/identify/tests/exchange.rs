@@ -180,7 +180,7 @@ fn two_hundred_addresses_are_trimmed_to_4096_bytes_and_the_key_stays() {
     assert_eq!(message.protocols, [NAME, PUSH_NAME]);
 }
 
-// covers: CON-090
+// covers: CON-090, VUL-204
 #[test]
 fn vul_124_a_message_with_another_key_than_the_connections_is_ignored_whole() {
     let good = Some(Scene::new().key());
@@ -575,7 +575,7 @@ fn a_peer_that_does_not_list_push_is_not_pushed_to() {
 }
 
 #[test]
-fn a_peer_without_identify_is_reported_and_stays_connected() {
+fn vul_203_a_peer_without_identify_is_reported_once_and_stays_connected() {
     let peers = [identity(1).peer_id(), identity(2).peer_id()];
     let mut bench = Bench::with_peers(1, &peers, LATENCY);
     let mut machine = Identify::new(identity(1), Config::default()).unwrap();

@@ -413,6 +413,54 @@ fn vul_074_messages_of_another_session_reflected_or_repeated_are_refused() {
 }
 
 #[test]
+fn vul_189_a_static_key_of_another_length_or_with_any_bit_of_its_tag_changed_is_refused_for_good() {
+    let shared = Arc::new(config(1));
+    let mut listener = Handshake::new(Arc::new(config(2)), Side::Listener, None, [51; 32]);
+    let dialer = || {
+        let mut dialer = Handshake::new(shared.clone(), Side::Dialer, None, [50; 32]);
+        let first = take(&mut dialer);
+        (dialer, first)
+    };
+    give(&mut listener, &dialer().1).unwrap();
+    let second = take(&mut listener);
+    assert_eq!(give(&mut dialer().0, &second), Ok(()));
+
+    // Behind the length: an ephemeral key, then the encrypted static key with its tag, then the payload with its tag.
+    let body = &second[2..];
+    let (ephemeral, rest) = body.split_at(32);
+    let (fixed, payload) = rest.split_at(48);
+    let framed = |parts: &[&[u8]]| {
+        let body = parts.concat();
+        let len = u16::try_from(body.len()).unwrap().to_be_bytes();
+        [&len[..], &body].concat()
+    };
+    let mut changed = vec![
+        framed(&[ephemeral, &fixed[1..], payload]),
+        framed(&[ephemeral, &[0], fixed, payload]),
+        framed(&[ephemeral, &fixed[32..], payload]),
+        framed(&[ephemeral, payload]),
+    ];
+    let tags = (2 + 32 + 32..2 + 32 + 48).chain(second.len() - 16..second.len());
+    changed.extend(tags.map(|at| {
+        let mut flipped = second.clone();
+        flipped[at] ^= 1;
+        flipped
+    }));
+    assert_eq!(changed.len(), 4 + 32);
+    for message in changed {
+        let (mut dialer, _) = dialer();
+        let error = give(&mut dialer, &message).unwrap_err();
+        assert_eq!(error, Error::BadTag);
+        assert_eq!(
+            give(&mut dialer, &second),
+            Err(error.clone()),
+            "also for the right message"
+        );
+        assert_eq!(dialer.finish().unwrap_err(), error);
+    }
+}
+
+#[test]
 fn vul_075_after_any_failure_a_mebibyte_of_anything_changes_nothing() {
     for side in SIDES {
         let failed = [

@@ -18,7 +18,10 @@ use libp2p_proto_request_response::{
     Config, Decoder, Event, Failure, InboundId, Item, Request, RequestId, RequestResponse, Spec,
     encode_request,
 };
-use libp2p_proto_stream_protocol::{Closed, Context, Input, Protocol, StreamSpec};
+use libp2p_proto_stream_protocol::{
+    Closed, Context, Framing, Input, Protocol, StreamSpec, Target,
+    bench::{Bench, Puppet},
+};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use support::{
@@ -147,6 +150,44 @@ fn an_application_that_reads_nothing_leaves_memory_flat() {
     let ends = waiting.len() - requests;
     assert_eq!(requests, ends, "room for every end was kept");
     assert!(is_idle(&wire.machine), "{:?}", wire.machine.census());
+}
+
+#[test]
+fn vul_181_a_server_keeps_nothing_of_peers_that_are_gone_after_each_request() {
+    let mut machine = node(vec![delimited()], Config::default());
+    let mut puppet = Puppet::new(StreamSpec::new(NAME, Framing::Raw));
+    let mut bench = Bench::new(1, 2, LATENCY);
+    let mut lives = |count: usize| {
+        let info = measure(|| {
+            for turn in 0..count {
+                let conn = bench.connect(1, 0);
+                bench.run(&mut [&mut machine, &mut puppet], LATENCY * 2);
+                let open = |cx: &mut Context<'_>| cx.open(Target::Connection(conn), &[0]);
+                let stream = bench.with(1, &puppet, open).unwrap();
+                bench.run(&mut [&mut machine, &mut puppet], LATENCY * 4);
+                bench
+                    .with(1, &puppet, |cx| cx.write(stream, Bytes::from_static(b"\x02hi")))
+                    .unwrap();
+                bench.run(&mut [&mut machine, &mut puppet], LATENCY * 2);
+                // Some are answered, some are gone before.
+                for (id, _) in asked(&mut machine) {
+                    if turn % 2 == 0 {
+                        machine.respond(id, Bytes::from_static(b"yes")).unwrap();
+                    }
+                }
+                bench.run(&mut [&mut machine, &mut puppet], LATENCY * 2);
+                bench.disconnect(conn);
+                bench.run(&mut [&mut machine, &mut puppet], LATENCY * 2);
+                events(&mut machine);
+                puppet.inputs = Vec::new();
+                assert!(is_idle(&machine), "{:?}", machine.census());
+            }
+        });
+        info.bytes_current
+    };
+    lives(200);
+    let kept = lives(1000);
+    assert!(kept.abs() < 1024, "{kept} bytes more after 1000 lives");
 }
 
 #[test]
