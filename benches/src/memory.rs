@@ -164,7 +164,7 @@ pub(crate) fn bulk(mib: usize) -> Result<Value, Failure> {
 pub(crate) fn handshake(count: usize) -> Result<Value, Failure> {
     let config = |seed: u8| {
         let mut dice = Rng::from_seed([seed; 32]);
-        noise::Config::with_provider(&identity(seed), &mut dice, Box::new(noise::Ring)).map(Arc::new)
+        noise::Config::with_provider(&identity(seed), &mut dice, Box::new(noise::AwsLc)).map(Arc::new)
     };
     let (dialer, listener) = (config(1)?, config(2)?);
     let once = |index: usize| {
