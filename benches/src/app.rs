@@ -18,13 +18,15 @@ pub(crate) const ECHO: ProtocolName = ProtocolName::from_static("/echo/1.0.0");
 pub(crate) enum Mount {
     /// Nothing but connections.
     Bare,
+    /// identify alone.
+    Identify,
     /// identify and ping.
     Idle,
     /// perf, served or asked for.
     Perf,
-    /// Echo, served.
+    /// identify, and echo, served.
     EchoServer,
-    /// Raw streams, opened.
+    /// identify, and raw streams, opened.
     EchoClient,
 }
 
@@ -73,13 +75,14 @@ impl App {
             echo: None,
             streams: None,
         };
+        // As in a real node: who is identified is known to speak a protocol, and a stream to it opens in one flight.
+        if !matches!(mount, Mount::Bare | Mount::Perf) {
+            let config = identify::Config::default();
+            app.identify = Some(Identify::new(identity.clone(), config)?);
+        }
         match mount {
-            Mount::Bare => {}
-            Mount::Idle => {
-                let config = identify::Config::default();
-                app.identify = Some(Identify::new(identity.clone(), config)?);
-                app.ping = Some(Ping::new(ping::Config::default())?);
-            }
+            Mount::Bare | Mount::Identify => {}
+            Mount::Idle => app.ping = Some(Ping::new(ping::Config::default())?),
             Mount::Perf => {
                 let config = perf::Config {
                     serve: true,

@@ -47,6 +47,7 @@ pub(crate) fn streams(runtime: Runtime, count: usize, parallel: usize) -> Result
     let _server = server.spawn(forget);
     let mut client = Peer::new(side(false), Mount::EchoClient, 1)?;
     let peer = client.connect(&addr)?;
+    while !client.identified()? {}
     let mut rounds = |count: usize| -> Result<(), Failure> {
         let (mut opened, mut done) = (0, 0);
         let mut read: BTreeMap<StreamId, usize> = BTreeMap::new();

@@ -5,6 +5,7 @@ use crate::{
     app::{App, Mount, limits, loopback},
 };
 use libp2p_proto_core::{Multiaddr, PeerId};
+use libp2p_proto_identify::{self as identify, Identify};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_mio::{Config, Node};
 use libp2p_proto_stream_protocol::Dial;
@@ -65,6 +66,16 @@ impl Peer {
                 }
             }
         }
+    }
+
+    /// Takes a turn, and says whether a peer was identified in it.
+    pub(crate) fn identified(&mut self) -> Result<bool, Failure> {
+        self.turn(GLANCE)?;
+        let mut any = false;
+        while let Some(event) = self.app.identify.as_mut().and_then(Identify::poll_event) {
+            any |= matches!(event, identify::Event::Identified { .. });
+        }
+        Ok(any)
     }
 
     /// Runs the peer in a thread of its own; `watch` sees it after every turn.

@@ -73,7 +73,7 @@ pub(crate) fn streams(count: usize, parallel: usize) -> Result<Value, Failure> {
     runtime.block_on(async {
         let (_server, addr) = listen(side(true), Mount::EchoServer, limits(1)).await?;
         let identity = side(false);
-        let app = App::new(&identity, Mount::Bare)?;
+        let app = App::new(&identity, Mount::Identify)?;
         let config = Config {
             swarm: limits(1),
             streams: vec![ECHO],
@@ -81,6 +81,8 @@ pub(crate) fn streams(count: usize, parallel: usize) -> Result<Value, Failure> {
         };
         let client = node::spawn(identity, config, app)?;
         let (peer, _) = client.dial(Dial::addr(addr)).await?;
+        let known = move |app: &mut App| app.identify.as_ref()?.info(&peer).map(|_| ());
+        client.next(known).await?;
         let once = |client: Handle<App>| async move {
             let mut stream = client.open(peer, ECHO).await?;
             stream.write_all(&[7; 32]).await?;
