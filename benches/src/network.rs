@@ -267,7 +267,7 @@ pub(crate) fn perf(runtime: Runtime, mib: usize) -> Result<Value, Failure> {
     Ok(result)
 }
 
-/// The listener of [`perf`]: answers every line of standard input with its CPU time.
+/// The listener of [`perf()`]: answers every line of standard input with its CPU time.
 pub(crate) fn perf_listen(runtime: Runtime) -> Result<(), Failure> {
     let _server = serve(runtime, Mount::Perf, 1)?;
     for line in std::io::stdin().lock().lines() {
