@@ -36,7 +36,7 @@ enum Link {
     Connecting,
     Standing(Connected),
     /// It ended, in an orderly way or not.
-    Lost(Option<LinkError>),
+    Lost(Connected, Option<LinkError>),
 }
 
 /// What a dialer runs.
@@ -86,7 +86,10 @@ impl Dialer {
     /// The connection that was dialed, once it is known.
     pub(super) fn connected(&mut self, conn: ConnectionId) -> Option<Connected> {
         match &self.link {
-            Link::Standing(connected) if connected.conn == conn => Some(connected.clone()),
+            // It may be gone by now: what was agreed was agreed.
+            Link::Standing(connected) | Link::Lost(connected, _) if connected.conn == conn => {
+                Some(connected.clone())
+            }
             _ => None,
         }
     }
@@ -94,7 +97,7 @@ impl Dialer {
     /// Why the connection is gone, if it is.
     pub(super) fn lost(&mut self) -> Option<String> {
         match &self.link {
-            Link::Lost(error) => Some(explain::ended(*error)),
+            Link::Lost(_, error) => Some(explain::ended(*error)),
             Link::Connecting | Link::Standing(_) => None,
         }
     }
@@ -139,8 +142,8 @@ impl App for Dialer {
                 });
             }
             Event::Disconnected { conn, error, .. } => {
-                if matches!(&self.link, Link::Standing(connected) if connected.conn == conn) {
-                    self.link = Link::Lost(error);
+                if let Some(connected) = self.connected(conn) {
+                    self.link = Link::Lost(connected, error);
                 }
             }
             _ => {}
