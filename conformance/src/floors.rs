@@ -14,7 +14,7 @@ fn floor(folder: &str) -> Option<u8> {
         | "protocols/stream-protocol" => 4,
         "protocols/streams-core" => 5,
         "protocols/swarm" => 8,
-        "protocols/facade" => 9,
+        "protocols/facade" | "runtime-adapters/os" => 9,
         "runtime-adapters/dns" | "runtime-adapters/driver" | "runtime-adapters/mio" => 10,
         "runtime-adapters/cli" => 14,
         other if other.starts_with("protocols/") => 6,

@@ -88,6 +88,7 @@ pub(crate) fn spawn(args: &args::Dial, config: &Config, limit: Duration) -> Resu
             ..streams::Config::default()
         },
         resolver: node::resolver(),
+        ..driver::Config::default()
     };
     Ok(driver::spawn(identity, config, dialer)?)
 }

@@ -4,6 +4,7 @@ use crate::{Closed, Resolver};
 use core::fmt;
 use libp2p_proto_connection as connection;
 use libp2p_proto_core::{Multiaddr, ProtocolName};
+use libp2p_proto_os::Entropy;
 use libp2p_proto_stream_protocol::Protocol;
 use libp2p_proto_streams as streams;
 use libp2p_proto_swarm::{self as swarm, Event};
@@ -28,6 +29,8 @@ pub trait App: 'static {
 pub struct Config {
     /// Limits of the swarm.
     pub swarm: swarm::Config,
+    /// Where keys and dice come from.
+    pub entropy: Entropy,
     /// Names of raw streams, for [`Handle::open`](crate::Handle::open) and [`Handle::accept`](crate::Handle::accept). Default: none.
     pub streams: Vec<ProtocolName>,
     /// Limits of raw streams. Their bytes always go from the connection to the application, whatever `hand_over` says here.
@@ -40,6 +43,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("swarm", &self.swarm)
+            .field("entropy", &self.entropy)
             .field("streams", &self.streams)
             .field("stream_limits", &self.stream_limits)
             .field("resolver", &self.resolver.is_some())
@@ -56,7 +60,7 @@ pub enum Error {
     Io(#[from] io::Error),
     /// The operating system gave no entropy, so no key can be made.
     #[error("no entropy: {0}")]
-    Entropy(getrandom::Error),
+    Entropy(#[from] getrandom::Error),
     /// A limit is out of its range.
     #[error("{0}")]
     Config(#[from] swarm::Error),

@@ -1,8 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-mod addr;
 mod app;
-mod clock;
 mod handle;
 mod link;
 mod node;
@@ -13,6 +11,7 @@ mod stream;
 
 pub use app::{App, Config, Error};
 pub use handle::{Closed, DialFailure, Handle};
+pub use libp2p_proto_os::Entropy;
 pub use link::Link;
 pub use node::Node;
 pub use runtime::{Answer, Resolver, Runtime, Timer};

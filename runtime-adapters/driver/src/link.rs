@@ -2,8 +2,6 @@
 
 use crate::{
     Runtime, Timer,
-    addr::code,
-    clock::Clock,
     runtime::FAR,
     stream::{Shared, lock},
 };
@@ -19,6 +17,7 @@ use futures_core::Stream as _;
 use futures_io::{AsyncRead as _, AsyncWrite as _};
 use libp2p_proto_connection::Connection;
 use libp2p_proto_core::{ConnectionId, Instant, StreamId, TransmitBuf};
+use libp2p_proto_os::{Clock, code};
 use libp2p_proto_stream_protocol::{FromConnection, StreamOrder, ToConnection};
 use std::{
     collections::BTreeMap,

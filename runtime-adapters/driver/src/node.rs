@@ -2,7 +2,6 @@
 
 use crate::{
     App, Closed, Config, DialFailure, Error, Handle, Link, Resolver, Runtime, Timer,
-    clock::Clock,
     handle::{Command, Dialed, Waiting},
     link::{News, Order, Pool},
     raw::{Links, Raw},
@@ -21,6 +20,7 @@ use futures_core::Stream as _;
 use libp2p_proto_connection as connection;
 use libp2p_proto_core::{DialId, Instant, Multiaddr};
 use libp2p_proto_identity::Identity;
+use libp2p_proto_os::Clock;
 use libp2p_proto_stream_protocol::{Dial, DialOutcome, FromConnection, Seat, StreamOrder, ToConnection};
 use libp2p_proto_swarm::{Action, Event, Record, ResolveId, Swarm};
 use std::{collections::BTreeMap, sync::Arc};
@@ -69,9 +69,7 @@ impl<A: App, R: Runtime> Node<A, R> {
     ///
     /// See [`Error`].
     pub fn new(identity: Identity, config: Config, mut app: A) -> Result<(Self, Handle<A>), Error> {
-        let (mut seed, mut keys) = ([0; 32], [0; 32]);
-        getrandom::fill(&mut seed).map_err(Error::Entropy)?;
-        getrandom::fill(&mut keys).map_err(Error::Entropy)?;
+        let [seed, keys] = [config.entropy.draw()?, config.entropy.draw()?];
         let peer = identity.peer_id();
         let upgrade = Arc::new(connection::Config::new(&identity, keys)?);
         let mut raw = Raw::new(&config.streams, &config.stream_limits)?;

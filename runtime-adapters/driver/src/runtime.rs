@@ -8,7 +8,12 @@ use core::{
 };
 use futures_io::{AsyncRead, AsyncWrite};
 use libp2p_proto_swarm::{Record, ResolveKind};
-use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Instant,
+};
 
 /// A runtime with TCP. Porting the node to another one is writing this.
 pub trait Runtime: Sized + 'static {
@@ -24,19 +29,12 @@ pub trait Runtime: Sized + 'static {
     /// Connects.
     fn connect(addr: SocketAddr) -> Self::Connecting;
 
-    /// Listens.
+    /// Takes over a socket that listens already and does not block.
     ///
     /// # Errors
     ///
     /// What the operating system says.
-    fn bind(addr: SocketAddr) -> io::Result<Self::Listener>;
-
-    /// The concrete address of a listener.
-    ///
-    /// # Errors
-    ///
-    /// What the operating system says.
-    fn listening_at(listener: &Self::Listener) -> io::Result<SocketAddr>;
+    fn listener(socket: TcpListener) -> io::Result<Self::Listener>;
 
     /// The next inbound connection.
     fn poll_accept(listener: &mut Self::Listener, cx: &mut Context<'_>) -> Poll<io::Result<Self::Socket>>;

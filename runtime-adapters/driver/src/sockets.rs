@@ -1,9 +1,6 @@
 //! Listeners, and sockets that are being connected.
 
-use crate::{
-    Runtime,
-    addr::{code, to_multiaddr, to_socket},
-};
+use crate::Runtime;
 use core::{
     future::Future as _,
     pin::Pin,
@@ -11,6 +8,7 @@ use core::{
     time::Duration,
 };
 use libp2p_proto_core::{ConnectionId, Instant, Multiaddr};
+use libp2p_proto_os::{code, listen, to_multiaddr, to_socket};
 use libp2p_proto_stream_protocol::{AttemptError, Seat};
 use libp2p_proto_swarm::Swarm;
 use std::{collections::BTreeMap, io};
@@ -39,9 +37,9 @@ impl<R: Runtime> Sockets<R> {
     /// Listens. Answers the concrete address; `None`: not an address of TCP.
     pub(crate) fn listen(&mut self, addr: &Multiaddr) -> Option<io::Result<Multiaddr>> {
         let socket = to_socket(addr)?;
-        let listening = R::bind(socket).and_then(|listener| {
-            let addr = to_multiaddr(R::listening_at(&listener)?);
-            self.listeners.push(listener);
+        let listening = listen(socket).and_then(|listener| {
+            let addr = to_multiaddr(listener.local_addr()?);
+            self.listeners.push(R::listener(listener)?);
             Ok(addr)
         });
         Some(listening)

@@ -2,6 +2,6 @@
 
 mod link;
 mod node;
-mod os;
 
+pub use libp2p_proto_os::Entropy;
 pub use node::{Config, Error, Node, Resolve};

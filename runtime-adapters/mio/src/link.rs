@@ -1,9 +1,9 @@
 //! One TCP socket and the connection machine that sits on it.
 
-use crate::os::code;
 use core::time::Duration;
 use libp2p_proto_connection::Connection;
 use libp2p_proto_core::{Instant, TransmitBuf};
+use libp2p_proto_os::code;
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Read, Write};
 

@@ -1,13 +1,11 @@
 //! The loop: read, drive, carry, write, sleep.
 
-use crate::{
-    link::Link,
-    os::{Clock, bind, code, to_multiaddr, to_socket},
-};
+use crate::link::Link;
 use core::{fmt, mem, time::Duration};
 use libp2p_proto_connection::{self as connection, Connection};
 use libp2p_proto_core::{ConnectionId, Instant, Multiaddr, Timers, UnixTime};
 use libp2p_proto_identity::Identity;
+use libp2p_proto_os::{Clock, Entropy, code, listen, to_multiaddr, to_socket};
 use libp2p_proto_stream_protocol::{AttemptError, Protocols, Seat};
 use libp2p_proto_swarm::{self as swarm, Action, Denied, Event, ResolveId, ResolveKind, Swarm};
 use mio::{
@@ -33,6 +31,8 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 pub struct Config {
     /// Limits of the swarm.
     pub swarm: swarm::Config,
+    /// Where keys and dice come from.
+    pub entropy: Entropy,
 }
 
 /// Why a node could not be built, or could not listen.
@@ -44,7 +44,7 @@ pub enum Error {
     Io(#[from] io::Error),
     /// The operating system gave no entropy, so no key can be made.
     #[error("no entropy: {0}")]
-    Entropy(getrandom::Error),
+    Entropy(#[from] getrandom::Error),
     /// A limit is out of its range.
     #[error("{0}")]
     Config(#[from] swarm::Error),
@@ -92,9 +92,7 @@ impl Node {
     ///
     /// See [`Error`].
     pub fn new(identity: Identity, config: Config, protocols: Protocols<'_, '_>) -> Result<Self, Error> {
-        let (mut seed, mut keys) = ([0; 32], [0; 32]);
-        getrandom::fill(&mut seed).map_err(Error::Entropy)?;
-        getrandom::fill(&mut keys).map_err(Error::Entropy)?;
+        let [seed, keys] = [config.entropy.draw()?, config.entropy.draw()?];
         Ok(Self {
             upgrade: Arc::new(connection::Config::new(&identity, keys)?),
             swarm: Swarm::new(identity, config.swarm, seed, protocols)?,
@@ -119,7 +117,8 @@ impl Node {
     ///
     /// [`Error::NotTcp`] or [`Error::Io`].
     pub fn listen(&mut self, addr: &Multiaddr) -> Result<Multiaddr, Error> {
-        let mut listener = bind(to_socket(addr).ok_or_else(|| Error::NotTcp(addr.clone()))?)?;
+        let socket = to_socket(addr).ok_or_else(|| Error::NotTcp(addr.clone()))?;
+        let mut listener = TcpListener::from_std(listen(socket)?);
         let addr = to_multiaddr(listener.local_addr()?);
         let token = Token(usize::MAX.saturating_sub(self.listeners.len()).saturating_sub(1));
         self.poll

@@ -4,7 +4,7 @@
 use libp2p_proto_core::PeerId;
 use libp2p_proto_identify::Identify;
 use libp2p_proto_identity::{Identity, Keypair};
-use libp2p_proto_mio::{Config, Node};
+use libp2p_proto_mio::{Config, Entropy, Error, Node};
 use libp2p_proto_perf::Perf;
 use libp2p_proto_stream_protocol::Dial;
 use libp2p_proto_swarm::Event;
@@ -90,4 +90,20 @@ fn sixteen_mebibytes_each_way_arrive_whole() {
         }
     }
     panic!("not done");
+}
+
+// covers: SIM-17
+#[test]
+fn without_entropy_no_node_is_built() {
+    let entropy = Entropy(|_| Err(getrandom::Error::UNSUPPORTED));
+    let config = Config {
+        entropy,
+        ..Config::default()
+    };
+    let identity = Identity::from(Keypair::ed25519_from_seed([1; 32]));
+    let built = Node::new(identity, config, &mut []).map(drop);
+    assert!(matches!(
+        built,
+        Err(Error::Entropy(getrandom::Error::UNSUPPORTED))
+    ));
 }

@@ -20,7 +20,10 @@ struct OnMio {
 impl Adapter for OnMio {
     fn start(identity: Identity, limits: libp2p_proto_swarm::Config, mut app: App) -> Self {
         let (acts, receiver) = channel();
-        let config = Config { swarm: limits };
+        let config = Config {
+            swarm: limits,
+            ..Config::default()
+        };
         let mut node = Node::new(identity, config, &mut app.protocols()).unwrap();
         let addr = node.listen(&"/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
         thread::spawn(move || run(node, app, receiver));

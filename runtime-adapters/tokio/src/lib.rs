@@ -7,7 +7,6 @@ use core::{
 };
 use libp2p_proto_driver as driver;
 use libp2p_proto_identity::Identity;
-use socket2::{Domain, Socket, Type};
 use std::{io, net::SocketAddr, time::Instant};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -15,10 +14,9 @@ use tokio::{
 };
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
-pub use driver::{App, Closed, Config, DialFailure, Error, Handle, Incoming, OpenFailure, Resolver, Stream};
-
-/// Connections that the operating system holds for us before it refuses.
-const BACKLOG: i32 = 1024;
+pub use driver::{
+    App, Closed, Config, DialFailure, Entropy, Error, Handle, Incoming, OpenFailure, Resolver, Stream,
+};
 
 /// tokio, as the driver sees it.
 #[derive(Debug)]
@@ -45,22 +43,8 @@ impl driver::Runtime for Tokio {
         Box::pin(async move { prepare(TcpStream::connect(addr).await?) })
     }
 
-    fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
-        if addr.is_ipv6() {
-            // So that both families can listen on one port.
-            socket.set_only_v6(true)?;
-        }
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&addr.into())?;
-        socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
-    }
-
-    fn listening_at(listener: &TcpListener) -> io::Result<SocketAddr> {
-        listener.local_addr()
+    fn listener(socket: std::net::TcpListener) -> io::Result<TcpListener> {
+        TcpListener::from_std(socket)
     }
 
     fn poll_accept(listener: &mut TcpListener, cx: &mut Context<'_>) -> Poll<io::Result<Self::Socket>> {

@@ -1,4 +1,4 @@
-//! A listener whose operating system fails.
+//! An operating system that fails.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use core::{
@@ -9,7 +9,7 @@ use libp2p_proto_adapter_suite::PATIENCE;
 use libp2p_proto_driver::{Link, Node, Runtime};
 use libp2p_proto_identity::{Identity, Keypair};
 use libp2p_proto_stream_protocol::{Dial, Protocol};
-use libp2p_proto_tokio::{App, Config, Tokio, spawn};
+use libp2p_proto_tokio::{App, Config, Entropy, Error, Tokio, spawn};
 use std::{future::Future, io, net::SocketAddr};
 use tokio::net::TcpListener;
 
@@ -35,12 +35,8 @@ impl Runtime for Short {
         Tokio::connect(addr)
     }
 
-    fn bind(addr: SocketAddr) -> io::Result<Self::Listener> {
-        Ok((Tokio::bind(addr)?, 3))
-    }
-
-    fn listening_at(listener: &Self::Listener) -> io::Result<SocketAddr> {
-        Tokio::listening_at(&listener.0)
+    fn listener(socket: std::net::TcpListener) -> io::Result<Self::Listener> {
+        Ok((Tokio::listener(socket)?, 3))
     }
 
     fn poll_accept(listener: &mut Self::Listener, cx: &mut Context<'_>) -> Poll<io::Result<Self::Socket>> {
@@ -70,4 +66,20 @@ async fn a_listener_outlives_failed_accepts() {
     let alice = spawn(identity(1), Config::default(), Nothing).unwrap();
     let dialed = tokio::time::timeout(PATIENCE, alice.dial(Dial::addr(addr))).await;
     assert_eq!(dialed.unwrap().map(|(peer, _)| peer), Ok(bob.peer_id()));
+}
+
+// covers: SIM-17
+#[tokio::test]
+async fn without_entropy_no_node_is_built() {
+    let entropy = Entropy(|_| Err(getrandom::Error::UNSUPPORTED));
+    let config = Config {
+        entropy,
+        ..Config::default()
+    };
+    let identity = Identity::from(Keypair::ed25519_from_seed([1; 32]));
+    let built = spawn(identity, config, Nothing).map(drop);
+    assert!(matches!(
+        built,
+        Err(Error::Entropy(getrandom::Error::UNSUPPORTED))
+    ));
 }

@@ -1,0 +1,170 @@
+#![doc = include_str!("../README.md")]
+
+use core::time::Duration;
+use libp2p_proto_core::{Instant, Multiaddr, UnixTime};
+use socket2::{Domain, Socket, Type};
+use std::{
+    io::{self, ErrorKind},
+    net::{SocketAddr, TcpListener},
+    time,
+};
+
+/// Connections that the operating system holds for us before it refuses.
+const BACKLOG: i32 = 1024;
+
+/// The monotonic clock of the machine, counted from the start of a node.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(time::Instant);
+
+#[expect(clippy::disallowed_methods, reason = "an adapter is where time comes from")]
+impl Clock {
+    /// A clock that stands at zero.
+    pub fn start() -> Self {
+        Self(time::Instant::now())
+    }
+
+    /// The time since the start, in nanoseconds; it stops after 584 years.
+    pub fn now(self) -> Instant {
+        Instant::ZERO + self.0.elapsed()
+    }
+
+    /// The system's name for an instant of ours. `None`: beyond the range of its clock.
+    pub fn to_std(self, at: Instant) -> Option<time::Instant> {
+        self.0.checked_add(Duration::from_nanos(at.as_nanos()))
+    }
+
+    /// The wall clock, which may step; zero while it stands before 1970.
+    pub fn unix() -> UnixTime {
+        let since = time::SystemTime::now().duration_since(time::UNIX_EPOCH);
+        UnixTime::from_secs(0) + since.unwrap_or_default()
+    }
+}
+
+/// Where keys and dice come from. Default: the operating system.
+#[derive(Clone, Copy, Debug)]
+pub struct Entropy(pub fn(&mut [u8]) -> Result<(), getrandom::Error>);
+
+impl Default for Entropy {
+    fn default() -> Self {
+        Self(getrandom::fill)
+    }
+}
+
+impl Entropy {
+    /// 32 bytes that nobody can guess.
+    ///
+    /// # Errors
+    ///
+    /// The source refuses. Then no machine may be built.
+    pub fn draw(self) -> Result<[u8; 32], getrandom::Error> {
+        let mut bytes = [0; 32];
+        (self.0)(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// `/ip4|ip6/…/tcp/…` of a socket. An IPv4 address in an IPv6 one is named as what it is.
+pub fn to_multiaddr(addr: SocketAddr) -> Multiaddr {
+    Multiaddr::tcp(addr.ip().to_canonical(), addr.port())
+}
+
+/// The socket of `/ip4|ip6/…/tcp/…`, with nothing behind it but the peer's id.
+pub fn to_socket(addr: &Multiaddr) -> Option<SocketAddr> {
+    let addr = addr.split_peer_id().0?;
+    let (ip, port) = addr.socket_tcp()?;
+    (addr.components().count() == 2).then(|| SocketAddr::new(ip, port))
+}
+
+/// A listening socket that does not block, whose address can be used again at once after a restart; IPv6 alone, so that both families can listen on one port.
+///
+/// # Errors
+///
+/// What the operating system says.
+pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Elsewhere than on Unix the option lets others take the port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// One word for an error of the operating system.
+pub fn code(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "refused",
+        ErrorKind::ConnectionReset => "reset",
+        ErrorKind::ConnectionAborted => "aborted",
+        ErrorKind::HostUnreachable => "host-unreachable",
+        ErrorKind::NetworkUnreachable => "network-unreachable",
+        ErrorKind::AddrNotAvailable => "address-not-available",
+        ErrorKind::TimedOut => "timed-out",
+        ErrorKind::BrokenPipe => "broken-pipe",
+        _ => "io",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Clock, Entropy, code, listen, to_multiaddr, to_socket};
+    use libp2p_proto_core::Instant;
+    use std::io::ErrorKind;
+
+    // covers: SIM-17
+    #[test]
+    fn refused_entropy_is_an_error_and_yields_no_bytes() {
+        let refused = Entropy(|_| Err(getrandom::Error::UNSUPPORTED));
+        assert_eq!(refused.draw(), Err(getrandom::Error::UNSUPPORTED));
+        let drawn = Entropy::default();
+        assert_ne!(drawn.draw().unwrap(), drawn.draw().unwrap());
+    }
+
+    #[test]
+    fn only_an_address_of_tcp_with_at_most_a_peer_id_behind_it_names_a_socket() {
+        let socket = |text: &str| to_socket(&text.parse().unwrap()).map(|addr| addr.to_string());
+        let id = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
+        assert_eq!(socket("/ip4/127.0.0.1/tcp/80").unwrap(), "127.0.0.1:80");
+        assert_eq!(socket(&format!("/ip6/::1/tcp/80/p2p/{id}")).unwrap(), "[::1]:80");
+        for other in [
+            "/ip4/1.2.3.4/tcp/80/tls",
+            "/ip4/1.2.3.4/udp/80",
+            "/dns/a/tcp/80",
+            "/ip4/1.2.3.4",
+        ] {
+            assert_eq!(socket(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_mapped_address_is_named_as_the_one_it_maps() {
+        let addr = to_multiaddr("[::ffff:1.2.3.4]:5".parse().unwrap());
+        assert_eq!(addr.to_string(), "/ip4/1.2.3.4/tcp/5");
+    }
+
+    #[test]
+    fn both_families_listen_on_one_port() {
+        let six = listen("[::1]:0".parse().unwrap()).unwrap();
+        let port = six.local_addr().unwrap().port();
+        let four = listen(([127, 0, 0, 1], port).into()).unwrap();
+        assert_eq!(four.local_addr().unwrap().port(), port);
+    }
+
+    #[test]
+    fn a_clock_goes_on_from_zero_and_names_instants_for_the_system() {
+        let clock = Clock::start();
+        let first = clock.now();
+        assert!(first <= clock.now());
+        assert!(clock.to_std(Instant::ZERO) <= clock.to_std(first));
+    }
+
+    #[test]
+    fn errors_are_said_in_one_word() {
+        assert_eq!(code(&ErrorKind::ConnectionRefused.into()), "refused");
+        assert_eq!(code(&ErrorKind::WouldBlock.into()), "io");
+    }
+}
