@@ -32,6 +32,7 @@ impl Peer {
         let mut app = App::new(&identity, mount)?;
         let config = Config {
             swarm: limits(connections),
+            ..Config::default()
         };
         let node = Node::new(identity, config, &mut app.protocols())?;
         Ok(Self { node, app })

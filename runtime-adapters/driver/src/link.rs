@@ -34,18 +34,25 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Memory that links use while they read or write, and give back before they wait: an idle link holds none.
 #[derive(Clone, Default)]
-pub(crate) struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
+pub(crate) struct Pool(Arc<Mutex<Vec<Scratch>>>);
+
+/// What one link reads into, and writes from. The input keeps its length: making it longer would fill it with zeros each time.
+#[derive(Default)]
+struct Scratch {
+    input: Vec<u8>,
+    output: Vec<u8>,
+}
 
 impl Pool {
-    fn take(&self) -> Vec<u8> {
+    fn take(&self) -> Scratch {
         let free = self.0.lock().ok().and_then(|mut free| free.pop());
         free.unwrap_or_default()
     }
 
-    fn give(&self, buffer: Vec<u8>) {
+    fn give(&self, scratch: Scratch) {
         if let Ok(mut free) = self.0.lock() {
             if free.len() < 8 {
-                free.push(buffer);
+                free.push(scratch);
             }
         }
     }
@@ -173,7 +180,8 @@ impl<R: Runtime> Link<R> {
         if self.machine.is_closed() || !self.machine.wants_input() {
             return false;
         }
-        let mut input = self.pool.take();
+        let mut scratch = self.pool.take();
+        let input = &mut scratch.input;
         let held = self.tail.len();
         let room = held.saturating_add(CHUNK);
         if input.len() < room {
@@ -210,7 +218,7 @@ impl<R: Runtime> Link<R> {
                 true
             }
         };
-        self.pool.give(input);
+        self.pool.give(scratch);
         took
     }
 
@@ -228,20 +236,18 @@ impl<R: Runtime> Link<R> {
     /// Sends what the machine has and the kernel takes. Says whether anything moved.
     fn write(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        let mut output = Vec::new();
+        let mut scratch = None;
         loop {
             if self.unsent.is_empty() {
-                if output.capacity() == 0 {
-                    output = self.pool.take();
-                }
+                let Scratch { output, .. } = scratch.get_or_insert_with(|| self.pool.take());
                 output.clear();
-                let mut out = TransmitBuf::new(&mut output, CHUNK);
+                let mut out = TransmitBuf::new(output, CHUNK);
                 while self.machine.poll_transmit(self.clock.now(), &mut out) {}
                 if output.is_empty() {
                     break;
                 }
                 moved = true;
-                let sent = self.send(cx, &output);
+                let sent = self.send(cx, output);
                 self.unsent = output.get(sent..).unwrap_or_default().to_vec();
             } else {
                 let unsent = core::mem::take(&mut self.unsent);
@@ -253,8 +259,8 @@ impl<R: Runtime> Link<R> {
                 break;
             }
         }
-        if output.capacity() > 0 {
-            self.pool.give(output);
+        if let Some(scratch) = scratch {
+            self.pool.give(scratch);
         }
         moved
     }
