@@ -29,6 +29,22 @@ struct Locked {
     checksum: bool,
 }
 
+/// The packages of the lock file that depend on this one.
+fn dependents(name: &str) -> Vec<String> {
+    let lock = table("Cargo.lock");
+    let takes = |package: &&toml::Value| {
+        let list = package.get("dependencies").and_then(toml::Value::as_array);
+        list.into_iter()
+            .flatten()
+            .filter_map(toml::Value::as_str)
+            .any(|known| known.split(' ').next() == Some(name))
+    };
+    let packages = lock["package"].as_array().unwrap().iter().filter(takes);
+    packages
+        .map(|package| package["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
 /// The packages that the lock file takes from elsewhere.
 fn locked() -> Vec<Locked> {
     let text = |package: &toml::Value, key: &str| {
@@ -127,6 +143,16 @@ fn vul_175_no_library_is_older_than_the_fix_of_a_known_advisory_or_given_up_by_i
             "{} is not to be used: {advisory:?}",
             package.name
         );
+        if let Some(only) = advisory.get("only").and_then(toml::Value::as_array) {
+            let takers = dependents(&package.name);
+            assert!(
+                takers
+                    .iter()
+                    .all(|taker| only.iter().any(|known| known.as_str() == Some(taker))),
+                "{} is for {only:?} only, not for {takers:?}",
+                package.name
+            );
+        }
     }
 }
 

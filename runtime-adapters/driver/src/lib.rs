@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod app;
+#[cfg(feature = "async-io")]
+mod async_io;
 mod handle;
 mod link;
 mod node;
@@ -10,6 +12,8 @@ mod sockets;
 mod stream;
 
 pub use app::{App, Config, Error};
+#[cfg(feature = "async-io")]
+pub use async_io::{AsyncIo, Spawn};
 pub use handle::{Closed, DialFailure, Handle};
 pub use libp2p_proto_os::Entropy;
 pub use link::Link;

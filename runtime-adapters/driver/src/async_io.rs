@@ -1,0 +1,90 @@
+//! Sockets and timers of `async-io`, the reactor under smol and async-std: what is left for a binding is where tasks run.
+
+use crate::{Link, Runtime, Timer as DriverTimer};
+use async_io::{Async, Timer as OneShot};
+use core::{
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use std::{
+    io::{self, ErrorKind},
+    net::{SocketAddr, TcpListener, TcpStream},
+    time::Instant,
+};
+
+/// An executor, as [`AsyncIo`] sees it.
+pub trait Spawn: 'static {
+    /// Runs a task to its end.
+    fn spawn(task: impl Future<Output = ()> + Send + 'static);
+}
+
+/// A runtime of `async-io`'s reactor and an executor.
+#[derive(Debug)]
+pub struct AsyncIo<S>(PhantomData<fn() -> S>);
+
+impl<S: Spawn> Runtime for AsyncIo<S> {
+    type Socket = Async<TcpStream>;
+    type Listener = Async<TcpListener>;
+    type Timer = Timer;
+    type Connecting = Pin<Box<dyn Future<Output = io::Result<Self::Socket>> + Send>>;
+
+    fn connect(addr: SocketAddr) -> Self::Connecting {
+        Box::pin(async move { without_delay(Async::<TcpStream>::connect(addr).await?) })
+    }
+
+    fn listener(socket: TcpListener) -> io::Result<Self::Listener> {
+        Async::new(socket)
+    }
+
+    fn poll_accept(listener: &mut Self::Listener, cx: &mut Context<'_>) -> Poll<io::Result<Self::Socket>> {
+        loop {
+            match listener.get_ref().accept() {
+                Ok((socket, _)) => return Poll::Ready(Async::new(socket).and_then(without_delay)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(listener.poll_readable(cx))?,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    fn addrs(socket: &Self::Socket) -> io::Result<(SocketAddr, SocketAddr)> {
+        let socket = socket.get_ref();
+        Ok((socket.local_addr()?, socket.peer_addr()?))
+    }
+
+    fn spawn(link: Link<Self>) {
+        S::spawn(link);
+    }
+}
+
+fn without_delay(socket: Async<TcpStream>) -> io::Result<Async<TcpStream>> {
+    socket.get_ref().set_nodelay(true)?;
+    Ok(socket)
+}
+
+/// A timer of `async-io`'s, which forgets its time once it has gone off.
+#[derive(Debug)]
+pub struct Timer {
+    timer: OneShot,
+    set: Option<Instant>,
+}
+
+impl DriverTimer for Timer {
+    fn new() -> Self {
+        Self {
+            timer: OneShot::never(),
+            set: None,
+        }
+    }
+
+    fn poll_at(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        if self.set != Some(at) {
+            self.timer.set_at(at);
+            self.set = Some(at);
+        }
+        ready!(Pin::new(&mut self.timer).poll(cx));
+        self.set = None;
+        Poll::Ready(())
+    }
+}
