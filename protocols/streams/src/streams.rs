@@ -19,7 +19,8 @@ pub struct Ticket(u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A stream that we asked for is open.
+    /// A stream that we asked for can be written to. If the peer is known to speak the protocol, this comes before the peer's answer, so that the first bytes leave with the
+    /// proposal; should the peer refuse after all, [`Closed`](Self::Closed) follows.
     Opened {
         /// The call to open.
         ticket: Ticket,
@@ -292,7 +293,7 @@ impl Streams {
                 };
                 self.pipes.insert(stream, pipe);
                 // The peer is known to speak the protocol: the first bytes may leave with the proposal.
-                if self.config.hand_over && cx.writable(stream) > 0 {
+                if cx.writable(stream) > 0 {
                     self.handle_ours(cx, stream, peer);
                 }
             }

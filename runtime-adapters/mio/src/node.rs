@@ -231,10 +231,12 @@ impl Node {
         let Some(link) = self.links.get_mut(&conn) else {
             return self.finish_dial(now, conn);
         };
-        // What has arrived counts before the deadlines that it might meet.
-        let mut again = link.read(now, &mut self.input);
-        link.machine.handle_timeout(now);
+        // What the last round led to leaves together: the answer of the machine, and what the protocols said to it.
         link.write(now, &mut self.output);
+        let due = link.poll_timeout().is_some_and(|at| at <= now);
+        // What has arrived counts before the deadlines that it might meet.
+        let mut again = link.read(now, &mut self.input) | due;
+        link.machine.handle_timeout(now);
         // After writing: what has left is news too.
         while self.swarm.wants_messages() {
             let Some(message) = link.machine.poll_message() else {

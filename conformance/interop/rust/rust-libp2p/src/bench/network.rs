@@ -81,10 +81,15 @@ fn only(protocols: Vec<&'static str>) -> Mount {
 
 /// Streams: open, negotiate, 32-byte echo, close, so many at a time.
 pub async fn streams(count: usize, parallel: usize) -> Outcome<Value> {
-    let (server, addr) = listener(only(vec![services::ECHO])).await?;
+    let mount = |protocols| Mount {
+        identify: true,
+        ping: None,
+        protocols,
+    };
+    let (server, addr) = listener(mount(vec![services::ECHO])).await?;
     run(server);
     let peer = peer_of(&addr)?;
-    let control = dialer(&addr, only(Vec::new())).await?;
+    let control = dialer(&addr, mount(Vec::new())).await?;
     let rounds = async |count: usize| {
         let failed = AtomicUsize::new(0);
         futures::stream::iter(0..count)
