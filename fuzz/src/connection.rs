@@ -16,8 +16,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// What our end may hold: the unread budget, a quarter more, one frame, streams, and what we queue ourselves.
-const MEMORY: usize = (1 << 20) + (1 << 18) + 400 * 1024;
+/// What our end may hold: a mebibyte that the peer makes it hold, and what we queue ourselves.
+const MEMORY: usize = (1 << 20) + 340 * 1024;
 /// Bytes that may wait in the link.
 const MUCH: usize = 256 * 1024;
 const HELLO: &[u8] = b"\x13/multistream/1.0.0\n\x07/noise\n";
@@ -348,7 +348,7 @@ impl Link {
             1024 + 3 * self.fed + 2 * self.asked + 64 * seconds,
         );
         let stats = self.end.stats();
-        budget::at_most("unread bytes", stats.unread, (1 << 20) + noise::MAX_FRAME);
+        budget::at_most("unread bytes", stats.unread, (640 << 10) + noise::MAX_FRAME);
         budget::at_most("streams", stats.streams, 500);
         if !self.end.wants_input() {
             assert!(!self.end.is_closed());

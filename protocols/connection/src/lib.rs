@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | before the peer is known | 2 KiB, and 8 KiB that wait with the caller | the handshake, and a message of it that is not whole |
 //! | idle | 2.5 KiB, and 650 bytes for each idle stream | keys, counters, the multiplexer's session |
-//! | under a peer that does its worst | 1 MiB (`StreamLimits::unread`), a quarter more, 64 KiB, and 640 bytes for each of 250 streams | bytes that the swarm has not returned; the spare memory of incomplete frames; one frame of Noise; streams |
+//! | under a peer that does its worst | 1 MiB: 640 KiB (`StreamLimits::unread`), an eighth more, 64 KiB, and 640 bytes for each of 250 streams | bytes that the swarm has not returned; the spare memory of incomplete frames; one frame of Noise; streams |
 //!
 //! What the swarm writes comes on top: it is bounded by the send capacity of each spec.
 

@@ -206,9 +206,33 @@ fn vul_174_an_error_is_answered_once_whatever_follows() {
 fn a_frame_larger_than_the_window_arrives_whole() {
     let mut pair = Pair::established(10_000);
     let stream = pair.open(LARGE, true);
-    pair.write(stream, vec![9; 1 << 20]);
+    pair.write(stream, vec![9; 384 << 10]);
     pair.run();
-    assert_eq!(pair.frames(1), [vec![9; 1 << 20]]);
+    assert_eq!(pair.frames(1), [vec![9; 384 << 10]]);
+    assert_eq!(pair.ends[1].stats().unread, 0);
+}
+
+#[test]
+fn two_large_frames_side_by_side_arrive_although_together_they_exceed_the_budget() {
+    let mut pair = Pair::established(100_000);
+    let frames = [vec![1; 384 << 10], vec![2; 384 << 10]];
+    assert!(frames.concat().len() > StreamLimits::default().unread);
+    for round in 1..=3 {
+        let streams = [pair.open(LARGE, true), pair.open(LARGE, true)];
+        for (stream, frame) in streams.into_iter().zip(&frames) {
+            pair.write(stream, frame.clone());
+        }
+        pair.run();
+        assert_eq!(pair.frames(1).len(), 2 * round, "they waited");
+    }
+    pair.wait(SECOND * 60);
+    assert!(pair.closed(0).is_empty() && pair.closed(1).is_empty());
+    let mut got = pair.frames(1);
+    got.sort();
+    assert_eq!(
+        got,
+        [vec![frames[0].clone(); 3], vec![frames[1].clone(); 3]].concat()
+    );
     assert_eq!(pair.ends[1].stats().unread, 0);
 }
 
@@ -236,7 +260,7 @@ fn credit_of_a_reset_stream_is_free_at_once_for_the_others() {
     assert!(pair.ends[1].stats().unread < held - 100_000);
     pair.run();
     // The room is used by what waited.
-    assert!(pair.ends[1].stats().unread > (1 << 20) - 70_000);
+    assert!(pair.ends[1].stats().unread > (640 << 10) - 70_000);
     pair.wait(SECOND * 5);
     assert_eq!(pair.closed(1), [Closed::LocalReset]);
 }

@@ -52,7 +52,19 @@ pub const fn encoded_len(len: usize) -> usize {
 }
 
 /// The least by which the memory of an incomplete message grows.
-const MIN_SPARE: usize = 256;
+const MIN_SPARE: usize = 64;
+
+/// Appends bytes to a part of a message of at most `whole` bytes. Its memory grows by an eighth more than is held, or 64 bytes, so that copies stay linear and little is held
+/// in vain, but not past the end of the message.
+pub fn gather(held: &mut Vec<u8>, bytes: &[u8], whole: usize) {
+    let needed = held.len().saturating_add(bytes.len());
+    if needed > held.capacity() {
+        let spare = (held.len() / 8).max(MIN_SPARE);
+        let room = needed.saturating_add(spare).min(whole.max(needed));
+        held.reserve_exact(room.saturating_sub(held.len()));
+    }
+    held.extend_from_slice(bytes);
+}
 
 /// An incremental reader of length-prefixed messages. Its memory grows with what arrived, never with what was announced, and a finished message
 /// holds no byte more than its own.
@@ -102,8 +114,7 @@ impl LengthDelimited {
             self.reset();
             return Ok(Some(Bytes::copy_from_slice(body)));
         }
-        self.grow(body.len(), wanted);
-        self.body.extend_from_slice(body);
+        gather(&mut self.body, body, wanted);
         if self.body.len() < wanted {
             return Ok(None);
         }
@@ -130,9 +141,15 @@ impl LengthDelimited {
         self.prefix_len == 0 && self.wanted.is_none()
     }
 
-    /// Bytes of an incomplete message that are held.
+    /// Bytes of an incomplete message that are held, its prefix not counted.
     pub fn buffered(&self) -> usize {
-        self.body.len().saturating_add(self.prefix_len)
+        self.body.len()
+    }
+
+    /// Bytes that the message which is begun still needs: 0 between two messages, and while its length is not known.
+    pub fn missing(&self) -> usize {
+        self.wanted
+            .map_or(0, |wanted| wanted.saturating_sub(self.body.len()))
     }
 
     /// The length of the message, once its prefix is complete.
@@ -150,17 +167,6 @@ impl LengthDelimited {
             self.wanted = decode_prefix(known, self.max)?.map(|(len, _)| len);
         }
         Ok(self.wanted)
-    }
-
-    /// Makes room for `more` bytes that have arrived: a quarter more than is held, so that copies stay linear and little is held in vain, but not past
-    /// the end of the message.
-    fn grow(&mut self, more: usize, wanted: usize) {
-        let needed = self.body.len().saturating_add(more);
-        if needed > self.body.capacity() {
-            let spare = (self.body.len() / 4).max(MIN_SPARE);
-            let room = needed.saturating_add(spare).min(wanted);
-            self.body.reserve_exact(room.saturating_sub(self.body.len()));
-        }
     }
 
     fn reset(&mut self) {

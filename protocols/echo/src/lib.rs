@@ -26,7 +26,7 @@ impl Echo {
     /// An echo under this name.
     pub fn new(name: ProtocolName) -> Self {
         let mut spec = StreamSpec::new(name, Framing::Raw);
-        spec.recv_window = 1 << 20;
+        spec.recv_window = 512 * 1024;
         let (specs, pipes) = ([spec], BTreeMap::new());
         Self { specs, pipes }
     }

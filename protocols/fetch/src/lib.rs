@@ -1,9 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
 
+use core::time::Duration;
 use libp2p_proto_core::protobuf::{Value, decode, encode};
 use libp2p_proto_core::{Deadline, PeerId, ProtocolName, bytes::Bytes};
-use libp2p_proto_stream_protocol::{Closed, Context, Exchanges, Input, Protocol, StreamSpec};
+use libp2p_proto_stream_protocol::{Closed, Context, Exchanges, Framing, Input, Protocol, StreamSpec};
 
 /// `/libp2p/fetch/0.0.1`.
 pub const NAME: ProtocolName = ProtocolName::from_static("/libp2p/fetch/0.0.1");
@@ -27,9 +28,13 @@ pub enum Answer {
 pub struct Fetch(Exchanges<()>, fn(&str) -> Option<Bytes>);
 
 impl Fetch {
-    /// Answers every key out of `lookup`. At most 1 MiB a message, 10 s an exchange, 256 questions at once.
+    /// Answers every key out of `lookup`. At most 384 KiB a message, 10 s an exchange, 256 questions, two of them at once to one peer: so many answers fit
+    /// the unread budget of a connection side by side (see `StreamLimits::unread`).
     pub const fn new(lookup: fn(&str) -> Option<Bytes>) -> Self {
-        Self(Exchanges::length_delimited(NAME, 1 << 20), lookup)
+        let framing = Framing::LengthDelimited { max: 384 * 1024 };
+        let mut spec = StreamSpec::new(NAME, framing);
+        spec.max_outbound = 2;
+        Self(Exchanges::new(spec, Duration::from_secs(10), 256), lookup)
     }
 
     /// Asks a connected peer for the value of `key`; one event follows.

@@ -77,6 +77,13 @@ impl Scene {
         self.run(LATENCY * 4);
     }
 
+    /// The puppet answers a question, and ends.
+    fn answer(&mut self, stream: StreamId, frame: &[u8]) {
+        self.say(stream, frame);
+        self.bench.with(1, &self.puppet, |cx| cx.finish(stream));
+        self.run(LATENCY * 4);
+    }
+
     fn end_of(&self, stream: StreamId) -> Option<Closed> {
         self.puppet.inputs.iter().find_map(|input| match input {
             Input::Closed {
@@ -120,13 +127,13 @@ fn the_messages_are_those_of_the_specification() {
     let mut scene = Scene::new();
     let stream = scene.ask();
     assert_eq!(scene.puppet.frames(stream), [b"\x0a\x03key".as_slice()]);
-    scene.say(stream, b"\x08\x00\x12\x02ok");
+    scene.answer(stream, b"\x08\x00\x12\x02ok");
     let stream = scene.ask();
-    scene.say(stream, b"\x08\x01");
+    scene.answer(stream, b"\x08\x01");
     let stream = scene.ask();
-    scene.say(stream, b"\x08\x02\x12\x03why");
+    scene.answer(stream, b"\x08\x02\x12\x03why");
     let stream = scene.ask();
-    scene.say(stream, b"");
+    scene.answer(stream, b"");
     let wanted = [
         Answer::Value("ok".into()),
         Answer::NotFound,
@@ -165,7 +172,7 @@ fn every_question_ends_once_and_says_why() {
             Closed::Reset
         },
         |scene, stream| {
-            scene.say(stream, &vec![0; (1 << 20) + 1]);
+            scene.say(stream, &vec![0; 384 * 1024 + 1]);
             Closed::FrameTooLarge
         },
         |scene, _| {
@@ -230,12 +237,69 @@ fn at_most_256_questions_are_open_or_unread() {
         "none was read"
     );
     let answers = scene.answers();
-    assert_eq!(answers.len(), 256);
-    let limited = answers
-        .iter()
-        .filter(|answer| **answer == Answer::Failed(Closed::Limit));
-    assert_eq!(limited.count(), 256 - 64, "64 streams at once");
+    assert_eq!(answers, vec![Answer::Failed(Closed::TimedOut); 256]);
     scene.fetch.fetch(peer, "key").unwrap();
+}
+
+#[test]
+fn two_questions_at_once_go_to_a_peer_and_the_others_wait_for_their_turn() {
+    let mut bench = Bench::new(1, 3, LATENCY);
+    let (mut a, mut b, mut c) = (Fetch::new(|_| None), Fetch::new(lookup), Fetch::new(lookup));
+    bench.connect(0, 1);
+    bench.connect(0, 2);
+    let names: Vec<String> = (0..60).map(|number| format!("k/{number}")).collect();
+    for name in &names {
+        a.fetch(bench.peer(1), name).unwrap();
+        a.fetch(bench.peer(2), name).unwrap();
+    }
+    let mut most = 0;
+    for _ in 0..1000 {
+        bench.run(&mut [&mut a, &mut b, &mut c], LATENCY / 2);
+        most = most.max(bench.open_streams(0));
+    }
+    assert_eq!((most, bench.open_streams(0)), (4, 0));
+    let answers: Vec<_> = core::iter::from_fn(|| a.poll_event()).collect();
+    for place in [1, 2] {
+        let got: Vec<_> = answers
+            .iter()
+            .filter(|(peer, _)| *peer == bench.peer(place))
+            .map(|(_, answer)| answer.clone())
+            .collect();
+        let value = |name: &String| Answer::Value(lookup(name).unwrap());
+        assert_eq!(got, names.iter().map(value).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn questions_that_wait_end_with_the_connection_and_with_a_peer_that_lets_one_time_out() {
+    let mut scene = Scene::new();
+    let peer = scene.bench.peer(1);
+    for _ in 0..20 {
+        scene.fetch.fetch(peer, "key").unwrap();
+    }
+    scene.run(SECOND);
+    assert_eq!((scene.puppet.opened().len(), scene.answers().len()), (2, 0));
+    // A stream that the peer resets makes room for the next question.
+    let first = scene.puppet.opened()[0];
+    scene.bench.with(1, &scene.puppet, |cx| cx.reset(first));
+    scene.run(SECOND);
+    assert_eq!(scene.puppet.opened().len(), 3);
+    assert_eq!(scene.answers(), [Answer::Failed(Closed::Reset)]);
+    scene.bench.disconnect(scene.conn);
+    scene.run(SECOND);
+    assert_eq!(scene.answers(), vec![Answer::Failed(Closed::ConnectionLost); 19]);
+
+    let mut scene = Scene::new();
+    for _ in 0..20 {
+        scene.fetch.fetch(peer, "key").unwrap();
+    }
+    scene.run(SECOND * 9);
+    assert_eq!(scene.answers(), []);
+    scene.run(SECOND * 2);
+    assert_eq!(scene.answers(), vec![Answer::Failed(Closed::TimedOut); 20]);
+    scene.fetch.fetch(peer, "key").unwrap();
+    scene.run(SECOND);
+    assert_eq!(scene.puppet.opened().len(), 3, "its streams are free again");
 }
 
 struct Life(Fetch);

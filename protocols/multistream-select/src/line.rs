@@ -2,7 +2,7 @@
 
 use crate::Error;
 use alloc::vec::Vec;
-use libp2p_proto_core::TransmitBuf;
+use libp2p_proto_core::{TransmitBuf, framing::gather};
 
 /// Splits input into messages. Holds bytes only while a message is incomplete.
 #[derive(Debug)]
@@ -30,32 +30,40 @@ impl Lines {
         }
     }
 
+    /// Bytes of an incomplete message.
+    pub(crate) fn buffered(&self) -> usize {
+        self.partial.len()
+    }
+
     /// Looks for one message at the front of what is held followed by `input`. `scratch` takes the message where it had to be put together.
     pub(crate) fn next<'a>(&mut self, input: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Step<'a>, Error> {
         if self.partial.is_empty() {
+            let mut whole = 2;
             if let Some((prefix, len)) = prefix(input, self.max)? {
-                let end = prefix.saturating_add(len);
-                if let Some(body) = input.get(prefix..end) {
+                whole = prefix.saturating_add(len);
+                if let Some(body) = input.get(prefix..whole) {
                     return Ok(Step::Line {
                         text: strip(body)?,
-                        taken: end,
+                        taken: whole,
                     });
                 }
             }
-            self.partial.extend_from_slice(input);
+            gather(&mut self.partial, input, whole);
             return Ok(Step::More);
         }
         let held = self.partial.len();
         // The length has at most two bytes, so this much is enough to know it.
-        self.partial.extend(input.iter().take(2));
+        gather(&mut self.partial, input.get(..2).unwrap_or(input), 4);
         let Some((prefix, len)) = prefix(&self.partial, self.max)? else {
             self.partial.truncate(held);
             self.partial.extend_from_slice(input);
             return Ok(Step::More);
         };
         self.partial.truncate(held);
-        let missing = prefix.saturating_add(len).saturating_sub(held);
-        self.partial.extend(input.iter().take(missing));
+        let whole = prefix.saturating_add(len);
+        let missing = whole.saturating_sub(held);
+        let part = input.get(..missing).unwrap_or(input);
+        gather(&mut self.partial, part, whole);
         if input.len() < missing {
             return Ok(Step::More);
         }

@@ -199,6 +199,11 @@ impl Negotiation {
         }
     }
 
+    /// Bytes of an incomplete message that are held; at most a message.
+    pub fn buffered(&self) -> usize {
+        self.lines.buffered()
+    }
+
     /// Takes messages from the front of `input` until a name is agreed, and answers how many bytes it took. What is behind the agreeing message is
     /// not touched.
     ///

@@ -11,6 +11,8 @@ use libp2p_proto_core::{Deadline, PeerId, ProtocolName, StreamId, Timers};
 /// Each call to [`ask`](Self::ask) ends in exactly one [`Answer`], for which there is room from the start. Streams of others are reset when they are silent for too long, and
 /// those of ours when they are not answered in time; one that has served is given the rest of its time to end.
 ///
+/// Questions beyond `max_outbound` of the spec wait until a stream to that peer is free. Those that wait for a peer which lets one of them time out end with it.
+///
 /// ```
 /// use bytes::Bytes;
 /// use core::time::Duration;
@@ -51,6 +53,8 @@ pub struct Exchanges<K> {
     max: usize,
     /// Questions that the next drives ask.
     waiting: VecDeque<Question<K>>,
+    /// Questions whose peer has as many streams of ours as it may: the next is asked when one of them has ended.
+    queued: VecDeque<Question<K>>,
     streams: BTreeMap<StreamId, Stage<K>>,
     timers: Timers<StreamId>,
     answers: EventQueue<Answer<K>>,
@@ -86,8 +90,19 @@ enum Stage<K> {
     Working,
     /// Theirs; the stream has not taken the response.
     Answering(Bytes),
-    /// Everything is said; the other side has not ended.
-    Over,
+    /// Everything is said; the stream has not ended. With whom, if it is ours.
+    Over(Option<PeerId>),
+}
+
+impl<K> Stage<K> {
+    /// The peer that a stream of ours goes to.
+    const fn asked(&self) -> Option<PeerId> {
+        match self {
+            Self::Asking(Question { peer, .. }) | Self::Asked { peer, .. } => Some(*peer),
+            Self::Over(peer) => *peer,
+            Self::Listening | Self::Working | Self::Answering(_) => None,
+        }
+    }
 }
 
 impl<K> Exchanges<K> {
@@ -99,6 +114,7 @@ impl<K> Exchanges<K> {
             timeout,
             max,
             waiting: VecDeque::new(),
+            queued: VecDeque::new(),
             streams: BTreeMap::new(),
             timers: Timers::new(),
             answers: EventQueue::new(usize::MAX),
@@ -124,8 +140,11 @@ impl<K> Exchanges<K> {
     pub fn ask(&mut self, peer: PeerId, key: K, request: impl Into<Bytes>) -> Result<(), Closed> {
         let asked = |stage: &&Stage<K>| matches!(stage, Stage::Asking(_) | Stage::Asked { .. });
         let under_way = self.streams.values().filter(asked).count();
-        let unread = self.waiting.len().saturating_add(self.answers.len());
-        if under_way.saturating_add(unread) >= self.max {
+        let waiting = self.waiting.len().saturating_add(self.queued.len());
+        let all = under_way
+            .saturating_add(waiting)
+            .saturating_add(self.answers.len());
+        if all >= self.max {
             return Err(Closed::Limit);
         }
         let request = request.into();
@@ -153,7 +172,11 @@ impl<K> Exchanges<K> {
             Input::Opened { stream, .. } | Input::Writable { stream } => self.write(cx, stream),
             Input::Frame { stream, data } => return self.handle_frame(cx, stream, data),
             Input::Finished { stream } => self.handle_finished(cx, stream),
-            Input::Closed { stream, reason } => self.end(cx, stream, Err(reason)),
+            Input::Closed { stream, reason } => {
+                let peer = self.streams.get(&stream).and_then(Stage::asked);
+                self.end(cx, stream, Err(reason));
+                self.ask_next(peer);
+            }
             Input::Timeout => self.handle_timeout(cx),
             _ => {}
         }
@@ -190,7 +213,7 @@ impl<K> Exchanges<K> {
         if cx.write(stream, frame).is_err() {
             return;
         }
-        match core::mem::replace(stage, Stage::Over) {
+        match core::mem::replace(stage, Stage::Over(None)) {
             Stage::Asking(Question { key, peer, .. }) => *stage = Stage::Asked { key, peer },
             _ => cx.finish(stream),
         }
@@ -207,11 +230,12 @@ impl<K> Exchanges<K> {
                 *stage = Stage::Working;
                 return Some((stream, data));
             }
-            Stage::Asked { .. } => {
+            Stage::Asked { peer, .. } => {
+                let over = Stage::Over(Some(*peer));
                 let deadline = self.timers.get(stream);
                 self.end(cx, stream, Ok(data));
                 cx.finish(stream);
-                self.streams.insert(stream, Stage::Over);
+                self.streams.insert(stream, over);
                 self.timers.set_or_clear(stream, deadline);
             }
             // More than one frame, or an answer to what was not asked.
@@ -228,31 +252,64 @@ impl<K> Exchanges<K> {
 
     fn handle_timeout(&mut self, cx: &mut Context<'_>) {
         if let Some(stream) = self.timers.pop_due(cx.now) {
+            let unanswered = match self.streams.get(&stream) {
+                Some(Stage::Asking(Question { peer, .. }) | Stage::Asked { peer, .. }) => Some(*peer),
+                _ => None,
+            };
             self.give_up(cx, stream, Closed::TimedOut);
+            // It has had its time for the others too.
+            while let Some(Question { key, peer, .. }) = self.take_queued(unanswered) {
+                self.push(cx, key, peer, Err(Closed::TimedOut));
+            }
         }
         let Some(question) = self.waiting.pop_front() else {
             return;
         };
-        match cx.open(Target::Peer(question.peer), &[0]) {
+        let peer = question.peer;
+        match cx.open(Target::Peer(peer), &[0]) {
             Ok(stream) => {
                 self.streams.insert(stream, Stage::Asking(question));
                 self.timers.set(stream, cx.now + self.timeout);
                 self.write(cx, stream);
+            }
+            Err(OpenError::TooManyStreams)
+                if self.streams.values().any(|stage| stage.asked() == Some(peer)) =>
+            {
+                self.queued.push_back(question);
             }
             Err(error) => {
                 let reason = match error {
                     OpenError::TooManyStreams => Closed::Limit,
                     _ => Closed::ConnectionLost,
                 };
-                let Question { key, peer, .. } = question;
-                self.push(cx, key, peer, Err(reason));
+                self.push(cx, question.key, peer, Err(reason));
+                self.ask_next(Some(peer));
             }
         }
     }
 
+    /// A stream to this peer has ended: the first question that waits for one is asked by the next drive.
+    fn ask_next(&mut self, peer: Option<PeerId>) {
+        if let Some(question) = self.take_queued(peer) {
+            self.waiting.push_back(question);
+        }
+    }
+
+    fn take_queued(&mut self, peer: Option<PeerId>) -> Option<Question<K>> {
+        let first = self
+            .queued
+            .iter()
+            .position(|question| Some(question.peer) == peer)?;
+        self.queued.remove(first)
+    }
+
     fn give_up(&mut self, cx: &mut Context<'_>, stream: StreamId, reason: Closed) {
+        let peer = self.streams.get(&stream).and_then(Stage::asked);
         cx.reset(stream);
         self.end(cx, stream, Err(reason));
+        if peer.is_some() {
+            self.streams.insert(stream, Stage::Over(peer));
+        }
     }
 
     /// Forgets a stream, and reports the end of a question of ours.

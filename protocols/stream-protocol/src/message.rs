@@ -73,7 +73,11 @@ pub struct StreamLimits {
     pub outbound: usize,
     /// Inbound streams whose name is not agreed. Default 128, as in rust-libp2p.
     pub negotiating: usize,
-    /// Bytes received and not yet taken by the swarm, over all streams. Default 1 MiB.
+    /// Bytes received and not yet taken by the swarm, over all streams. Default 640 KiB, so that with the spare memory of incomplete frames, one read and
+    /// 250 streams the worst peer makes a connection hold 1 MiB.
+    ///
+    /// A frame is put together within this budget too, however many come side by side: of frames on `n` streams with windows of 256 KiB, each is
+    /// completed if the largest and 256 KiB for each of the others fit. With the default, that is two frames of 384 KiB.
     pub unread: usize,
     /// How long the link pauses at `unread` before the stream that holds most is reset. Default 10 s.
     pub unread_pause: Duration,
@@ -87,7 +91,7 @@ impl Default for StreamLimits {
             inbound: 250,
             outbound: 250,
             negotiating: 128,
-            unread: 1 << 20,
+            unread: 640 * 1024,
             unread_pause: Duration::from_secs(10),
             news: 256,
         }

@@ -2,7 +2,10 @@
 
 use alloc::vec::Vec;
 use bytes::Bytes;
-use libp2p_proto_core::{framing::LengthDelimited, varint};
+use libp2p_proto_core::{
+    framing::{LengthDelimited, gather},
+    varint,
+};
 use libp2p_proto_stream_protocol::{Closed, Framing};
 
 /// Raw bytes of one read are gathered up to this size.
@@ -65,14 +68,14 @@ impl Framer {
                 if held.is_empty() && take == len {
                     return Ok(Some(Bytes::copy_from_slice(bytes)).filter(|frame| !frame.is_empty()));
                 }
-                held.extend_from_slice(bytes);
+                gather(held, bytes, len);
                 Ok((held.len() == len).then(|| core::mem::take(held).into()))
             }
             (State::Gathering(held), Framing::UntilEnd { max }) => {
                 if held.len().saturating_add(input.len()) > max {
                     return Err(Closed::FrameTooLarge);
                 }
-                held.extend_from_slice(input);
+                gather(held, input, max);
                 *input = &[];
                 Ok(None)
             }
@@ -80,9 +83,9 @@ impl Framer {
                 if held.is_empty() {
                     held.reserve_exact(input.len().saturating_add(more).min(MAX_RAW).max(input.len()));
                 }
-                held.extend_from_slice(input);
+                gather(held, input, usize::MAX);
                 *input = &[];
-                Ok((held.len() >= MAX_RAW).then(|| core::mem::take(held).into()))
+                Ok((held.len() >= MAX_RAW).then(|| exact(held)))
             }
         }
     }
@@ -113,12 +116,23 @@ impl Framer {
             State::Gathering(held) => held.len(),
         }
     }
+
+    /// Bytes that an incomplete frame still needs at most.
+    pub(crate) fn missing(&self) -> usize {
+        match (&self.state, self.framing) {
+            (State::Prefixed(reader), _) => reader.missing(),
+            (State::Gathering(held), Framing::Fixed { len: all } | Framing::UntilEnd { max: all }) => {
+                all.saturating_sub(held.len())
+            }
+            (State::Gathering(_), _) => 0,
+        }
+    }
 }
 
-/// What was gathered, in memory that fits it.
+/// What was gathered, in memory that fits it but for an eighth.
 fn exact(held: &mut Vec<u8>) -> Bytes {
     let mut bytes = core::mem::take(held);
-    if bytes.len() < bytes.capacity() / 2 {
+    if bytes.capacity().saturating_sub(bytes.len()) > bytes.capacity() / 8 {
         bytes.shrink_to_fit();
     }
     bytes.into()

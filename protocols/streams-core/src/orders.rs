@@ -3,12 +3,12 @@
 use crate::{
     Muxer, Streams,
     framer::Framer,
-    slot::{Negotiating, Phase, Slot},
+    slot::{Growth, Negotiating, Phase, Slot},
     streams::Waiting,
 };
 use alloc::{boxed::Box, collections::VecDeque};
 use bytes::Bytes;
-use core::{fmt, time::Duration};
+use core::{fmt, mem, time::Duration};
 use libp2p_proto_core::{Instant, StreamId};
 use libp2p_proto_multistream_select::Negotiation;
 use libp2p_proto_stream_protocol::{Closed, Framing, FromConnection, SpecId, StreamOrder, ToConnection};
@@ -110,11 +110,14 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
             return;
         };
         let freed = bytes.min(slot.unread);
+        // The credit of the oldest bytes was returned before, if a frame of them has grown.
+        let returned = slot.unread.saturating_sub(slot.withheld);
         slot.unread = slot.unread.saturating_sub(freed);
-        let credit = bytes.min(slot.withheld);
+        let credit = freed.saturating_sub(returned).min(slot.withheld);
         slot.withheld = slot.withheld.saturating_sub(credit);
         mux.grant(now, id, credit);
         self.give_back(freed);
+        self.let_grow(now, mux);
     }
 
     fn order<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M, stream: StreamId, order: StreamOrder) {
@@ -167,6 +170,10 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         }
         open.held = false;
         let stream = slot.stream;
+        if framing.is_some() {
+            let growth = mem::replace(&mut slot.growth, Growth::Small);
+            self.stop_growing(id, growth);
+        }
         self.grant(now, mux, stream, lost);
         self.parse(now, mux, id, &[], 0);
         self.end_read(now, mux);

@@ -2,21 +2,18 @@
 
 use crate::{
     Muxer, Streams,
+    backlog::Backlog,
     framer::Framer,
     orders::NEGOTIATION,
     slot::{InboundEnd, Negotiating, Open, Phase, Slot},
     table::Proposals,
 };
 use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
-use bytes::{Buf as _, BytesMut};
 use core::{fmt, mem};
 use libp2p_proto_core::{Instant, ProtocolName, StreamId, TransmitBuf};
 use libp2p_proto_multistream_select::{Negotiation, Outcome};
 use libp2p_proto_stream_protocol::{Closed, Framing, FromConnection, SpecId};
 use smallvec::SmallVec;
-
-/// Larger frames return their credit while they are put together, since they might not fit the window.
-const WINDOW_SHARE: usize = 128 * 1024;
 
 /// A list of streams that grew larger gives its memory back after the read.
 const KEPT_IDS: usize = 16;
@@ -92,6 +89,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         if self.unread >= self.limits.unread && self.full_since.is_none() {
             self.full_since = Some(now);
         }
+        self.let_grow(now, mux);
         self.open_waiting(mux);
     }
 
@@ -193,6 +191,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
             return 0;
         };
         let negotiation = &mut negotiating.negotiation;
+        let before = slot.unread;
         let result = if stream.is_inbound() {
             negotiation.handle_input(bytes, &self.table)
         } else {
@@ -200,8 +199,12 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
             let table = &self.table;
             negotiation.handle_input(bytes, &Proposals { table, specs })
         };
+        // An incomplete message is memory like an incomplete frame, although its credit is returned at once.
+        slot.unread = negotiation.buffered();
+        self.unread = self.unread.saturating_add(slot.unread);
         let outcome = negotiation.outcome();
         let line = negotiation.agreed_line().map(String::from);
+        self.give_back(before);
         let Ok(taken) = result else {
             self.close_stream(mux, stream, Closed::Malformed);
             return bytes.len();
@@ -277,7 +280,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
             framer: Framer::new(framing),
             outbound: framing,
             held,
-            backlog: BytesMut::new(),
+            backlog: Backlog::default(),
         };
         let Some(slot) = self.slots.get_mut(&id) else {
             return;
@@ -309,8 +312,9 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         let Phase::Open(open) = &mut slot.phase else {
             return;
         };
-        // What may follow is promised to one stream alone.
-        let more = if self.raw.is_empty() { more } else { 0 };
+        // What may follow is promised to one stream alone, and as far as the budget lets it be read.
+        let room = self.limits.unread.saturating_sub(self.unread);
+        let more = if self.raw.is_empty() { more.min(room) } else { 0 };
         let held_before = open.held_bytes();
         let gathered_before = open.framer.buffered();
         let mut delivered = 0_usize;
@@ -319,7 +323,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         loop {
             let full = self.news.len() >= self.limits.news || self.news.bytes() >= self.limits.unread;
             if full || open.held {
-                open.backlog.extend_from_slice(rest);
+                open.backlog.push(rest);
                 break;
             }
             match open.next(&mut rest, more) {
@@ -353,16 +357,12 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
             .saturating_add(bytes.len())
             .saturating_sub(delivered)
             .saturating_sub(open.held_bytes());
-        let large = open.framer.buffered() > WINDOW_SHARE;
-        let credit = if large {
-            slot.withheld
-        } else {
-            prefixes.min(slot.withheld)
-        };
+        let credit = prefixes.min(slot.withheld);
         slot.withheld = slot.withheld.saturating_sub(credit);
         slot.unread = slot.unread.saturating_sub(prefixes);
         self.give_back(prefixes);
         mux.grant(now, id, credit);
+        self.grow(now, mux, id, delivered > 0);
     }
 }
 
@@ -370,13 +370,10 @@ impl Open {
     /// The next frame, out of what was held back and then out of `rest`.
     fn next(&mut self, rest: &mut &[u8], more: usize) -> Result<Option<bytes::Bytes>, Closed> {
         if !self.backlog.is_empty() {
-            let mut held = &*self.backlog;
+            let mut held = self.backlog.bytes();
             let frame = self.framer.next(&mut held, rest.len())?;
             let taken = self.backlog.len().saturating_sub(held.len());
             self.backlog.advance(taken);
-            if self.backlog.is_empty() {
-                self.backlog = BytesMut::new();
-            }
             if frame.is_some() {
                 return Ok(frame);
             }

@@ -2,10 +2,11 @@
 
 use crate::{
     Muxer,
+    backlog::Backlog,
     framer::{self, Framer},
 };
 use alloc::{boxed::Box, collections::VecDeque};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use libp2p_proto_core::StreamId;
 use libp2p_proto_multistream_select::Negotiation;
 use libp2p_proto_stream_protocol::{Framing, SpecId};
@@ -24,6 +25,7 @@ pub(crate) struct Slot {
     pub(crate) withheld: usize,
     /// Bytes that the swarm holds, or that wait for it.
     pub(crate) unread: usize,
+    pub(crate) growth: Growth,
     /// Whether it stands in the queue of streams with something to report.
     pub(crate) reports: bool,
     /// We have finished, or do so once the name is agreed.
@@ -31,6 +33,17 @@ pub(crate) struct Slot {
     pub(crate) inbound_end: InboundEnd,
     /// The multiplexer has forgotten it.
     pub(crate) mux_closed: bool,
+}
+
+/// Whether a frame that might not fit the window may grow past it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Growth {
+    /// No frame is that large.
+    Small,
+    /// It waits for room in the budget, with the credit of what has come withheld.
+    Waiting,
+    /// It may, by so many bytes at most.
+    Growing(usize),
 }
 
 /// How far the end of the remote's direction has come.
@@ -70,7 +83,7 @@ pub(crate) struct Open {
     /// A held frame was delivered, or the stream is still to be handed over: nothing is parsed.
     pub(crate) held: bool,
     /// Bytes that are not parsed: the stream is held, or the queue to the swarm is full.
-    pub(crate) backlog: BytesMut,
+    pub(crate) backlog: Backlog,
 }
 
 /// What was handed to the multiplexer and has not left.
@@ -174,6 +187,7 @@ impl Slot {
             sent: Sent::default(),
             withheld: 0,
             unread: 0,
+            growth: Growth::Small,
             reports: false,
             finishing: false,
             inbound_end: InboundEnd::Open,

@@ -44,6 +44,10 @@ pub struct Streams<I> {
     pub(crate) unread: usize,
     /// Since when `unread` is at its limit.
     pub(crate) full_since: Option<Instant>,
+    /// Bytes that the frames which grow past their windows still need.
+    pub(crate) promised: usize,
+    /// Streams whose frames wait to do so, the first come first.
+    pub(crate) growing_next: VecDeque<I>,
 }
 
 /// An open that the multiplexer could not serve yet.
@@ -79,6 +83,8 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
             stalled: VecDeque::new(),
             unread: 0,
             full_since: None,
+            promised: 0,
+            growing_next: VecDeque::new(),
         }
     }
 
@@ -150,6 +156,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
                 self.close_stream(mux, stream, Closed::Limit);
             }
         }
+        self.let_grow(now, mux);
     }
 
     /// The connection is gone: every stream is.
@@ -165,7 +172,8 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         self.timers = Timers::new();
         self.raw = Vec::new();
         self.stalled = VecDeque::new();
-        (self.inbound, self.negotiating, self.unread) = (0, 0, 0);
+        self.growing_next = VecDeque::new();
+        (self.inbound, self.negotiating, self.unread, self.promised) = (0, 0, 0, 0);
         self.full_since = None;
     }
 
@@ -225,6 +233,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         self.timers.clear(slot.stream);
         self.stalled.retain(|other| *other != id);
         self.give_back(slot.unread);
+        self.stop_growing(id, slot.growth);
         if slot.stream.is_inbound() {
             self.inbound = self.inbound.saturating_sub(1);
             let unnamed = usize::from(slot.is_negotiating());

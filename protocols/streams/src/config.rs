@@ -9,7 +9,7 @@ pub struct Config {
     pub read_capacity: usize,
     /// Unsent bytes on one stream beyond which a write is blocked. Default 256 KiB.
     pub write_capacity: usize,
-    /// Largest receive window of one stream, in bytes. Default 1 MiB.
+    /// Largest receive window of one stream, in bytes. Default 512 KiB.
     pub recv_window: usize,
     /// Inbound streams of one name on one connection. Default 128.
     pub max_inbound: u16,
@@ -33,7 +33,7 @@ impl Default for Config {
         Self {
             read_capacity: 256 * 1024,
             write_capacity: 256 * 1024,
-            recv_window: 1 << 20,
+            recv_window: 512 * 1024,
             max_inbound: 128,
             max_outbound: 128,
             open_timeout: Duration::from_secs(10),

@@ -20,7 +20,7 @@ pub(crate) const FRAMED: SpecId = SpecId(1);
 pub(crate) const HELD: SpecId = SpecId(2);
 /// Names that begin with `/any/`.
 pub(crate) const PREFIX: SpecId = SpecId(3);
-/// Frames of up to a mebibyte.
+/// Frames of up to 384 KiB, of which two may come side by side.
 pub(crate) const LARGE: SpecId = SpecId(4);
 /// Served on limited links too; two at a time.
 pub(crate) const FEW: SpecId = SpecId(5);
@@ -62,7 +62,7 @@ fn specs() -> Arc<SpecTable> {
             spec("/framed/1", Framing::LengthDelimited { max: 100 }),
             spec("/held/1", Framing::Held { max: 100 }),
             any,
-            spec("/large/1", Framing::LengthDelimited { max: 1 << 20 }),
+            spec("/large/1", Framing::LengthDelimited { max: 384 << 10 }),
             few,
             handed,
         ];
