@@ -27,6 +27,7 @@ pub mod request_response;
 pub mod scene;
 pub mod streams;
 pub mod swarm;
+pub mod websocket;
 pub mod yamux;
 
 /// One fuzz target.
@@ -59,6 +60,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "yamux",
         run: yamux::run,
+    },
+    Target {
+        name: "websocket",
+        run: websocket::run,
     },
     Target {
         name: "framing",

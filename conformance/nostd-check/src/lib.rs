@@ -15,6 +15,7 @@ use libp2p_proto_request_response as _;
 use libp2p_proto_streams as _;
 use libp2p_proto_streams_core as _;
 use libp2p_proto_swarm::{Config, Swarm};
+use libp2p_proto_websocket as _;
 use libp2p_proto_yamux as _;
 
 #[global_allocator]

@@ -96,6 +96,48 @@ impl<'a> TransmitBuf<'a> {
     }
 }
 
+impl TransmitBuf<'_> {
+    /// Writes one frame whose head is as long as its body asks for: leaves `max_head` bytes free, lets `fill` append at most `max_body` bytes, and hands the two regions to `write_head`, which
+    /// writes to the front of the first, may change the second, and answers the length of the head (at most `max_head`). If that is less, the body moves up to it.
+    ///
+    /// Without room for the longest head and one byte nothing is called, and the answer is `None`. If `fill` appends nothing, nothing is written.
+    pub fn frame<R>(
+        &mut self,
+        max_head: usize,
+        max_body: usize,
+        fill: impl FnOnce(&mut TransmitBuf<'_>) -> R,
+        write_head: impl FnOnce(&mut [u8], &mut [u8]) -> usize,
+    ) -> Option<R> {
+        let room = self.remaining().saturating_sub(max_head).min(max_body);
+        if room == 0 {
+            return None;
+        }
+        let at = self.buf.len();
+        let body_at = at.saturating_add(max_head);
+        self.buf.resize(body_at, 0);
+        let mut body = TransmitBuf {
+            start: body_at,
+            end: body_at.saturating_add(room),
+            buf: self.buf,
+        };
+        let result = fill(&mut body);
+        if body.is_empty() {
+            self.buf.truncate(at);
+            return Some(result);
+        }
+        let len = body.len();
+        let region = self.buf.get_mut(at..).unwrap_or_default();
+        if let Some((head, body)) = region.split_at_mut_checked(max_head) {
+            let used = write_head(head, body).min(max_head);
+            if used < max_head {
+                region.copy_within(max_head.., used);
+                self.buf.truncate(at.saturating_add(used).saturating_add(len));
+            }
+        }
+        Some(result)
+    }
+}
+
 impl fmt::Debug for TransmitBuf<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -31,5 +31,7 @@ pub use libp2p_proto_streams as streams;
 pub use libp2p_proto_streams_core as streams_core;
 #[cfg(feature = "swarm")]
 pub use libp2p_proto_swarm as swarm;
+#[cfg(feature = "websocket")]
+pub use libp2p_proto_websocket as websocket;
 #[cfg(feature = "yamux")]
 pub use libp2p_proto_yamux as yamux;
