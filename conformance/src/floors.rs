@@ -15,7 +15,10 @@ fn floor(folder: &str) -> Option<u8> {
         "protocols/streams-core" => 5,
         "protocols/swarm" => 8,
         "protocols/facade" | "runtime-adapters/os" => 9,
-        "runtime-adapters/dns" | "runtime-adapters/driver" | "runtime-adapters/mio" => 10,
+        "runtime-adapters/dns"
+        | "runtime-adapters/driver"
+        | "runtime-adapters/mio"
+        | "runtime-adapters/simulator" => 10,
         "runtime-adapters/cli" => 14,
         other if other.starts_with("protocols/") => 6,
         other if other.starts_with("runtime-adapters/") => 12,

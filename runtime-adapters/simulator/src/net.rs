@@ -1,0 +1,230 @@
+//! The network's shape: how far it is, what passes, and who is where.
+
+use crate::{
+    nat::{Nat, Sock},
+    pipe::{End, Pipe},
+};
+use core::time::Duration;
+use libp2p_proto_core::{Multiaddr, PeerId, Rng};
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+/// How links behave, unless a fault says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// One way, at least and at most: the distance of two hosts is drawn once from the seed. Default 5 ms to 50 ms.
+    pub latency: (Duration, Duration),
+    /// Added to each parcel, at most. Default 0.
+    pub jitter: Duration,
+    /// Bytes per second of each link and direction. Default `None`: no limit.
+    pub bandwidth: Option<u64>,
+    /// Bytes that may be on their way on one link and direction before its sender has to wait (the full path). Default 256 KiB.
+    pub buffer: usize,
+    /// How arriving bytes are cut.
+    pub chunks: Chunks,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            latency: (Duration::from_millis(5), Duration::from_millis(50)),
+            jitter: Duration::ZERO,
+            bandwidth: None,
+            buffer: 256 * 1024,
+            chunks: Chunks::Whole,
+        }
+    }
+}
+
+/// How the bytes of a read are cut before a machine gets them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Chunks {
+    /// As they were sent.
+    #[default]
+    Whole,
+    /// Pieces of so many bytes.
+    Of(usize),
+    /// Pieces of 2, 3, 5, 7, 11, 13, 17, 19, 23 bytes in turn.
+    Primes,
+    /// Pieces of 1 to 64 bytes.
+    Random,
+}
+
+const PRIMES: [usize; 9] = [2, 3, 5, 7, 11, 13, 17, 19, 23];
+
+impl Chunks {
+    /// The size of the next piece, at least 1.
+    pub(crate) fn next(self, count: usize, knife: &mut Rng) -> usize {
+        match self {
+            Self::Whole => usize::MAX,
+            Self::Of(size) => size.max(1),
+            Self::Primes => count
+                .checked_rem(PRIMES.len())
+                .and_then(|place| PRIMES.get(place))
+                .copied()
+                .unwrap_or(2),
+            Self::Random => usize::try_from(knife.below(64)).unwrap_or(0).saturating_add(1),
+        }
+    }
+}
+
+/// Which hosts and actors, by their numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Places {
+    /// All of them.
+    #[default]
+    All,
+    /// These.
+    Some(Vec<usize>),
+    /// All but these.
+    But(Vec<usize>),
+}
+
+impl Places {
+    /// One place.
+    pub fn one(place: usize) -> Self {
+        Self::Some(vec![place])
+    }
+
+    /// Whether `place` is among them.
+    pub fn contains(&self, place: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(list) => list.contains(&place),
+            Self::But(list) => !list.contains(&place),
+        }
+    }
+}
+
+/// Whether parcels arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passage {
+    Open,
+    /// Later, when the fault is over: the operating system sends again.
+    Held,
+    /// Never: whatever is sent from now on on this link is lost, also later.
+    Lost,
+}
+
+/// A fault that stands between places.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub(crate) fault: u32,
+    pub(crate) from: Places,
+    pub(crate) to: Places,
+    pub(crate) passage: Passage,
+}
+
+/// A place as the network sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Port {
+    pub(crate) ip: Ipv4Addr,
+    /// The NAT that it is behind.
+    pub(crate) nat: Option<usize>,
+}
+
+/// Where hosts listen.
+pub(crate) const LISTEN: u16 = 4001;
+
+#[derive(Debug)]
+pub(crate) struct Net {
+    pub(crate) link: Link,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) ports: Vec<Port>,
+    pub(crate) nats: Vec<Nat>,
+    /// Public addresses of places.
+    pub(crate) places: BTreeMap<Ipv4Addr, u32>,
+    /// Public addresses of NATs.
+    pub(crate) nat_ips: BTreeMap<Ipv4Addr, usize>,
+    pub(crate) seed: u64,
+    /// Who lives where: nobody known where an actor is.
+    pub(crate) peers: Vec<Option<PeerId>>,
+    /// Which places are hosts at swarm level.
+    pub(crate) direct: Vec<bool>,
+}
+
+impl Net {
+    pub(crate) fn transmission(&self, size: usize) -> Duration {
+        self.link.bandwidth.map_or(Duration::ZERO, |bandwidth| {
+            let nanos = (size as u128)
+                .saturating_mul(1_000_000_000)
+                .checked_div(u128::from(bandwidth));
+            Duration::from_nanos(
+                nanos
+                    .and_then(|nanos| u64::try_from(nanos).ok())
+                    .unwrap_or(u64::MAX),
+            )
+        })
+    }
+
+    pub(crate) fn jitter(&self, dice: &mut Rng) -> Duration {
+        spread(self.link.jitter, || dice.next_u64())
+    }
+
+    /// One way between two places; the same in both directions and for ever.
+    pub(crate) fn latency(&self, a: u32, b: u32) -> Duration {
+        let (low, high) = self.link.latency;
+        let (a, b) = (a.min(b), a.max(b));
+        let pair = (u64::from(a) << 32) | u64::from(b);
+        low.saturating_add(spread(high.saturating_sub(low), || mix(pair ^ self.seed)))
+    }
+
+    pub(crate) fn passage(&self, from: u32, to: u32) -> Passage {
+        if self.rules.is_empty() {
+            return Passage::Open;
+        }
+        let (from, to) = (from as usize, to as usize);
+        let hits = |rule: &&Rule| rule.from.contains(from) && rule.to.contains(to);
+        let rules = self.rules.iter().filter(hits).map(|rule| rule.passage);
+        rules.fold(Passage::Open, |worst, next| match (worst, next) {
+            (Passage::Lost, _) | (_, Passage::Lost) => Passage::Lost,
+            (Passage::Held, _) | (_, Passage::Held) => Passage::Held,
+            _ => Passage::Open,
+        })
+    }
+}
+
+/// How the other end of a pipe looks from one end.
+pub(crate) fn seen_addr(pipe: Option<&Option<Box<Pipe>>>, end: u8) -> Multiaddr {
+    let pipe = pipe.and_then(|slot| slot.as_deref());
+    let socks = pipe.map(|pipe| pipe.socks);
+    let sock = socks.map(|[dialer, listener]| if end == 0 { listener } else { dialer });
+    socket_addr(sock.unwrap_or((Ipv4Addr::UNSPECIFIED, 0)))
+}
+
+/// A socket's address.
+pub(crate) fn socket_addr(sock: Sock) -> Multiaddr {
+    Multiaddr::tcp(sock.0.into(), sock.1)
+}
+
+impl Net {
+    /// Who lives at a place, if it is a host.
+    pub(crate) fn peer_at(&self, place: u32) -> Option<PeerId> {
+        self.peers.get(place as usize).copied().flatten()
+    }
+
+    /// Whether messages cross a pipe, not bytes: both ends are hosts at swarm level.
+    pub(crate) fn is_direct(&self, pipe: Option<&Option<Box<Pipe>>>) -> bool {
+        let pipe = pipe.and_then(|slot| slot.as_deref());
+        pipe.is_some_and(|pipe| {
+            let swarm = |end: &End| self.direct.get(end.place as usize).is_some_and(|direct| *direct);
+            pipe.ends.iter().all(swarm)
+        })
+    }
+}
+
+/// A part of `most`, evenly drawn.
+fn spread(most: Duration, draw: impl FnOnce() -> u64) -> Duration {
+    let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+    if nanos == 0 {
+        return Duration::ZERO;
+    }
+    let drawn = draw().checked_rem(nanos.saturating_add(1)).unwrap_or(0);
+    Duration::from_nanos(drawn)
+}
+
+/// Spreads the bits of a number over all 64 (the finalizer of splitmix64).
+pub(crate) const fn mix(number: u64) -> u64 {
+    let a = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let b = (a ^ (a >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    b ^ (b >> 31)
+}
