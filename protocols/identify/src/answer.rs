@@ -4,7 +4,7 @@ use crate::{Config, Message};
 use alloc::{collections::BTreeSet, vec::Vec};
 use bytes::Bytes;
 use libp2p_proto_core::{AddressClass, Component, Multiaddr, UnixTime};
-use libp2p_proto_identity::{Identity, PeerRecord};
+use libp2p_proto_identity::{Identity, PeerRecord, RecordClock};
 use libp2p_proto_stream_protocol::{ConnectionInfo, Context, Fact};
 
 /// Our addresses, as the facts told them, and the record that was signed over them.
@@ -13,7 +13,7 @@ pub(crate) struct Ourselves {
     listen: BTreeSet<Multiaddr>,
     external: BTreeSet<Multiaddr>,
     record: Option<Bytes>,
-    last_seq: u64,
+    clock: RecordClock,
 }
 
 impl Ourselves {
@@ -125,8 +125,7 @@ impl Ourselves {
             if addrs.is_empty() {
                 return None;
             }
-            self.last_seq = self.last_seq.saturating_add(1).max(unix.as_nanos());
-            let record = PeerRecord::new(identity.peer_id(), self.last_seq, addrs);
+            let record = PeerRecord::new(identity.peer_id(), self.clock.next(unix), addrs);
             self.record = record.seal(identity).ok();
         }
         self.record.clone()

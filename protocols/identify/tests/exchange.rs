@@ -15,7 +15,7 @@ use libp2p_proto_core::framing;
 use libp2p_proto_identify::{Config, Error, Event, Failure, Identify, Message, NAME, PUSH_NAME};
 use libp2p_proto_identity::PeerRecord;
 use libp2p_proto_stream_protocol::{
-    Closed, Fact, Framing, Input, Protocol, StreamSpec,
+    Closed, Fact, Framing, Input, Protocol, StreamSpec, Target,
     bench::{Bench, Puppet},
 };
 use support::{LATENCY, SECOND, Scene, addr, events, failures, identity, name, unhex, vector_identity};
@@ -480,6 +480,24 @@ fn of_records_5_5_4_6_the_first_and_the_last_count() {
     }
 }
 
+// covers: COR-119
+#[test]
+fn the_highest_number_counts_once_and_no_later_one_follows_it() {
+    let mut scene = Scene::new();
+    scene.answer(&[Message::default()]);
+    for (seq, port, wanted) in [(3, 1, 1), (u64::MAX, 2, 2), (5, 3, 2), (u64::MAX, 4, 2)] {
+        let record = scene.record(seq, &[&format!("/ip4/198.51.100.1/tcp/{port}")]);
+        scene.push(&[Message {
+            signed_peer_record: Some(record),
+            ..Message::default()
+        }]);
+        // Neither is it taken for a time that has not come, however long one waits.
+        scene.run(SECOND * 3600);
+        let wanted = addr(&format!("/ip4/198.51.100.1/tcp/{wanted}"));
+        assert_eq!(scene.info().listen_addrs[..], [wanted], "after record {seq}");
+    }
+}
+
 // covers: CON-100
 #[test]
 fn our_own_record_is_in_the_deployed_dialect_and_holds_what_js_can_parse() {
@@ -575,20 +593,32 @@ fn a_peer_that_does_not_list_push_is_not_pushed_to() {
 }
 
 #[test]
-fn vul_203_a_peer_without_identify_is_reported_once_and_stays_connected() {
+fn vul_203_a_peer_without_identify_is_reported_once_and_its_connection_can_be_used() {
     let peers = [identity(1).peer_id(), identity(2).peer_id()];
     let mut bench = Bench::with_peers(1, &peers, LATENCY);
     let mut machine = Identify::new(identity(1), Config::default()).unwrap();
-    let mut other = Puppet::new(StreamSpec::new(name("/other"), Framing::Raw));
-    bench.connect(0, 1);
+    // It refuses to be asked, and asks all the same.
+    let mut other = Puppet::new(StreamSpec {
+        max_inbound: 0,
+        ..StreamSpec::new(NAME, Framing::LengthDelimited { max: 10_000 })
+    });
+    let conn = bench.connect(0, 1);
     bench.run(&mut [&mut machine, &mut other], SECOND * 60);
     assert_eq!(failures(&mut machine), [Failure::Unsupported]);
-    assert!(
-        !other
-            .inputs
-            .iter()
-            .any(|input| matches!(input, Input::Disconnected { .. }))
-    );
+    for _ in 0..2 {
+        let stream = bench
+            .with(1, &other, |cx| cx.open(Target::Connection(conn), &[0]))
+            .unwrap();
+        bench.run(&mut [&mut machine, &mut other], SECOND * 60);
+        assert_eq!(
+            other.frames(stream).len(),
+            1,
+            "the connection carries an exchange"
+        );
+    }
+    let gone = |input: &Input| matches!(input, Input::Disconnected { .. });
+    assert!(!other.inputs.iter().any(gone));
+    assert_eq!(failures(&mut machine), [], "it was told once");
 }
 
 #[test]

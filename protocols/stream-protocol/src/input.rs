@@ -257,6 +257,9 @@ pub enum DialRefused {
     /// The wanted peer is ourselves.
     #[error("dial to self")]
     SelfDial,
+    /// Nobody can prove to be the wanted peer: its id holds something else than a key.
+    #[error("no peer can have this id")]
+    BadPeerId,
     /// No address to try: none given or known, or all filtered out.
     #[error("no dialable address")]
     NoAddress,

@@ -12,6 +12,7 @@ use crate::{
 use alloc::{boxed::Box, vec::Vec};
 use core::time::Duration;
 use libp2p_proto_core::{AddressClass, Component, ConnectionId, DialId, Instant, Multiaddr, PeerId, Side};
+use libp2p_proto_identity::PublicKey;
 use libp2p_proto_stream_protocol::{
     AttemptError, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Host as _, ToConnection,
 };
@@ -96,6 +97,9 @@ impl Core {
         if let Some(peer) = peer {
             if peer == self.local {
                 return Err(DialRefused::SelfDial);
+            }
+            if !PublicKey::may_have_id(&peer) {
+                return Err(DialRefused::BadPeerId);
             }
             self.gate
                 .check(&Stage::DialPeer { peer: &peer })

@@ -9,6 +9,7 @@
 
 mod support;
 
+use libp2p_proto_core::{PeerId, Rng};
 use libp2p_proto_stream_protocol::{AttemptError, Dial, DialError, DialOutcome, DialRefused, FromConnection};
 use libp2p_proto_swarm::{Action, Config, Event, Record, ResolveKind, Source};
 use support::*;
@@ -351,9 +352,8 @@ fn an_attempt_has_fifteen_seconds_from_its_first_packet_on() {
     }
 }
 
-// covers: CON-010
 #[test]
-fn vul_058_another_peer_than_the_wanted_is_a_typed_error_with_both_ids() {
+fn a_link_whose_machine_does_not_compare_peers_is_closed_all_the_same() {
     let mut bench = Bench::new(Config::default());
     bench
         .swarm
@@ -372,6 +372,30 @@ fn vul_058_another_peer_than_the_wanted_is_a_typed_error_with_both_ids() {
     let (expected, got) = (peer(2), peer(3));
     assert_eq!(causes(&mut bench), [AttemptError::WrongPeer { expected, got }]);
     assert!(bench.swarm.peers().next().is_none());
+}
+
+// covers: COR-050
+#[test]
+fn an_id_that_holds_no_key_is_no_peer_to_dial() {
+    let mut bench = Bench::new(Config::default());
+    // Identity hashes of nothing, of "abc", and of 32 random bytes, as they are made for walks of a table.
+    let dice = &mut Rng::from_seed([3; 32]);
+    let hidden = [&[0, 0][..], b"\x00\x03abc"].map(|bytes| PeerId::from_bytes(bytes).unwrap());
+    for id in hidden.into_iter().chain([PeerId::random(dice)]) {
+        let named = addr(&format!("/ip4/192.0.2.1/tcp/1/p2p/{id}"));
+        let mut plain = Dial::peer(id);
+        plain.addrs = vec![addr("/ip4/192.0.2.1/tcp/1")];
+        for dial in [Dial::addr(named), Dial::peer(id), plain] {
+            assert_eq!(bench.swarm.dial(at(0), dial), Err(DialRefused::BadPeerId));
+        }
+    }
+    assert!(bench.dials(at(0)).is_empty());
+    // A digest may be that of a key, and a key is one.
+    let digest = PeerId::from_encoded_key(&[7; 43]);
+    for id in [digest, peer(2)] {
+        let named = addr(&format!("/ip4/192.0.2.1/tcp/1/p2p/{id}"));
+        bench.swarm.dial(at(0), Dial::addr(named)).unwrap();
+    }
 }
 
 // covers: CON-011

@@ -11,8 +11,8 @@ mod support;
 
 use libp2p_proto_connection::{Config as Upgrade, Connection};
 use libp2p_proto_core::{ConnectionId, Instant, TransmitBuf};
-use libp2p_proto_stream_protocol::{AttemptError, Dial, DialError, Input, Target};
-use libp2p_proto_swarm::{Action, Config, Event};
+use libp2p_proto_stream_protocol::{Dial, Input, Target};
+use libp2p_proto_swarm::{Action, Config};
 use std::sync::Arc;
 use support::*;
 
@@ -102,31 +102,6 @@ fn run(a: &mut End, b: &mut End, now: Instant) {
         a.input.extend(from_b);
         b.input.extend(from_a);
     }
-}
-
-// covers: CON-010
-#[test]
-fn vul_058_over_a_real_noise_link_another_peer_than_the_wanted_is_reported_with_both_ids() {
-    let (mut dialer, mut listener) = dial(1, 2, 3);
-    let told = dialer.bench.events();
-    let Some(Event::DialFailed {
-        error: DialError::AllFailed(causes),
-        ..
-    }) = told.first()
-    else {
-        panic!("{told:?}")
-    };
-    let (expected, got) = (peer(2), peer(3));
-    assert_eq!(causes[0].1, AttemptError::WrongPeer { expected, got });
-    assert_eq!(told.len(), 1);
-    assert!(dialer.bench.swarm.peers().next().is_none());
-    dialer.bench.drive(at(2_000));
-    assert!(dialer.bench.swarm.is_idle());
-    // The listener, whom nobody told who wanted what, sees a link that ends.
-    let (_, machine) = listener.machine.as_mut().unwrap();
-    machine.handle_eof(at(0));
-    run(&mut dialer, &mut listener, at(0));
-    assert!(listener.bench.swarm.peers().next().is_none());
 }
 
 #[test]

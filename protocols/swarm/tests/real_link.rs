@@ -64,6 +64,7 @@ fn carry(now: Instant, from: &mut Connection, to: &mut Connection) {
     }
 }
 
+// covers: CON-010
 #[test]
 fn vul_058_a_real_handshake_with_another_peer_says_who_was_wanted_and_who_answered() {
     for key_type in [KeyType::Ed25519, KeyType::Secp256k1, KeyType::Ecdsa] {

@@ -18,6 +18,9 @@ fn dial_refused(refused: DialRefused) -> String {
         DialRefused::SelfDial => {
             String::from("this is our own peer id: dial another peer, or leave out --seed")
         }
+        DialRefused::BadPeerId => {
+            String::from("no peer can have this id, since it holds no key: is it copied whole?")
+        }
         DialRefused::NoAddress => String::from(
             "no address that can be dialed: it needs an IP address or a name, and a port that is not 0",
         ),

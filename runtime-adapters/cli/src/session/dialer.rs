@@ -166,3 +166,54 @@ impl App for Dialer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Dialer;
+    use libp2p_proto_core::{ConnectionId, Multiaddr, PeerId, ProtocolName, Side};
+    use libp2p_proto_identity::{Identity, Keypair};
+    use libp2p_proto_stream_protocol::ConnectionInfo;
+    use libp2p_proto_swarm::Event;
+    use libp2p_proto_tokio::App as _;
+    use std::time::Duration;
+
+    fn connected(peer: PeerId, conn: ConnectionId) -> Event {
+        let name = ProtocolName::from_static("/noise");
+        Event::Connected {
+            peer,
+            conn,
+            first: true,
+            info: ConnectionInfo {
+                side: Side::Dialer,
+                local: None,
+                remote: Multiaddr::tcp([192, 0, 2, 1].into(), 1),
+                limited: false,
+                dial: None,
+            },
+            security: name.clone(),
+            muxer: name,
+        }
+    }
+
+    #[test]
+    fn a_connection_that_came_and_went_before_anyone_asked_is_known_and_lost() {
+        let identity = Identity::from(Keypair::ed25519_from_seed([1; 32]));
+        let mut dialer = Dialer::new(&identity, &[], Duration::from_secs(1)).unwrap();
+        let (peer, conn) = (identity.peer_id(), ConnectionId::new(7));
+        let gone = |conn| Event::Disconnected {
+            peer,
+            conn,
+            last: true,
+            error: None,
+        };
+        dialer.handle_event(gone(conn));
+        assert!(dialer.connected(conn).is_none() && dialer.lost().is_none());
+        dialer.handle_event(connected(peer, conn));
+        // Another connection is nothing to it.
+        dialer.handle_event(gone(ConnectionId::new(8)));
+        assert!(dialer.lost().is_none());
+        dialer.handle_event(gone(conn));
+        assert_eq!(dialer.connected(conn).map(|link| link.peer), Some(peer));
+        assert!(dialer.lost().is_some());
+    }
+}

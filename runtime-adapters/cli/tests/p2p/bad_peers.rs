@@ -155,6 +155,22 @@ fn a_peer_that_closes_in_any_phase_is_told_as_such() {
 }
 
 #[test]
+fn a_dial_ends_although_the_peer_leaves_as_soon_as_it_is_connected() {
+    let addr = puppet::listen(Script::LeaveOnceUp);
+    for _ in 0..20 {
+        // The end may come before the connection is told, or behind it.
+        let done = dial(&addr, &["ping:1", "alive"], &["--timeout", "30"]);
+        assert_eq!(done.code, Some(1), "{done:?}");
+        if done.line("connect")["ok"] == true {
+            assert_eq!(done.line("alive")["ok"], false, "{done:?}");
+        } else {
+            assert_failed(&done, "closed the connection early");
+        }
+        assert!(!done.stdout.contains("time limit"), "{done:?}");
+    }
+}
+
+#[test]
 fn dialers_that_fall_silent_in_any_phase_are_given_up_and_harm_nobody() {
     let (_folder, config) = hasty();
     let mut listener = Listener::start(&["--config", &config]);

@@ -26,6 +26,8 @@ pub(crate) enum Script {
     CloseAfter(usize),
     /// Sends nothing any more once the connection stands.
     SilentOnceUp,
+    /// Closes as soon as the connection stands.
+    LeaveOnceUp,
     /// Sends these bytes at once, then nothing.
     Say(&'static [u8]),
     /// Sends this many bytes that mean nothing.
@@ -126,7 +128,7 @@ fn play(mut socket: TcpStream, side: Side, script: Script, news: &Sender<News>) 
     }
     // Nobody may be interested.
     let _alone = news.send(News::Acted);
-    if !matches!(script, Script::CloseAfter(_)) {
+    if !matches!(script, Script::CloseAfter(_) | Script::LeaveOnceUp) {
         let mut buf = [0; 4096];
         while socket.read(&mut buf).is_ok_and(|n| n > 0) {}
     }
@@ -172,7 +174,7 @@ fn speak(socket: &mut TcpStream, side: Side, script: Script) {
         if socket.write_all(&output[..sent]).is_err() || left == 0 {
             return;
         }
-        if up && matches!(script, Script::SilentOnceUp) {
+        if up && matches!(script, Script::SilentOnceUp | Script::LeaveOnceUp) {
             return;
         }
         let Ok(n) = socket.read(&mut buf) else { return };
