@@ -191,18 +191,22 @@ impl Core {
     /// Whether an address is worth a look: of a transport that the adapter dials, not ours, not unspecified.
     fn is_dialable(&self, addr: &Multiaddr) -> bool {
         let class = addr.class();
-        let known = class == AddressClass::Name || self.transports.iter().any(|transport| transport(addr));
+        let known = class == AddressClass::Name || self.has_transport(addr);
         known
             && class != AddressClass::Unspecified
             && !is_link_local_without_zone(addr)
             && !self.listening.contains(addr)
     }
 
+    fn has_transport(&self, addr: &Multiaddr) -> bool {
+        self.transports.iter().any(|transport| transport(addr))
+    }
+
     fn check_address(&self, peer: Option<&PeerId>, addr: &Multiaddr) -> Result<(), Denied> {
         self.gate.check(&Stage::DialAddress { peer, addr })
     }
 
-    /// Adds addresses to a dial: names are resolved first, the rest is ranked.
+    /// Adds addresses to a dial: names that no transport takes are resolved first, the rest is ranked.
     pub(crate) fn plan(&mut self, id: DialId, addrs: &[Multiaddr], depth: u8) {
         let mut direct = Vec::new();
         for addr in addrs {
@@ -230,7 +234,8 @@ impl Core {
                 Some(_) => {}
                 None => {
                     dial.taken = dial.taken.saturating_add(1);
-                    if addr.class() == AddressClass::Name {
+                    // A transport that takes names resolves them itself.
+                    if addr.class() == AddressClass::Name && !self.has_transport(addr) {
                         self.ask(id, addr, depth);
                     } else {
                         direct.push(addr.clone());

@@ -242,7 +242,7 @@ impl Swarm {
         self.core.worth.tag(peer, reason, value, max)
     }
 
-    /// Lets the adapter dial more transports than TCP: `transport` says whether it can dial an address.
+    /// Lets the adapter dial more transports than TCP: `transport` says whether it can dial an address. If that is a name, nobody is asked to resolve it.
     pub fn add_transport(&mut self, transport: fn(&Multiaddr) -> bool) {
         self.core.transports.push(transport);
     }

@@ -585,3 +585,18 @@ fn a_peer_with_a_thousand_names_is_no_thousand_questions() {
     assert_eq!(asked.len(), 100);
     assert_eq!(bench.swarm.audit(), Ok(()));
 }
+
+#[test]
+fn a_transport_that_takes_names_is_handed_the_name() {
+    let mut bench = Bench::new(Config::default());
+    let text = "/dns4/example.com/tcp/443/tls/ws";
+    bench
+        .swarm
+        .add_transport(|addr| addr.components().last() == Some(libp2p_proto_core::Component::Ws));
+    bench.swarm.dial(at(0), Dial::addr(addr(text))).unwrap();
+    let actions = bench.drive(at(1000));
+    assert!(
+        matches!(&actions[..], [Action::Dial { addr, .. }] if addr.to_string() == text),
+        "{actions:?}"
+    );
+}
