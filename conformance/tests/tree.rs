@@ -113,6 +113,7 @@ fn members() -> Vec<PathBuf> {
     };
     let single = [
         "conformance",
+        "conformance/guides",
         "conformance/laws",
         "conformance/interop/runner",
         "benches",
