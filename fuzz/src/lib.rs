@@ -16,6 +16,7 @@ pub mod fetch;
 pub mod framing;
 pub mod identify;
 pub mod identity;
+pub mod kad;
 pub mod multiaddr;
 pub mod multistream_select;
 pub mod mutate;
@@ -100,6 +101,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "identify",
         run: identify::run,
+    },
+    Target {
+        name: "kad",
+        run: kad::run,
     },
     Target {
         name: "perf",

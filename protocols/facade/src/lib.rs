@@ -13,6 +13,8 @@ pub use libp2p_proto_fetch as fetch;
 pub use libp2p_proto_identify as identify;
 #[cfg(feature = "identity")]
 pub use libp2p_proto_identity as identity;
+#[cfg(feature = "kad")]
+pub use libp2p_proto_kad as kad;
 #[cfg(feature = "multistream-select")]
 pub use libp2p_proto_multistream_select as multistream_select;
 #[cfg(feature = "noise")]

@@ -48,6 +48,20 @@ pub enum Fact {
         /// Whether the listener is up.
         up: bool,
     },
+    /// Whether others can reach us, as far as probes tell.
+    Reachability(Reachability),
     /// The set of names that we announce has changed; [`Context::local_protocols`](crate::Context::local_protocols) has the new one.
     LocalProtocols,
+}
+
+/// Whether others can reach us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reachability {
+    /// Nobody knows yet, or no longer.
+    #[default]
+    Unknown,
+    /// Others have reached us.
+    Public,
+    /// Others have tried and failed.
+    Private,
 }

@@ -17,7 +17,7 @@ mod spec;
 pub use context::{Context, Host, Target};
 pub use event::EventQueue;
 pub use exchange::{Answer, Exchanges};
-pub use fact::Fact;
+pub use fact::{Fact, Reachability};
 pub use input::{
     AttemptError, Closed, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Input, LinkError,
     OpenError, OrderError, TellError, WriteError,

@@ -1,0 +1,43 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+//!
+//! # What can grow, and what stops it
+//!
+//! The routing table: `replication` peers for each shared prefix length, of at most 32 addresses each. For each query at most `max_candidates` peers that were heard of
+//! and `max_asked` that were asked; `max_queries` queries, counting those whose end was not read. Requests under way: `max_requests`; more wait within their queries.
+//! For each inbound stream one request or one answer, `max_inbound` streams for each connection. Checks of newcomers: `max_checks`; failures that are remembered: 1 024.
+//! The store: its own limits. Keys and values that we publish: `max_published` each. Events: `max_events` and the ends of queries.
+
+extern crate alloc;
+
+mod address;
+mod answer;
+mod config;
+mod error;
+mod event;
+pub mod ipns;
+mod kad;
+mod key;
+mod lookup;
+mod query;
+mod rfc3339;
+mod rpc;
+mod run;
+mod server;
+mod store;
+mod table;
+mod upkeep;
+mod validator;
+mod wire;
+
+pub use address::{Filters, Network};
+pub use config::{Config, LAN, Mode, PUBLIC};
+pub use error::{Error, Failure, Invalid, Malformed};
+pub use event::{Effort, Event, Outcome, QueryError, QueryId, Step};
+pub use kad::{Census, Kad, Stats};
+pub use key::{Distance, Key};
+pub use store::{MemoryStore, Refused, Store, StoreLimits, StoredProvider, StoredValue};
+pub use table::{Diversity, Neighbour};
+pub use validator::{AnyValue, PublicKeys, Validator, Validators};
+pub use wire::{Contact, Message, MessageType, Record};

@@ -1,0 +1,594 @@
+//! What a node does for itself: checks of newcomers, refresh, bootstrap, repetition of what it publishes, its mode.
+
+use crate::{
+    Contact, Error, Event, Kad, MessageType, Mode, Record,
+    answer::shuffle,
+    kad::{Timer, part},
+    query::{Kind, Query, Sent},
+    rpc::{Ask, News, Report, Token},
+    run,
+    table::Insert,
+};
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    vec::Vec,
+};
+use bytes::Bytes;
+use core::time::Duration;
+use libp2p_proto_core::{Instant, Multiaddr, PeerId};
+use libp2p_proto_stream_protocol::{Context, Fact, Reachability};
+
+/// Failing peers that are remembered, and the longest wait before they are tried again (nim-libp2p).
+const MAX_BACKOFFS: usize = 1024;
+const MAX_BACKOFF: Duration = Duration::from_secs(300);
+/// Addresses of our own that are kept.
+const MAX_OWN_ADDRS: usize = 64;
+/// The deepest bucket that is refreshed (go-libp2p-kbucket): an id with a longer prefix costs too many hashes.
+const MAX_REFRESHED: u16 = 15;
+/// Ids that one drive tries, and that one bucket may cost.
+const TRIES: u32 = 2048;
+const MAX_ROUNDS: u32 = 256;
+/// Wait before the next round.
+const ROUND: Duration = Duration::from_millis(1);
+/// Bootstrap peers of one attempt, and the time between attempts (go-libp2p-kad-dht).
+const BOOTSTRAP_PEERS: usize = 2;
+const LOW_MARK_INTERVAL: Duration = Duration::from_secs(120);
+/// Newcomers within this time cause one refresh (rust-libp2p).
+const THROTTLE: Duration = Duration::from_millis(500);
+/// Refreshes after which the peers of the start are kept like everybody else (go-libp2p-kad-dht).
+const SETTLED_AFTER: u32 = 2;
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+/// Keys that are published again at the same time.
+const MAX_PUBLISHING: usize = 8;
+/// A key that could not be published for want of an address waits so long.
+const PUBLISH_RETRY: Duration = Duration::from_secs(60);
+/// Peers that an owner invites.
+const MAX_INVITED: usize = 5120;
+
+/// The state of all that.
+#[derive(Debug, Default)]
+pub(crate) struct Upkeep {
+    started: bool,
+    checks: BTreeSet<PeerId>,
+    backoffs: BTreeMap<PeerId, Backoff>,
+    pub(crate) invited: VecDeque<Contact>,
+    pub(crate) refresh_now: bool,
+    walk: Walk,
+    publish: Publish,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Backoff {
+    failures: u32,
+    until: Instant,
+}
+
+/// The lookups of one refresh: our own id, then buckets.
+#[derive(Debug, Default)]
+struct Walk {
+    left: VecDeque<Step>,
+    running: bool,
+    rounds: u32,
+    wait: Option<Instant>,
+    refreshes: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Own,
+    Bucket(u16),
+}
+
+/// What we publish, and when each is due.
+#[derive(Debug, Default)]
+struct Publish {
+    keys: BTreeMap<Bytes, Option<Instant>>,
+    values: BTreeMap<Bytes, (Record, Option<Instant>)>,
+    due: BTreeSet<(Instant, What, Bytes)>,
+    /// Not in `due` yet.
+    fresh: Vec<(What, Bytes)>,
+    running: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Provider,
+    Value,
+}
+
+impl Upkeep {
+    pub(crate) fn checks(&self) -> usize {
+        self.checks.len()
+    }
+
+    /// Whether somebody may still come into the table by himself.
+    pub(crate) fn has_hope(&self) -> bool {
+        !self.started || !self.checks.is_empty() || !self.invited.is_empty()
+    }
+
+    pub(crate) fn invite(&mut self, contact: Contact, _max: usize) {
+        if self.invited.len() < MAX_INVITED {
+            self.invited.push_back(contact);
+        }
+    }
+
+    pub(crate) fn provides(&self, key: &Bytes) -> bool {
+        self.publish.keys.contains_key(key)
+    }
+
+    pub(crate) fn publish_key(&mut self, key: &Bytes, max: usize) -> Result<(), Error> {
+        if !self.publish.keys.contains_key(key) {
+            if self.publish.keys.len() >= max {
+                return Err(Error::TooManyKeys);
+            }
+            self.publish.keys.insert(key.clone(), None);
+        }
+        self.publish.fresh.push((What::Provider, key.clone()));
+        Ok(())
+    }
+
+    pub(crate) fn publish_value(&mut self, record: &Record, max: usize) -> Result<(), Error> {
+        let key = &record.key;
+        let due = match self.publish.values.get(key) {
+            Some((_, due)) => *due,
+            None if self.publish.values.len() >= max => return Err(Error::TooManyKeys),
+            None => None,
+        };
+        self.publish.values.insert(key.clone(), (record.clone(), due));
+        self.publish.fresh.push((What::Value, key.clone()));
+        Ok(())
+    }
+
+    pub(crate) fn withdraw_key(&mut self, key: &[u8]) {
+        if let Some((key, Some(due))) = self.publish.keys.remove_entry(key) {
+            self.publish.due.remove(&(due, What::Provider, key));
+        }
+    }
+
+    pub(crate) fn withdraw_value(&mut self, key: &[u8]) {
+        if let Some((key, (_, Some(due)))) = self.publish.values.remove_entry(key) {
+            self.publish.due.remove(&(due, What::Value, key));
+        }
+    }
+
+    /// A check failed: the next one of this peer waits, twice as long each time.
+    fn back_off(&mut self, now: Instant, peer: PeerId) {
+        if self.backoffs.len() >= MAX_BACKOFFS && !self.backoffs.contains_key(&peer) {
+            let soonest = self.backoffs.iter().min_by_key(|(_, known)| known.until);
+            if let Some(soonest) = soonest.map(|(peer, _)| *peer) {
+                self.backoffs.remove(&soonest);
+            }
+        }
+        let known = self.backoffs.entry(peer).or_insert(Backoff {
+            failures: 0,
+            until: now,
+        });
+        let wait =
+            Duration::from_secs(1).saturating_mul(1_u32.checked_shl(known.failures).unwrap_or(u32::MAX));
+        known.failures = known.failures.saturating_add(1).min(16);
+        known.until = now + wait.min(MAX_BACKOFF);
+    }
+
+    fn may_check(&self, now: Instant, peer: &PeerId) -> bool {
+        self.backoffs.get(peer).is_none_or(|known| known.until <= now)
+    }
+}
+
+/// Where others reach us, and whether they do.
+#[derive(Debug, Default)]
+pub(crate) struct Ourselves {
+    listening: BTreeSet<Multiaddr>,
+    external: BTreeMap<Multiaddr, bool>,
+    reachability: Reachability,
+}
+
+impl Ourselves {
+    pub(crate) fn learn(&mut self, fact: Fact) {
+        match fact {
+            Fact::ListenAddress { addr, up: true } if self.listening.len() < MAX_OWN_ADDRS => {
+                self.listening.insert(addr);
+            }
+            Fact::ListenAddress { addr, up: false } => {
+                self.listening.remove(&addr);
+            }
+            Fact::ExternalAddress { addr, confirmed }
+                if self.external.len() < MAX_OWN_ADDRS || self.external.contains_key(&addr) =>
+            {
+                self.external.insert(addr, confirmed);
+            }
+            Fact::Reachability(reachability) => self.reachability = reachability,
+            _ => {}
+        }
+    }
+
+    /// Our addresses that pass, confirmed ones first.
+    pub(crate) fn addrs(&self, filter: impl Fn(&Multiaddr) -> bool) -> Vec<Multiaddr> {
+        let confirmed = self.external.iter().filter(|(_, confirmed)| **confirmed);
+        let mut addrs: Vec<Multiaddr> = confirmed
+            .map(|(addr, _)| addr)
+            .filter(|addr| filter(addr))
+            .cloned()
+            .collect();
+        for addr in self.listening.iter().filter(|addr| filter(addr)) {
+            if !addrs.contains(addr) {
+                addrs.push(addr.clone());
+            }
+        }
+        addrs.truncate(crate::wire::MAX_ADDRS);
+        addrs
+    }
+
+    /// Whether others can reach us: as probes say, or because an address of ours was confirmed.
+    fn reachability(&self, filter: impl Fn(&Multiaddr) -> bool) -> Reachability {
+        match self.reachability {
+            Reachability::Unknown
+                if self
+                    .external
+                    .iter()
+                    .any(|(addr, confirmed)| *confirmed && filter(addr)) =>
+            {
+                Reachability::Public
+            }
+            known => known,
+        }
+    }
+}
+
+impl Kad {
+    /// Begins or ceases to answer others, as mode and reachability say.
+    pub(crate) fn update_mode(&mut self, cx: &mut Context<'_>) {
+        let reachability = self.ourselves.reachability(self.filters.admitted);
+        let serving = match self.config.mode {
+            Mode::Client => false,
+            Mode::Server => true,
+            Mode::Auto => reachability == Reachability::Public,
+            Mode::AutoServer => reachability != Reachability::Private,
+        };
+        if serving == self.serving {
+            return;
+        }
+        self.serving = serving;
+        let max = if serving { self.config.max_inbound } else { 0 };
+        // The spec is ours.
+        let _known = cx.set_inbound(crate::rpc::SPEC, max);
+        if !serving {
+            self.server.reset_all(cx);
+        }
+        self.emit(cx.seq, Event::Serving(serving));
+    }
+
+    /// Whatever is to be begun: the start itself, invitations, the next lookup of a refresh, times of what is published.
+    pub(crate) fn look_after(&mut self, cx: &mut Context<'_>) {
+        if !self.upkeep.started {
+            self.upkeep.started = true;
+            self.timers.set(Timer::LowMark, cx.now);
+            self.timers.set(Timer::Sweep, cx.now + SWEEP_INTERVAL);
+            self.plan_refresh(cx);
+            self.upkeep_due_now(cx);
+        }
+        while self.upkeep.checks.len() < self.config.max_checks {
+            let Some(contact) = self.upkeep.invited.pop_front() else {
+                break;
+            };
+            self.check(cx, contact);
+        }
+        if core::mem::take(&mut self.upkeep.refresh_now) {
+            self.begin_refresh(cx);
+        }
+        self.walk_on(cx);
+        for (what, key) in core::mem::take(&mut self.upkeep.publish.fresh) {
+            self.plan_publish(what, key, cx.now + self.config.republish);
+        }
+    }
+
+    fn upkeep_due_now(&mut self, cx: &mut Context<'_>) {
+        if self.timers.get(Timer::LowMark) == Some(cx.now) {
+            self.upkeep_due(cx, Timer::LowMark);
+        }
+    }
+
+    pub(crate) fn upkeep_due(&mut self, cx: &mut Context<'_>, timer: Timer) {
+        match timer {
+            Timer::Refresh => {
+                self.plan_refresh(cx);
+                self.begin_refresh(cx);
+            }
+            Timer::LowMark => {
+                self.timers.set(Timer::LowMark, cx.now + LOW_MARK_INTERVAL);
+                if self.table.len() < self.config.low_mark {
+                    self.bootstrap(cx);
+                }
+            }
+            Timer::Sweep => {
+                self.timers.set(Timer::Sweep, cx.now + SWEEP_INTERVAL);
+                self.store
+                    .sweep(cx.now, self.config.value_age, self.config.provider_age);
+            }
+            Timer::Walk => self.upkeep.walk.wait = None,
+            Timer::Publish => self.publish_due(cx),
+            Timer::Query(_) => {}
+        }
+    }
+
+    /// The next refresh: about an interval from now, so that nodes that started together part.
+    fn plan_refresh(&mut self, cx: &mut Context<'_>) {
+        let interval = self.config.refresh_interval;
+        let spread = u64::try_from(part(interval, 5).as_millis()).unwrap_or(u64::MAX);
+        let extra = Duration::from_millis(cx.rng.below(spread.saturating_add(1)));
+        let at = cx.now + interval.saturating_sub(part(interval, 10)) + extra;
+        self.timers.set(Timer::Refresh, at);
+    }
+
+    fn begin_refresh(&mut self, cx: &mut Context<'_>) {
+        self.ask_the_silent(cx);
+        if self.table.is_empty() {
+            return;
+        }
+        self.upkeep.walk.refreshes = self.upkeep.walk.refreshes.saturating_add(1);
+        if self.upkeep.walk.refreshes > SETTLED_AFTER {
+            self.table.settle();
+        }
+        let mut steps = VecDeque::from([Step::Own]);
+        let deepest = self.table.deepest().unwrap_or(0).min(MAX_REFRESHED);
+        let mut last = deepest;
+        for prefix in 0..=deepest {
+            if self.table.in_bucket(prefix) == 0 {
+                // Behind a gap not all is worth a walk.
+                last = prefix.saturating_add(1).saturating_mul(2).min(MAX_REFRESHED);
+                break;
+            }
+        }
+        steps.extend((0..=last).map(Step::Bucket));
+        self.upkeep.walk.left = steps;
+    }
+
+    /// Begins the next lookup of a refresh, when the last one is over.
+    fn walk_on(&mut self, cx: &mut Context<'_>) {
+        let walk = &mut self.upkeep.walk;
+        if walk.running || walk.wait.is_some() {
+            return;
+        }
+        let target = match walk.left.front() {
+            None => return,
+            Some(Step::Own) => self.local,
+            Some(Step::Bucket(prefix)) => {
+                walk.rounds = walk.rounds.saturating_add(1);
+                match run::target_in(cx, &self.local_key, *prefix, TRIES) {
+                    Some(target) => target,
+                    None if walk.rounds < MAX_ROUNDS => {
+                        walk.wait = Some(cx.now + ROUND);
+                        self.timers.set(Timer::Walk, cx.now + ROUND);
+                        return;
+                    }
+                    None => self.local,
+                }
+            }
+        };
+        walk.left.pop_front();
+        walk.rounds = 0;
+        walk.running = true;
+        self.begin(Bytes::copy_from_slice(target.as_bytes()), Kind::Closest, true);
+    }
+
+    /// A query of our own is over.
+    pub(crate) fn upkeep_ended(&mut self, cx: &mut Context<'_>, query: &Query) {
+        if query.is_refresh() {
+            self.upkeep.walk.running = false;
+            self.walk_on(cx);
+        } else {
+            self.upkeep.publish.running = self.upkeep.publish.running.saturating_sub(1);
+            self.set_publish_timer();
+        }
+    }
+
+    /// Peers that were silent for long are asked; those that do not answer leave.
+    fn ask_the_silent(&mut self, cx: &mut Context<'_>) {
+        let grace = self.config.grace;
+        let silent: Vec<Contact> = self
+            .table
+            .iter()
+            .filter(|known| cx.now.since(known.seen) >= grace)
+            .map(|known| Contact {
+                peer: known.peer,
+                addrs: known.addrs.clone(),
+            })
+            .collect();
+        for contact in silent {
+            self.check(cx, contact);
+        }
+    }
+
+    fn bootstrap(&mut self, cx: &mut Context<'_>) {
+        let mut peers: Vec<Contact> = Vec::new();
+        for addr in &self.config.bootstrap {
+            let (addr, Some(peer)) = addr.split_peer_id() else {
+                continue;
+            };
+            match peers.iter_mut().find(|known| known.peer == peer) {
+                Some(known) => known.addrs.extend(addr),
+                None => peers.push(Contact {
+                    peer,
+                    addrs: addr.into_iter().collect(),
+                }),
+            }
+        }
+        peers.retain(|known| known.peer != self.local && !self.table.contains(&known.peer));
+        shuffle(&mut peers, cx);
+        for contact in peers.into_iter().take(BOOTSTRAP_PEERS) {
+            self.upkeep.backoffs.remove(&contact.peer);
+            self.check(cx, contact);
+        }
+    }
+
+    /// Asks a peer for the peers near itself: whoever answers that works.
+    pub(crate) fn check(&mut self, cx: &mut Context<'_>, contact: Contact) {
+        let peer = contact.peer;
+        let full = self.upkeep.checks.len() >= self.config.max_checks;
+        if full
+            || peer == self.local
+            || !self.upkeep.may_check(cx.now, &peer)
+            || !self.upkeep.checks.insert(peer)
+        {
+            return;
+        }
+        let ask = Ask {
+            token: Token::Check,
+            peer,
+            addrs: contact.addrs,
+            hearsay: false,
+            kind: MessageType::FindNode,
+            frame: run::check_frame(&peer),
+            timeout: self.config.reply_timeout,
+        };
+        self.send(cx, ask);
+    }
+
+    pub(crate) fn handle_check(&mut self, cx: &mut Context<'_>, report: Report) {
+        let News::Over(result) = report.news else {
+            return;
+        };
+        let peer = report.peer;
+        self.upkeep.checks.remove(&peer);
+        let small = self.table.len() < self.config.replication;
+        let works =
+            result.is_ok_and(|answer| answer.is_some_and(|answer| small || !answer.closer.is_empty()));
+        if works {
+            self.upkeep.backoffs.remove(&peer);
+            self.admit(cx, peer);
+        } else {
+            self.upkeep.back_off(cx.now, peer);
+            self.dismiss(cx, &peer);
+        }
+        if !self.upkeep.has_hope() {
+            self.wake_waiting();
+        }
+    }
+
+    /// Queries that wait for the first peer look again.
+    fn wake_waiting(&mut self) {
+        let waiting = self.queries.values().filter(|query| query.is_waiting());
+        self.ready.extend(waiting.map(|query| query.id));
+    }
+
+    /// A peer that answered us comes into the table, if it has an address of this network.
+    pub(crate) fn admit(&mut self, cx: &mut Context<'_>, peer: PeerId) {
+        self.table.saw(cx.now, &peer);
+        let addrs = self.addrs_of(&peer);
+        if peer == self.local || !addrs.iter().any(self.filters.admitted) {
+            return;
+        }
+        let first = self.table.is_empty();
+        let replaceable = self.upkeep.walk.refreshes <= SETTLED_AFTER;
+        match self.table.insert(cx.now, Contact { peer, addrs }, replaceable) {
+            Insert::Added => self.added(cx, peer),
+            Insert::Replaced(out) => {
+                self.removed(cx, out);
+                self.added(cx, peer);
+            }
+            Insert::Waits(oldest) => {
+                let addrs = self.addrs_of(&oldest);
+                self.check(cx, Contact { peer: oldest, addrs });
+            }
+            Insert::Renewed | Insert::Full | Insert::Crowded | Insert::OwnId => {}
+        }
+        if first && !self.table.is_empty() {
+            self.wake_waiting();
+            let soon = cx.now + THROTTLE;
+            if self.timers.get(Timer::Refresh).is_none_or(|at| at > soon) {
+                self.timers.set(Timer::Refresh, soon);
+            }
+        }
+    }
+
+    /// A peer that failed, or no longer belongs here, leaves the table.
+    pub(crate) fn dismiss(&mut self, cx: &mut Context<'_>, peer: &PeerId) {
+        let (gone, came) = self.table.remove(cx.now, peer);
+        if gone {
+            self.removed(cx, *peer);
+        }
+        if let Some(newcomer) = came {
+            self.added(cx, newcomer);
+        }
+        if gone && self.table.len() < self.config.low_mark && !self.config.bootstrap.is_empty() {
+            // At most one attempt in an interval: the timer stands already.
+            let due = self.timers.get(Timer::LowMark);
+            self.timers.set_or_clear(Timer::LowMark, due);
+        }
+    }
+
+    fn added(&mut self, cx: &Context<'_>, peer: PeerId) {
+        self.stats.admitted = self.stats.admitted.saturating_add(1);
+        let prefix = self.table.prefix(&peer).unwrap_or(0);
+        self.emit(cx.seq, Event::Added { peer, prefix });
+    }
+
+    fn removed(&mut self, cx: &Context<'_>, peer: PeerId) {
+        self.stats.removed = self.stats.removed.saturating_add(1);
+        self.emit(cx.seq, Event::Removed { peer });
+    }
+
+    /// A peer says whether it speaks our protocol.
+    pub(crate) fn handle_protocols(&mut self, cx: &mut Context<'_>, peer: PeerId, serves: bool) {
+        if !serves {
+            self.dismiss(cx, &peer);
+        } else if !self.table.contains(&peer) && self.known.contains_key(&peer) {
+            let addrs = self.addrs_of(&peer);
+            self.check(cx, Contact { peer, addrs });
+        }
+    }
+
+    fn plan_publish(&mut self, what: What, key: Bytes, at: Instant) {
+        let publish = &mut self.upkeep.publish;
+        let slot = match what {
+            What::Provider => publish.keys.get_mut(&key),
+            What::Value => publish.values.get_mut(&key).map(|(_, due)| due),
+        };
+        // Withdrawn meanwhile.
+        let Some(slot) = slot else {
+            return;
+        };
+        if let Some(old) = slot.replace(at) {
+            publish.due.remove(&(old, what, key.clone()));
+        }
+        publish.due.insert((at, what, key));
+        self.set_publish_timer();
+    }
+
+    fn set_publish_timer(&mut self) {
+        let publish = &self.upkeep.publish;
+        let next = publish.due.first().map(|(at, ..)| *at);
+        let at = next.filter(|_| publish.running < MAX_PUBLISHING);
+        self.timers.set_or_clear(Timer::Publish, at);
+    }
+
+    /// Sends again what is due, a few keys at a time.
+    fn publish_due(&mut self, cx: &mut Context<'_>) {
+        while self.upkeep.publish.running < MAX_PUBLISHING {
+            let first = self.upkeep.publish.due.first();
+            let Some((_, what, key)) = first.filter(|(at, ..)| *at <= cx.now).cloned() else {
+                break;
+            };
+            let kind = match what {
+                What::Provider => self.announcement(&key).map(|frame| Kind::Provide {
+                    frame,
+                    sent: Sent::default(),
+                }),
+                What::Value => self.upkeep.publish.values.get(&key).map(|(record, _)| Kind::Put {
+                    record: record.clone(),
+                    sent: Sent::default(),
+                }),
+            };
+            let wait = if kind.is_some() {
+                self.config.republish
+            } else {
+                PUBLISH_RETRY
+            };
+            self.plan_publish(what, key.clone(), cx.now + wait);
+            if let Some(kind) = kind {
+                self.upkeep.publish.running = self.upkeep.publish.running.saturating_add(1);
+                self.begin(key, kind, true);
+            }
+        }
+        self.set_publish_timer();
+    }
+}
