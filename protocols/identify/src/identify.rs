@@ -47,7 +47,7 @@ pub enum Event {
         /// What is known of it now.
         info: PeerInfo,
     },
-    /// A peer was not identified, or its push was not taken. The connection stays.
+    /// A peer was not identified, or a push was not taken: its one by us, or ours by it. The connection stays.
     Failed {
         /// The peer.
         peer: PeerId,
@@ -305,18 +305,16 @@ impl Identify {
             messages.pop_front();
         }
         self.writing.remove(&stream);
-        cx.finish(stream);
-        if self.outbox.under_way.contains(&stream) {
+        if self.outbox.under_way.contains_key(&stream) {
             cx.notify_flushed(stream);
         }
+        cx.finish(stream);
     }
 
     /// A push of ours has left; that the peer ends its side too is not waited for.
     fn handle_flushed(&mut self, cx: &mut Context<'_>, stream: StreamId) {
-        if self.outbox.under_way.remove(&stream) {
-            if let Some(peer) = cx.peer_of(stream) {
-                self.emit(cx.seq, Event::PushSent { peer });
-            }
+        if let Some(peer) = self.outbox.under_way.remove(&stream) {
+            self.emit(cx.seq, Event::PushSent { peer });
             self.push_next(cx);
         }
     }
@@ -404,15 +402,28 @@ impl Identify {
 
     fn handle_closed(&mut self, cx: &mut Context<'_>, stream: StreamId, reason: Closed) {
         self.writing.remove(&stream);
-        if self.outbox.under_way.remove(&stream) {
-            self.push_next(cx);
-        }
+        let push = self.outbox.under_way.remove(&stream);
         let failure = match reason {
             Closed::Refused => Failure::Unsupported,
             Closed::TimedOut => Failure::TimedOut,
             Closed::FrameTooLarge | Closed::Malformed => Failure::Malformed,
             _ => Failure::StreamClosed,
         };
+        if let Some(peer) = push {
+            // A push whose end the peer has seen has left.
+            self.emit(
+                cx.seq,
+                match reason {
+                    Closed::Finished => Event::PushSent { peer },
+                    _ => Event::Failed {
+                        peer,
+                        conn: stream.conn,
+                        failure,
+                    },
+                },
+            );
+            self.push_next(cx);
+        }
         match failure {
             // A peer that resets after a whole message (rust does, when it has no more to say) has said it.
             Failure::StreamClosed => self.conclude(cx, stream, failure),
@@ -449,7 +460,7 @@ impl Identify {
     fn push_next(&mut self, cx: &mut Context<'_>) {
         while let Some(peer) = self.outbox.next(&self.config) {
             if let Ok(stream) = cx.open(Target::Peer(peer), &[PUSH]) {
-                self.outbox.under_way.insert(stream);
+                self.outbox.under_way.insert(stream, peer);
                 self.write(cx, stream);
             }
         }

@@ -1,7 +1,7 @@
 //! When to push, and how many pushes to take.
 
 use crate::Config;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::net::IpAddr;
 use libp2p_proto_core::{Instant, Multiaddr, PeerId, Rates, StreamId};
 
@@ -13,7 +13,7 @@ pub(crate) struct Outbox {
     /// Peers that are still to be told of the last change.
     pub(crate) waiting: BTreeSet<PeerId>,
     /// Pushes under way.
-    pub(crate) under_way: BTreeSet<StreamId>,
+    pub(crate) under_way: BTreeMap<StreamId, PeerId>,
 }
 
 impl Outbox {

@@ -189,8 +189,8 @@ impl Perf {
         send_zeros(cx, stream, &mut run.up_left);
         if run.up_left == 0 && run.uploaded.is_none() {
             run.uploaded = Some(cx.now);
-            cx.finish(stream);
             cx.notify_flushed(stream);
+            cx.finish(stream);
         }
         self.progress(cx, stream);
     }

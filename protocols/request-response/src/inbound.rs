@@ -428,8 +428,8 @@ impl InboundHalf {
             }
             Then::Finish => {
                 inbound.state = State::Leaving;
-                cx.finish(stream);
                 cx.notify_flushed(stream);
+                cx.finish(stream);
             }
             Then::Reset => {
                 cx.reset(stream);

@@ -167,7 +167,8 @@ impl<'a> Context<'a> {
         self.order(stream, StreamOrder::Reframe(framing));
     }
 
-    /// Asks for [`Input::Flushed`](crate::Input::Flushed) once everything written so far has left.
+    /// Asks for [`Input::Flushed`](crate::Input::Flushed) once everything written so far has left. To be asked before [`finish`](Self::finish): orders may reach
+    /// the connection one by one, and a stream that both ends have finished is gone by the next one.
     pub fn notify_flushed(&mut self, stream: StreamId) {
         self.order(stream, StreamOrder::NotifyFlushed);
     }

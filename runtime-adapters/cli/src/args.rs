@@ -1,6 +1,6 @@
 //! The words of the command line.
 
-use crate::action::Action;
+use crate::{action::Action, node::Runtime};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use libp2p_proto_core::Multiaddr;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
@@ -94,6 +94,9 @@ pub(crate) struct Common {
     /// Configuration file in TOML; `p2p config` prints one with every key. Options win over it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// What the node runs on
+    #[arg(long, value_name = "R", value_enum, default_value_t)]
+    pub(crate) runtime: Runtime,
     /// Print JSON lines, also on a terminal
     #[arg(long)]
     pub(crate) json: bool,

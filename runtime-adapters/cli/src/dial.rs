@@ -5,15 +5,14 @@ use crate::{
     args, book,
     config::Config,
     error::{Error, Exit},
-    node::{self, Deadline, ECHO, Node},
+    node::{self, Deadline, Node},
     output::Output,
     session::{Dialer, Fields, OWN_NAMES, Session, Trouble, fields, millis},
     support,
 };
 use libp2p_proto_core::{Component, Multiaddr, ProtocolName};
+use libp2p_proto_driver as driver;
 use libp2p_proto_stream_protocol::Dial;
-use libp2p_proto_streams as streams;
-use libp2p_proto_tokio as driver;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -81,16 +80,10 @@ pub(crate) fn spawn(args: &args::Dial, config: &Config, limit: Duration) -> Resu
     swarm.idle_timeout = None;
     let config = driver::Config {
         swarm,
-        streams: vec![ECHO],
-        // What nobody serves is not announced.
-        stream_limits: streams::Config {
-            max_inbound: 0,
-            ..streams::Config::default()
-        },
         resolver: node::resolver(),
         ..driver::Config::default()
     };
-    Ok(driver::spawn(identity, config, dialer)?)
+    args.common.runtime.spawn(identity, config, dialer)
 }
 
 /// An address, or the addresses that the book has of a peer.

@@ -52,14 +52,14 @@ impl Error {
     }
 }
 
-impl From<libp2p_proto_tokio::Error> for Error {
-    fn from(error: libp2p_proto_tokio::Error) -> Self {
+impl From<libp2p_proto_driver::Error> for Error {
+    fn from(error: libp2p_proto_driver::Error) -> Self {
         Self::Failed(error.to_string())
     }
 }
 
-impl From<libp2p_proto_tokio::Closed> for Error {
-    fn from(error: libp2p_proto_tokio::Closed) -> Self {
+impl From<libp2p_proto_driver::Closed> for Error {
+    fn from(error: libp2p_proto_driver::Closed) -> Self {
         Self::Failed(error.to_string())
     }
 }

@@ -1,8 +1,8 @@
 //! Causes in words, with a way out where there is one.
 
 use libp2p_proto_core::{Multiaddr, PeerId};
+use libp2p_proto_driver::DialFailure;
 use libp2p_proto_stream_protocol::{AttemptError, DialError, DialRefused, LinkError};
-use libp2p_proto_tokio::DialFailure;
 
 /// Why a dial did not end in a connection.
 pub(crate) fn dial(failure: &DialFailure) -> String {

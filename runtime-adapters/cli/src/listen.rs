@@ -12,9 +12,9 @@ use crate::{
     support::{self, SERVICES},
 };
 use libp2p_proto_core::{Multiaddr, PeerId};
+use libp2p_proto_driver as driver;
 use libp2p_proto_identity::Identity;
 use libp2p_proto_stream_protocol::Dial;
-use libp2p_proto_tokio as driver;
 use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::{
@@ -56,7 +56,7 @@ async fn listen(
     let peer = identity.peer_id();
     let services = services(args);
     let printer = Printer::start(out);
-    let node = spawn(identity, config, &services, &printer)?;
+    let node = spawn(args, identity, config, &services, &printer)?;
     if let Some(path) = config.address_book.clone() {
         let snapshot = book::read(&path)?;
         node.call(move |swarm, _, now| book::restore(swarm, now, &path, &snapshot))
@@ -67,7 +67,7 @@ async fn listen(
     printer.lines().print(json!({
         "event": "listening", "peerId": peer.to_string(), "addrs": addrs, "impl": "libp2p-proto",
         "version": env!("CARGO_PKG_VERSION"), "services": services,
-        "seconds": deadline.limit.as_secs_f64(), "metrics": metrics,
+        "seconds": deadline.limit.as_secs_f64(), "metrics": metrics, "runtime": args.common.runtime.name(),
     }));
     for addr in &config.bootstrap {
         let (node, addr) = (node.clone(), addr.clone());
@@ -124,6 +124,7 @@ fn services(args: &args::Listen) -> Vec<&'static str> {
 }
 
 fn spawn(
+    args: &args::Listen,
     identity: Identity,
     config: &Config,
     services: &[&'static str],
@@ -135,7 +136,7 @@ fn spawn(
         resolver: node::resolver(),
         ..driver::Config::default()
     };
-    Ok(driver::spawn(identity, config, listener)?)
+    args.common.runtime.spawn(identity, config, listener)
 }
 
 /// Where to listen: options, then the configuration, then loopback.

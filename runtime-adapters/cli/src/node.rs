@@ -1,12 +1,14 @@
 //! What listener and dialer have in common: who they are, and what they stand on.
 
+mod mio_loop;
+
 use crate::{args::Common, config::Config, error::Error, keys, support::key_type};
 use libp2p_proto_core::ProtocolName;
 use libp2p_proto_dns as dns;
+use libp2p_proto_driver::{self as driver, App, Handle, Resolver};
 use libp2p_proto_identify::{self as identify, Identify};
 use libp2p_proto_identity::{Identity, KeyType, Keypair};
 use libp2p_proto_request_response::{self as reqresp, RequestResponse};
-use libp2p_proto_tokio::{Handle, Resolver};
 use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -117,5 +119,41 @@ impl Deadline {
     }
 }
 
-/// A running node.
+/// A running node, whatever it stands on.
 pub(crate) type Node<A> = Handle<A>;
+
+/// What a node stands on. The program around it always stands on tokio.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Runtime {
+    #[default]
+    Tokio,
+    Smol,
+    AsyncStd,
+    Mio,
+}
+
+impl Runtime {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Tokio => "tokio",
+            Self::Smol => "smol",
+            Self::AsyncStd => "async-std",
+            Self::Mio => "mio",
+        }
+    }
+
+    /// Starts a node.
+    pub(crate) fn spawn<A: App + Send>(
+        self,
+        identity: Identity,
+        config: driver::Config,
+        app: A,
+    ) -> Result<Node<A>, Error> {
+        Ok(match self {
+            Self::Tokio => libp2p_proto_tokio::spawn(identity, config, app)?,
+            Self::Smol => libp2p_proto_smol::spawn(identity, config, app)?,
+            Self::AsyncStd => libp2p_proto_async_std::spawn(identity, config, app)?,
+            Self::Mio => mio_loop::spawn(identity, config, app)?,
+        })
+    }
+}

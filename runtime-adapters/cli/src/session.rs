@@ -1,6 +1,7 @@
 //! A dialer that is connected, and what it can do.
 
 mod dialer;
+mod echo;
 mod streams;
 
 use crate::{

@@ -1,6 +1,9 @@
 //! The way to a running node, from anywhere.
 
-use crate::{App, Error, Incoming, OpenFailure, Stream, raw::Opener};
+use crate::{
+    App, Error, Incoming, OpenFailure, Stream,
+    desk::{Call, Command, Request},
+};
 use core::fmt;
 use futures_channel::{mpsc, oneshot};
 use libp2p_proto_core::{ConnectionId, Instant, Multiaddr, PeerId, ProtocolName};
@@ -25,26 +28,6 @@ pub enum DialFailure {
     /// The node has stopped.
     #[error("{0}")]
     Closed(#[from] Closed),
-}
-
-pub(crate) type Call<A> = Box<dyn FnOnce(&mut Swarm, &mut A, Instant) + Send>;
-/// Asked after each drive; says whether it has its answer.
-pub(crate) type Waiting<A> = Box<dyn FnMut(&mut A) -> bool + Send>;
-pub(crate) type Dialed = Result<(PeerId, ConnectionId), DialFailure>;
-
-/// What a handle asks of the node. Whoever asks waits for the answer, which bounds how much is asked.
-pub(crate) enum Command<A> {
-    Call(Call<A>),
-    Next(Waiting<A>),
-    Dial(Dial, oneshot::Sender<Dialed>),
-    Listen(Multiaddr, oneshot::Sender<Result<Multiaddr, Error>>),
-    Open {
-        peer: PeerId,
-        name: ProtocolName,
-        opener: Opener,
-    },
-    Accept(oneshot::Sender<Incoming>),
-    Close(oneshot::Sender<()>),
 }
 
 /// A way to a running node. Cheap to clone; the node stops when the last handle is gone.
@@ -146,7 +129,8 @@ impl<A: App> Handle<A> {
     ///
     /// [`Error::NotTcp`], [`Error::Io`], [`Error::Closed`].
     pub async fn listen(&self, addr: Multiaddr) -> Result<Multiaddr, Error> {
-        self.ask(|sender| Command::Listen(addr, sender)).await?
+        self.ask(|sender| Command::Request(Request::Listen(addr, sender)))
+            .await?
     }
 
     /// Opens a raw stream to a connected peer under one of the names in the node's [`Config`](crate::Config).
@@ -155,7 +139,8 @@ impl<A: App> Handle<A> {
     ///
     /// See [`OpenFailure`].
     pub async fn open(&self, peer: PeerId, name: ProtocolName) -> Result<Stream, OpenFailure> {
-        self.ask(|opener| Command::Open { peer, name, opener }).await?
+        self.ask(|opener| Command::Request(Request::Open { peer, name, opener }))
+            .await?
     }
 
     /// The next raw stream that a peer opens under one of the names in the node's [`Config`](crate::Config).
@@ -164,12 +149,15 @@ impl<A: App> Handle<A> {
     ///
     /// [`Closed`].
     pub async fn accept(&self) -> Result<Incoming, Closed> {
-        self.ask(Command::Accept).await
+        self.ask(|acceptor| Command::Request(Request::Accept(acceptor)))
+            .await
     }
 
     /// Closes every connection in an orderly way, for a second at most, and stops the node.
     pub async fn close(&self) {
         // A node that has stopped is closed.
-        let _stopped = self.ask(Command::Close).await;
+        let _stopped = self
+            .ask(|done| Command::Request(Request::Close(Some(done))))
+            .await;
     }
 }

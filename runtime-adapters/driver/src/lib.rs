@@ -3,6 +3,7 @@
 mod app;
 #[cfg(feature = "async-io")]
 mod async_io;
+mod desk;
 mod handle;
 mod link;
 mod node;
@@ -14,6 +15,7 @@ mod stream;
 pub use app::{App, Config, Error};
 #[cfg(feature = "async-io")]
 pub use async_io::{AsyncIo, Spawn};
+pub use desk::{Desk, Request};
 pub use handle::{Closed, DialFailure, Handle};
 pub use libp2p_proto_os::Entropy;
 pub use link::Link;

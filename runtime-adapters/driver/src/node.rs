@@ -1,8 +1,7 @@
 //! The task that owns the swarm and the application.
 
 use crate::{
-    App, Closed, Config, DialFailure, Error, Handle, Link, Resolver, Runtime, Timer,
-    handle::{Command, Dialed, Waiting},
+    App, Config, Desk, Error, Handle, Link, Request, Resolver, Runtime, Timer,
     link::{News, Order, Pool},
     raw::{Links, Raw},
     runtime::FAR,
@@ -18,11 +17,11 @@ use core::{
 use futures_channel::{mpsc, oneshot};
 use futures_core::Stream as _;
 use libp2p_proto_connection as connection;
-use libp2p_proto_core::{DialId, Instant, Multiaddr};
+use libp2p_proto_core::{Instant, Multiaddr};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_os::Clock;
-use libp2p_proto_stream_protocol::{Dial, DialOutcome, FromConnection, Seat, StreamOrder, ToConnection};
-use libp2p_proto_swarm::{Action, Event, Record, ResolveId, Swarm};
+use libp2p_proto_stream_protocol::{FromConnection, Seat, StreamOrder, ToConnection};
+use libp2p_proto_swarm::{Action, Record, ResolveId, Swarm};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Inputs that one drive delivers before the channels have their turn again.
@@ -53,9 +52,7 @@ pub struct Node<A, R: Runtime> {
     news: (mpsc::Sender<News>, mpsc::Receiver<News>),
     resolver: Option<Resolver>,
     answers: (mpsc::UnboundedSender<Answers>, mpsc::UnboundedReceiver<Answers>),
-    commands: mpsc::UnboundedReceiver<Command<A>>,
-    waiting: Vec<Waiting<A>>,
-    dialers: BTreeMap<DialId, Vec<oneshot::Sender<Dialed>>>,
+    desk: Desk<A>,
     /// Inputs of one drive: no more than the events of raw streams that may wait.
     budget: usize,
     /// When to end although connections stand, and who waits for it.
@@ -76,7 +73,7 @@ impl<A: App, R: Runtime> Node<A, R> {
         let mut protocols = app.protocols();
         protocols.push(&mut raw.machine);
         let swarm = Swarm::new(identity, config.swarm, seed, &mut protocols)?;
-        let (sender, commands) = mpsc::unbounded();
+        let (desk, handle) = Desk::new(peer);
         let node = Self {
             app,
             swarm,
@@ -90,13 +87,11 @@ impl<A: App, R: Runtime> Node<A, R> {
             news: mpsc::channel(NEWS),
             resolver: config.resolver,
             answers: mpsc::unbounded(),
-            commands,
-            waiting: Vec::new(),
-            dialers: BTreeMap::new(),
+            desk,
             budget: BUDGET.min(config.stream_limits.max_events),
             end: None,
         };
-        Ok((node, Handle::new(peer, sender)))
+        Ok((node, handle))
     }
 
     /// Takes what has arrived on every channel and socket. Says whether anything had.
@@ -129,13 +124,12 @@ impl<A: App, R: Runtime> Node<A, R> {
             self.sit(seat, socket);
         }
         while self.end.is_none() {
-            let Poll::Ready(command) = Pin::new(&mut self.commands).poll_next(cx) else {
-                break;
-            };
+            let now = self.clock.now();
+            let asked = self.desk.poll(cx, now, &mut self.swarm, &mut self.app);
+            let Poll::Ready(request) = asked else { break };
             any = true;
-            match command {
-                Some(command) => self.obey(command),
-                None => self.close(),
+            if let Some(request) = request {
+                self.obey(request);
             }
         }
         any
@@ -157,40 +151,20 @@ impl<A: App, R: Runtime> Node<A, R> {
         ));
     }
 
-    fn obey(&mut self, command: Command<A>) {
-        match command {
-            Command::Call(call) => call(&mut self.swarm, &mut self.app, self.clock.now()),
-            Command::Next(waiting) => self.waiting.push(waiting),
-            Command::Dial(dial, answer) => self.dial(dial, answer),
-            Command::Listen(addr, answer) => {
+    fn obey(&mut self, request: Request) {
+        match request {
+            Request::Listen(addr, answer) => {
                 let _nobody_waits = answer.send(self.listen(addr));
             }
-            Command::Open { peer, name, opener } => self.raw.open(peer, &name, opener),
-            Command::Accept(acceptor) => self.raw.accept(acceptor),
-            Command::Close(done) => {
+            Request::Open { peer, name, opener } => self.raw.open(peer, &name, opener),
+            Request::Accept(acceptor) => self.raw.accept(acceptor),
+            Request::Close(done) => {
                 self.close();
                 if let Some((_, waiting)) = &mut self.end {
-                    waiting.push(done);
+                    waiting.extend(done);
                 }
             }
         }
-    }
-
-    fn dial(&mut self, dial: Dial, answer: oneshot::Sender<Dialed>) {
-        let result = match self.swarm.dial(self.clock.now(), dial) {
-            Ok(DialOutcome::Pending(dial)) => {
-                self.dialers.entry(dial).or_default().push(answer);
-                return;
-            }
-            Ok(DialOutcome::Connected(conn)) => self
-                .swarm
-                .peers()
-                .find(|peer| self.swarm.connections(*peer).contains(&conn))
-                .map(|peer| (peer, conn))
-                .ok_or(DialFailure::Closed(Closed)),
-            Err(refused) => Err(refused.into()),
-        };
-        let _nobody_waits = answer.send(result);
     }
 
     fn listen(&mut self, addr: Multiaddr) -> Result<Multiaddr, Error> {
@@ -210,26 +184,13 @@ impl<A: App, R: Runtime> Node<A, R> {
             self.act(now, action);
         }
         while let Some(event) = self.swarm.poll_event() {
-            self.tell_dialers(&event);
+            self.desk.tell(&event);
             self.app.handle_event(event);
         }
         self.raw.take_events(&self.links);
         self.app.after_drive();
-        let app = &mut self.app;
-        self.waiting.retain_mut(|waiting| !waiting(app));
+        self.desk.after_drive(&mut self.app);
         more
-    }
-
-    fn tell_dialers(&mut self, event: &Event) {
-        let (dial, result) = match event {
-            Event::Connected { peer, conn, info, .. } => (info.dial, Ok((*peer, *conn))),
-            Event::DialFailed { dial, error, .. } => (Some(*dial), Err(error.clone().into())),
-            _ => return,
-        };
-        let dialers = dial.and_then(|dial| self.dialers.remove(&dial));
-        for dialer in dialers.into_iter().flatten() {
-            let _nobody_waits = dialer.send(result.clone());
-        }
     }
 
     fn act(&mut self, now: Instant, action: Action) {

@@ -1,7 +1,7 @@
 //! The loop: read, drive, carry, write, sleep.
 
 use crate::link::Link;
-use core::{fmt, mem, time::Duration};
+use core::{fmt, mem, task::Waker, time::Duration};
 use libp2p_proto_connection::{self as connection, Connection};
 use libp2p_proto_core::{ConnectionId, Instant, Multiaddr, Timers, UnixTime};
 use libp2p_proto_identity::Identity;
@@ -16,6 +16,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, ErrorKind},
     sync::Arc,
+    task,
 };
 
 /// Inputs that one drive delivers before sockets have their turn again.
@@ -25,6 +26,19 @@ const ROUNDS: usize = 16;
 const BATCH: usize = 256;
 /// How long a listener rests after a failed accept: descriptors may be short for a moment.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// The token of the waker; no connection has its number.
+const WAKE: Token = Token(usize::MAX);
+
+/// Ends the sleep of a loop.
+struct Wake(mio::Waker);
+
+impl task::Wake for Wake {
+    fn wake(self: Arc<Self>) {
+        // A loop that is gone does not sleep.
+        let _gone = self.0.wake();
+    }
+}
 
 /// How a node is built.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +97,7 @@ pub struct Node {
     input: Vec<u8>,
     output: Vec<u8>,
     resolves: Vec<Resolve>,
+    waker: Option<Waker>,
 }
 
 impl Node {
@@ -108,6 +123,7 @@ impl Node {
             input: Vec::new(),
             output: Vec::new(),
             resolves: Vec::new(),
+            waker: None,
         })
     }
 
@@ -159,6 +175,19 @@ impl Node {
         self.resolves.pop()
     }
 
+    /// What ends the sleep of [`turn`](Self::turn) from any thread; also the waker for futures that are polled beside the loop.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn waker(&mut self) -> Result<Waker, Error> {
+        if let Some(waker) = &self.waker {
+            return Ok(waker.clone());
+        }
+        let wake = Wake(mio::Waker::new(self.poll.registry(), WAKE)?);
+        Ok(self.waker.insert(Arc::new(wake).into()).clone())
+    }
+
     /// Does everything that can be done, then sleeps until a socket or a deadline wakes it, for at most `wait`.
     ///
     /// # Errors
@@ -175,7 +204,7 @@ impl Node {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }
-        for event in &self.events {
+        for event in self.events.iter().filter(|event| event.token() != WAKE) {
             let conn = ConnectionId::new(event.token().0 as u64);
             if let Some(link) = self.links.get_mut(&conn) {
                 link.readable |= event.is_readable();

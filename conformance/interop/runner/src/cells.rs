@@ -2,7 +2,7 @@
 
 use crate::process::{Listener, dial};
 use serde_json::Value;
-use std::{path::Path, time::Duration};
+use std::{error::Error, path::Path, time::Duration};
 
 /// Actions of one connection, in order, with the service that each needs.
 const ACTIONS: [(&str, &str); 9] = [
@@ -30,6 +30,13 @@ const IDLE_LIMIT: Duration = Duration::from_secs(60);
 const PUSH_LIMIT: Duration = Duration::from_secs(5);
 /// How much of an error is kept.
 const ERROR_LENGTH: usize = 200;
+
+/// Whether the cell of this name is one of the actions, and so part of every table.
+pub(crate) fn is_action(name: &str) -> bool {
+    ACTIONS
+        .iter()
+        .any(|(action, _)| name.strip_suffix(action).is_some_and(|rest| rest.ends_with(' ')))
+}
 
 /// What one cell ended with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +72,8 @@ impl Direction {
 pub(crate) struct Pair<'a> {
     pub(crate) direction: Direction,
     pub(crate) ours: &'a Path,
+    /// What ours runs on, unless it may choose.
+    pub(crate) runtime: Option<&'a str>,
     pub(crate) theirs: &'a Path,
 }
 
@@ -90,6 +99,29 @@ impl Pair<'_> {
         }
     }
 
+    /// The arguments of the listening or dialing program, with what only ours is told.
+    fn args<'b>(&'b self, ours: Direction, args: &[&'b str]) -> Vec<&'b str> {
+        let runtime = self.runtime.filter(|_| self.direction == ours);
+        let mut all: Vec<_> = runtime.into_iter().flat_map(|name| ["--runtime", name]).collect();
+        all.extend(args);
+        all
+    }
+
+    fn listen(&self, args: &[&str]) -> Result<Listener, Box<dyn Error>> {
+        Listener::start(self.listener(), &self.args(Direction::DialsOurs, args))
+    }
+
+    fn dial(
+        &self,
+        addr: &str,
+        actions: &[&str],
+        args: &[&str],
+        limit: Duration,
+    ) -> Result<Vec<Value>, Box<dyn Error>> {
+        let args = self.args(Direction::OursDials, args);
+        dial(self.dialer(), addr, actions, &args, limit)
+    }
+
     /// One listener, one dialer, all actions.
     pub(crate) fn actions(&self) -> Results {
         let all = |error: String| Results {
@@ -98,7 +130,7 @@ impl Pair<'_> {
                 .into(),
             version: None,
         };
-        let listener = match Listener::start(self.listener(), &[]) {
+        let listener = match self.listen(&[]) {
             Ok(listener) => listener,
             Err(error) => return all(error.to_string()),
         };
@@ -111,7 +143,7 @@ impl Pair<'_> {
         let wanted = ACTIONS.iter().skip(1).filter(|(_, service)| mounted(service));
         // At the end the connection stays for a moment, so that a listener which asks itself for news finds its peer.
         let wanted: Vec<_> = wanted.map(|(action, _)| *action).chain(["wait:1"]).collect();
-        let lines = match dial(self.dialer(), &listener.says.addr, &wanted, &[], ACTIONS_LIMIT) {
+        let lines = match self.dial(&listener.says.addr, &wanted, &[], ACTIONS_LIMIT) {
             Ok(lines) => lines,
             Err(error) => return all(error.to_string()),
         };
@@ -137,8 +169,9 @@ impl Pair<'_> {
     pub(crate) fn keys(&self) -> Results {
         let mut cells = Vec::new();
         for listens in KEYS {
-            let listener =
-                Listener::start(self.listener(), &["--key", listens]).map_err(|error| error.to_string());
+            let listener = self
+                .listen(&["--key", listens])
+                .map_err(|error| error.to_string());
             for dials in KEYS {
                 let cell = match &listener {
                     Err(error) if error.starts_with("unsupported") => self.blame(
@@ -158,7 +191,7 @@ impl Pair<'_> {
 
     /// A connection that rests for longer than everybody's keep-alive interval is still of use.
     pub(crate) fn idle(&self) -> Results {
-        let cell = match Listener::start(self.listener(), &[]) {
+        let cell = match self.listen(&[]) {
             Ok(listener) => self.use_connection(&listener, &IDLE, &[], IDLE_LIMIT),
             Err(error) => Cell::Failed(error.to_string()),
         };
@@ -170,7 +203,7 @@ impl Pair<'_> {
 
     /// One connection and actions that have to succeed all.
     fn use_connection(&self, listener: &Listener, actions: &[&str], args: &[&str], limit: Duration) -> Cell {
-        let lines = match dial(self.dialer(), &listener.says.addr, actions, args, limit) {
+        let lines = match self.dial(&listener.says.addr, actions, args, limit) {
             Ok(lines) => lines,
             Err(error) => return Cell::Failed(error.to_string()),
         };
@@ -275,7 +308,7 @@ fn measured(line: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cell, Direction, Pair, judge, measured};
+    use super::{Cell, Direction, Pair, is_action, judge, measured};
     use serde_json::{Value, json};
     use std::path::Path;
 
@@ -360,12 +393,43 @@ mod tests {
         let pair = |direction| Pair {
             direction,
             ours: Path::new(""),
+            runtime: None,
             theirs: Path::new(""),
         };
         let blamed = pair(Direction::OursDials).blame(cell.clone(), Direction::OursDials);
         assert_eq!(blamed, Cell::Failed("ours: no fetch".into()));
         let blamed = pair(Direction::DialsOurs).blame(cell, Direction::OursDials);
         assert_eq!(blamed, Cell::Skipped("theirs: no fetch".into()));
+    }
+
+    #[test]
+    fn only_ours_is_told_what_to_run_on() {
+        let pair = |direction| Pair {
+            direction,
+            ours: Path::new(""),
+            runtime: Some("mio"),
+            theirs: Path::new(""),
+        };
+        let args = |pair: Pair, side| pair.args(side, &["--key", "rsa"]).join(" ");
+        let told = "--runtime mio --key rsa";
+        assert_eq!(args(pair(Direction::OursDials), Direction::OursDials), told);
+        assert_eq!(args(pair(Direction::DialsOurs), Direction::DialsOurs), told);
+        assert_eq!(
+            args(pair(Direction::OursDials), Direction::DialsOurs),
+            "--key rsa"
+        );
+        assert_eq!(
+            args(pair(Direction::DialsOurs), Direction::OursDials),
+            "--key rsa"
+        );
+    }
+
+    #[test]
+    fn names_of_cells_tell_actions_from_the_rest() {
+        assert!(is_action("go ours dials ping:3"));
+        assert!(is_action("litep2p ours dials push:/interop/pushed/1"));
+        assert!(!is_action("js dials ours keys rsa to ecdsa"));
+        assert!(!is_action("js dials ours idle for 35 s"));
     }
 
     #[test]

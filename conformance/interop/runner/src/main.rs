@@ -2,9 +2,9 @@
 //!
 //! `interop-runner install [--only PEER]` builds the peers into the cache (`INTEROP_CACHE`, else `~/.cache/libp2p-proto-interop`); what has not changed since is left.
 //!
-//! `interop-runner run [--ours PATH] [--only PEER] [--json]` runs every cell and prints the table, or one JSON object per line. It ends with
+//! `interop-runner run [--ours PATH] [--only PEER] [--runtime R] [--json]` runs every cell and prints the table, or one JSON object per line. It ends with
 //! `N passed, N failed, N skipped`, and is red on any failure that `known-failures.json` does not explain and on any entry of that file that is
-//! not true any more.
+//! not true any more. With `--runtime R` ours runs on that runtime, and only the actions are run: which keys there are is the same on all of them.
 
 mod cells;
 mod install;
@@ -15,7 +15,8 @@ mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 
-const USAGE: &str = "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--json]";
+const USAGE: &str =
+    "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--runtime R] [--json]";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +24,7 @@ struct Options {
     verb: String,
     ours: PathBuf,
     only: Option<String>,
+    runtime: Option<String>,
     json: bool,
 }
 
@@ -35,6 +37,7 @@ fn parse(args: impl IntoIterator<Item = String>) -> Result<Options, String> {
             .ok_or(USAGE)?,
         ours: "target/release/p2p".into(),
         only: None,
+        runtime: None,
         json: false,
     };
     while let Some(name) = args.next() {
@@ -45,6 +48,7 @@ fn parse(args: impl IntoIterator<Item = String>) -> Result<Options, String> {
         match name.as_str() {
             "--ours" => options.ours = value()?.into(),
             "--only" => options.only = Some(value()?),
+            "--runtime" => options.runtime = Some(value()?),
             "--json" => options.json = true,
             _ => return Err(format!("unknown option {name}\n{USAGE}")),
         }
@@ -69,7 +73,7 @@ fn main() -> ExitCode {
     let result = if options.verb == "install" {
         install::run(options.only.as_deref()).map(|()| true)
     } else {
-        run::run(&options.ours, options.only.as_deref(), options.json)
+        run::run(&options)
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -91,9 +95,10 @@ mod tests {
 
     #[test]
     fn the_command_line_is_read_whole() {
-        let options = of("run --ours /tmp/p2p --only kubo --json").unwrap();
+        let options = of("run --ours /tmp/p2p --only kubo --runtime smol --json").unwrap();
         assert_eq!(options.ours.to_str(), Some("/tmp/p2p"));
         assert_eq!(options.only.as_deref(), Some("kubo"));
+        assert_eq!(options.runtime.as_deref(), Some("smol"));
         assert!(options.json);
     }
 

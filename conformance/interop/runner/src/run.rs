@@ -1,7 +1,8 @@
 //! The run: every peer, both directions, every cell.
 
 use crate::{
-    cells::{Cell, Direction, Pair, Results},
+    Options,
+    cells::{Cell, Direction, Pair, Results, is_action},
     install,
     known::KnownFailures,
     process::now,
@@ -16,8 +17,10 @@ use std::{
 };
 
 /// Says whether nothing is red.
-pub(crate) fn run(ours: &Path, only: Option<&str>, json: bool) -> Result<bool, Box<dyn Error>> {
+pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let began = now();
+    let (ours, json) = (options.ours.as_path(), options.json);
+    let (only, runtime) = (options.only.as_deref(), options.runtime.as_deref());
     if !ours.exists() {
         return Err(format!("{} is not built", ours.display()).into());
     }
@@ -49,6 +52,7 @@ pub(crate) fn run(ours: &Path, only: Option<&str>, json: bool) -> Result<bool, B
             let pair = Pair {
                 direction,
                 ours,
+                runtime,
                 theirs: program,
             };
             if !program.exists() {
@@ -58,23 +62,31 @@ pub(crate) fn run(ours: &Path, only: Option<&str>, json: bool) -> Result<bool, B
             let actions = pair.actions();
             version = version.or(actions.version.clone());
             add(&mut table, peer, direction, actions);
-            add(&mut table, peer, direction, pair.keys());
+            // Which keys there are, and how long a connection rests, is not the runtime's matter.
+            if runtime.is_none() {
+                add(&mut table, peer, direction, pair.keys());
+            }
         }
         let version = version.unwrap_or_else(|| "version unknown".to_owned());
         table.peers.push(((*peer).to_owned(), version));
         eprintln!("{peer}: {} s", now().duration_since(began).as_secs());
     }
-    // Resting costs nothing, so all rest at once.
-    for (peer, direction, results) in idle(ours, &peers) {
-        add(&mut table, peer, direction, results);
+    if runtime.is_none() {
+        // Resting costs nothing, so all rest at once.
+        for (peer, direction, results) in idle(ours, &peers) {
+            add(&mut table, peer, direction, results);
+        }
     }
-    table.stale = peers.iter().flat_map(|(peer, _)| known.stale(peer)).collect();
+    let stale = peers.iter().flat_map(|(peer, _)| known.stale(peer));
+    table.stale = stale
+        .filter(|cell| runtime.is_none() || is_action(cell))
+        .collect();
     let totals = table.totals();
     let seconds = now().duration_since(began).as_secs();
     if json {
         let all = json!({
             "passed": totals.passed, "failed": totals.failed, "known": totals.known, "skipped": totals.skipped,
-            "stale": table.stale, "seconds": seconds,
+            "stale": table.stale, "runtime": runtime, "seconds": seconds,
         });
         println!("{all}");
     } else {
@@ -101,6 +113,7 @@ fn idle<'a>(ours: &Path, peers: &[(&'a str, PathBuf)]) -> Vec<(&'a str, Directio
                 let pair = Pair {
                     direction,
                     ours,
+                    runtime: None,
                     theirs: program,
                 };
                 rests.push((*peer, direction, scope.spawn(move || pair.idle())));

@@ -587,6 +587,8 @@ impl Host for Node {
             }
             StreamOrder::Next => self.release(stream),
             StreamOrder::NotifyFlushed => {
+                // On a real link the stream may be gone by now, and the notice with it.
+                assert!(!slot.finishing, "ask for the notice before finishing the stream");
                 slot.flushed = Some(slot.flushed.unwrap_or(slot.sent_frames));
                 self.pump(stream);
             }

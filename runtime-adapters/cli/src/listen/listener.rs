@@ -7,6 +7,7 @@ use crate::{
     output::Lines,
 };
 use libp2p_proto_core::{PeerId, bytes::Bytes};
+use libp2p_proto_driver::App;
 use libp2p_proto_echo::Echo;
 use libp2p_proto_fetch::Fetch;
 use libp2p_proto_identify::{self as identify, Identify};
@@ -16,7 +17,6 @@ use libp2p_proto_ping::{self as ping, Ping};
 use libp2p_proto_request_response::{self as reqresp, RequestResponse};
 use libp2p_proto_stream_protocol::Protocol;
 use libp2p_proto_swarm::Event;
-use libp2p_proto_tokio::App;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 

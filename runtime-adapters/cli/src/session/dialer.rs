@@ -1,12 +1,13 @@
 //! The protocols of a dialer, and what it remembers of its one connection.
 
-use super::Connected;
+use super::{Connected, echo::Echo};
 use crate::{
     error::Error,
     explain,
     node::{ECHO, REQRESP, broken, introduce, requests},
 };
 use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName};
+use libp2p_proto_driver::App;
 use libp2p_proto_fetch::Fetch;
 use libp2p_proto_identify::{self as identify, Failure, Identify, PeerInfo};
 use libp2p_proto_identity::Identity;
@@ -16,7 +17,6 @@ use libp2p_proto_request_response::RequestResponse;
 use libp2p_proto_stream_protocol::{LinkError, Protocol};
 use libp2p_proto_streams::{self as streams, Streams};
 use libp2p_proto_swarm::Event;
-use libp2p_proto_tokio::App;
 use std::time::Duration;
 
 /// Names that a dialer speaks anyway, as one side or both.
@@ -46,6 +46,7 @@ pub(crate) struct Dialer {
     pub(super) perf: Perf,
     pub(super) fetch: Fetch,
     pub(super) requests: RequestResponse,
+    pub(super) echo: Echo,
     /// The protocols that it may begin to handle.
     pub(super) handled: Streams,
     link: Link,
@@ -76,6 +77,7 @@ impl Dialer {
             perf: Perf::new(perf).map_err(broken)?,
             fetch: Fetch::new(|_| None),
             requests: requests(false, limit)?,
+            echo: Echo::new()?,
             handled: Streams::new(names, unannounced).map_err(broken)?,
             link: Link::Connecting,
             unidentified: None,
@@ -119,6 +121,7 @@ impl App for Dialer {
             &mut self.perf,
             &mut self.fetch,
             &mut self.requests,
+            self.echo.protocol(),
             &mut self.handled,
         ]
     }
@@ -151,6 +154,7 @@ impl App for Dialer {
     }
 
     fn after_drive(&mut self) {
+        self.echo.advance();
         while let Some(event) = self.identify.poll_event() {
             match event {
                 identify::Event::Failed { failure, .. } => self.unidentified = Some(failure),

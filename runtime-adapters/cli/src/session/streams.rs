@@ -1,14 +1,11 @@
 //! Actions that exchange something: a push, an echo, a request, a value.
 
 use super::{Fields, OWN_NAMES, Session, Trouble, fields};
-use crate::node::ECHO;
 use libp2p_proto_core::ProtocolName;
 use libp2p_proto_fetch::Answer;
 use libp2p_proto_identify::PUSH_NAME;
 use libp2p_proto_request_response as reqresp;
-use libp2p_proto_tokio::{OpenFailure, Stream};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 impl Session {
     pub(super) async fn push(&mut self, name: ProtocolName) -> Result<Fields, Trouble> {
@@ -40,12 +37,11 @@ impl Session {
     }
 
     pub(super) async fn echo(&self, text: &str) -> Result<Fields, Trouble> {
-        let opened = self.node.open(self.connected.peer, ECHO).await;
-        let mut stream = opened.map_err(|failure| match failure {
-            OpenFailure::Failed(reason) => reason.to_string(),
-            other => other.to_string(),
-        })?;
-        let echoed = there_and_back(&mut stream, text.as_bytes()).await?;
+        let (peer, data) = (self.connected.peer, text.to_owned());
+        self.node
+            .call(move |_, app, _| app.echo.send(peer, data.into()))
+            .await??;
+        let echoed = self.node.next(|app| app.echo.take()).await??;
         if echoed != text.as_bytes() {
             return Err("other bytes came back".into());
         }
@@ -89,19 +85,4 @@ impl Session {
             _ => Err("an answer that this program does not know".into()),
         }
     }
-}
-
-/// Sends everything and reads everything, both at once: a text may be larger than what the two ends buffer.
-async fn there_and_back(stream: &mut Stream, data: &[u8]) -> std::io::Result<Vec<u8>> {
-    let (reader, mut writer) = tokio::io::split(stream);
-    let mut echoed = Vec::new();
-    // One byte more than expected is enough to see that it is wrong.
-    let most = u64::try_from(data.len()).unwrap_or(u64::MAX).saturating_add(1);
-    let mut reader = reader.take(most);
-    let send = async {
-        writer.write_all(data).await?;
-        writer.shutdown().await
-    };
-    tokio::try_join!(send, reader.read_to_end(&mut echoed))?;
-    Ok(echoed)
 }

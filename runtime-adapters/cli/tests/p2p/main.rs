@@ -17,5 +17,6 @@ mod listen;
 mod metrics;
 mod puppet;
 mod readme;
+mod runtimes;
 mod support;
 mod usage;
