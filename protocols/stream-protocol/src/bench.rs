@@ -29,7 +29,7 @@ use crate::{Closed, ConnectionInfo, Context, Dial, Fact, Input, Protocol, Stream
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::{fmt, time::Duration};
 use host::{Node, Wire};
-use libp2p_proto_core::{ConnectionId, Deadline, Instant, Multiaddr, PeerId, Rng, Side, UnixTime};
+use libp2p_proto_core::{ConnectionId, Deadline, Instant, Multiaddr, PeerId, Rng, Side, StreamId, UnixTime};
 
 /// A run that makes this many steps without reaching its end is a busy loop.
 const MAX_STEPS: usize = 1_000_000;
@@ -153,6 +153,13 @@ impl Bench {
     /// What a node's protocol has dialed; the first one has dial id 1. The bench connects nobody by itself.
     pub fn dials(&self, node: usize) -> &[Dial] {
         self.nodes.get(node).map_or(&[], |node| &node.dials)
+    }
+
+    /// The bytes of a stream that went past the protocol of a node to its application, once the protocol has handed the stream over (see
+    /// [`StreamSpec::handed_over`](crate::StreamSpec::handed_over)).
+    pub fn handed_over(&self, node: usize, stream: StreamId) -> Option<&[u8]> {
+        let handed = self.nodes.get(node)?.handed.get(&stream)?;
+        handed.over.then_some(&handed.data)
     }
 
     /// Streams that a node has open.

@@ -20,6 +20,7 @@ pub(crate) const NEGOTIATION: Duration = Duration::from_secs(10);
 impl<I: Copy + Ord + fmt::Debug> Streams<I> {
     /// Carries out an order of the swarm that concerns streams; others do nothing here.
     pub fn handle_order<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M, order: ToConnection) {
+        let now = self.at(now);
         match order {
             ToConnection::Open { stream, specs, lazy } => self.open(now, mux, stream, specs, lazy),
             ToConnection::Write { stream, data } => self.write(mux, stream, data),

@@ -24,6 +24,7 @@ const ANSWERS: usize = 2048;
 impl<I: Copy + Ord + fmt::Debug> Streams<I> {
     /// The remote opened a stream.
     pub fn handle_opened<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M, id: I) {
+        let now = self.at(now);
         if self.negotiating >= self.limits.negotiating || self.inbound >= self.limits.inbound {
             mux.reset(id);
             return;
@@ -54,6 +55,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         bytes: &[u8],
         more: usize,
     ) {
+        let now = self.at(now);
         let mut rest = bytes;
         if self.slots.get(&id).is_some_and(|slot| slot.is_negotiating()) {
             let taken = self.negotiate(mux, id, bytes);
@@ -70,6 +72,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
 
     /// The end of one read: raw bytes that were gathered go up, opens that waited are tried.
     pub fn end_read<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M) {
+        let now = self.at(now);
         let mut raw = mem::take(&mut self.raw);
         for id in raw.drain(..) {
             let Some(slot) = self.slots.get_mut(&id) else {
@@ -95,6 +98,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
 
     /// The swarm has taken messages: what waited for room is parsed.
     pub fn handle_room<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M) {
+        let now = self.at(now);
         if self.stalled.is_empty() || self.is_news_full() {
             return;
         }
@@ -116,6 +120,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
 
     /// The remote sends no more on a stream.
     pub fn handle_finished<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M, id: I) {
+        let now = self.at(now);
         let Some(slot) = self.slots.get_mut(&id) else {
             return;
         };

@@ -20,6 +20,8 @@ use smallvec::SmallVec;
 /// The streams of one connection over a multiplexer that names them `I`.
 pub struct Streams<I> {
     pub(crate) conn: ConnectionId,
+    /// The latest time that was given.
+    now: Instant,
     pub(crate) table: Table,
     pub(crate) limits: StreamLimits,
     /// Boxed, since a node of the tree has room for eleven.
@@ -69,6 +71,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
     ) -> Self {
         Self {
             conn,
+            now: Instant::ZERO,
             table: Table::new(specs, inbound_limits, limited),
             limits,
             slots: BTreeMap::new(),
@@ -145,6 +148,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
 
     /// The deadline has come; harmless if early.
     pub fn handle_timeout<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M) {
+        let now = self.at(now);
         while let Some(stream) = self.timers.pop_due(now) {
             self.close_stream(mux, stream, Closed::TimedOut);
         }
@@ -178,6 +182,12 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
     }
 
     // ── the parts ──
+
+    /// Time never runs back: an older one counts as the last.
+    pub(crate) fn at(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
 
     pub(crate) fn slot_mut(&mut self, stream: StreamId) -> Option<(I, &mut Slot)> {
         let id = *self.by_stream.get(&stream)?;

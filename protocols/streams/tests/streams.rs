@@ -298,6 +298,98 @@ fn streams_that_ended_unread_count_against_the_limit() {
     assert_eq!(pair.b.len(), 5);
 }
 
+fn handing() -> Config {
+    Config {
+        hand_over: true,
+        ..Config::default()
+    }
+}
+
+/// A writes `data` to its stream as an application does that it was handed over to.
+fn say(pair: &mut Pair, stream: StreamId, data: &[u8]) {
+    let data = Bytes::copy_from_slice(data);
+    let wrote = pair.bench.with(0, &pair.a, |cx| cx.write(stream, data));
+    wrote.unwrap();
+    pair.run();
+}
+
+#[test]
+fn in_the_mode_of_handing_over_bytes_go_past_the_machine_and_control_stays_in_it() {
+    let mut pair = Pair::with(handing(), handing());
+    let (ours, theirs) = pair.open();
+    // Both ends are the application's from the moment at which it hears of them.
+    assert_eq!(pair.bench.handed_over(0, ours), Some(&b""[..]));
+    assert_eq!(pair.bench.handed_over(1, theirs), Some(&b""[..]));
+    // More than a window, so credit comes back without the machine.
+    let bytes = vec![7; 100_000];
+    for _ in 0..20 {
+        say(&mut pair, ours, &bytes);
+    }
+    assert_eq!(
+        pair.bench.handed_over(1, theirs).map(<[u8]>::len),
+        Some(2_000_000)
+    );
+    assert_eq!(events(&mut pair.b), [], "neither readable nor anything else");
+    assert_eq!(pair.b.read(theirs), None);
+    assert!(!pair.b.is_finished(theirs));
+    // The end of each stream is still told, for its slot is the machine's.
+    pair.bench.with(0, &pair.a, |cx| cx.finish(ours));
+    pair.bench.with(1, &pair.b, |cx| cx.finish(theirs));
+    pair.run();
+    let reason = Closed::Finished;
+    assert_eq!(events(&mut pair.a), [Event::Closed { stream: ours, reason }]);
+    let stream = theirs;
+    assert_eq!(events(&mut pair.b), [Event::Closed { stream, reason }]);
+    assert!(pair.a.is_empty() && pair.b.is_empty());
+    // So is a reset of ours.
+    let (ours, theirs) = pair.open();
+    pair.b.reset(theirs);
+    pair.run();
+    let (stream, reason) = (ours, Closed::Reset);
+    assert_eq!(events(&mut pair.a), [Event::Closed { stream, reason }]);
+    assert!(pair.a.is_empty() && pair.b.is_empty());
+}
+
+#[test]
+fn a_stream_that_the_application_is_not_told_of_is_never_handed_over() {
+    let full = Config {
+        max_events: 1,
+        ..handing()
+    };
+    let mut pair = Pair::with(handing(), full);
+    let (ours, theirs) = pair.open();
+    let peer = pair.bench.peer(1);
+    for _ in 0..2 {
+        pair.a.open(peer, &NAME).unwrap();
+        pair.run();
+    }
+    // One event waits at the other end, so the second stream is refused with what it carries.
+    let opened = events(&mut pair.a);
+    assert!(
+        matches!(opened[..2], [Event::Opened { .. }, Event::Opened { .. }]),
+        "{opened:?}"
+    );
+    let told: Vec<_> = events(&mut pair.b);
+    let [Event::Incoming { stream, .. }] = told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(pair.bench.handed_over(1, stream), Some(&b""[..]));
+    let refused = StreamId::theirs(stream.conn, 2);
+    assert_eq!(pair.bench.handed_over(1, refused), None);
+    say(&mut pair, ours, b"unharmed");
+    assert_eq!(pair.bench.handed_over(1, theirs), Some(&b"unharmed"[..]));
+}
+
+#[test]
+fn without_that_mode_nothing_is_handed_over() {
+    let mut pair = Pair::new();
+    let (ours, theirs) = pair.open();
+    pair.a.write(ours, "hello".into()).unwrap();
+    pair.run();
+    assert_eq!(pair.bench.handed_over(1, theirs), None);
+    assert_eq!(read_all(&mut pair.b, theirs), b"hello");
+}
+
 #[test]
 fn too_many_names_and_opens_are_refused() {
     let names: Vec<_> = (0..256)
@@ -369,11 +461,15 @@ impl Subject for Life {
 
 #[test]
 fn the_laws_hold() {
-    let life = || Life {
-        streams: Streams::new(&[NAME, OTHER], Config::default()).unwrap(),
-        open: Vec::new(),
+    let life = |config: fn() -> Config| {
+        move || Life {
+            streams: Streams::new(&[NAME, OTHER], config()).unwrap(),
+            open: Vec::new(),
+        }
     };
-    Laws::of(life).frame(b"bytes").frame(&[0; 1000]).hold();
+    for config in [Config::default, handing] {
+        Laws::of(life(config)).frame(b"bytes").frame(&[0; 1000]).hold();
+    }
 }
 
 proptest! {

@@ -82,6 +82,14 @@ pub(super) struct Slot {
     open_by: Option<Instant>,
 }
 
+/// What belongs to the application of a node, of one stream.
+#[derive(Default)]
+pub(super) struct Handed {
+    /// Whether the protocol has said so.
+    pub(super) over: bool,
+    pub(super) data: Vec<u8>,
+}
+
 pub(super) struct Node {
     pub(super) local: PeerId,
     dice: Rng,
@@ -93,6 +101,8 @@ pub(super) struct Node {
     specs: Vec<StreamSpec>,
     inbound: BTreeMap<u8, u16>,
     pub(super) dials: Vec<Dial>,
+    /// Bytes of streams whose spec says that they belong to the application.
+    pub(super) handed: BTreeMap<StreamId, Handed>,
     now: Instant,
 }
 
@@ -109,6 +119,7 @@ impl Node {
             specs: Vec::new(),
             inbound: BTreeMap::new(),
             dials: Vec::new(),
+            handed: BTreeMap::new(),
             now: Instant::ZERO,
         }
     }
@@ -278,7 +289,11 @@ impl Node {
                     }
                     Some(slot) => {
                         slot.finish_seen = true;
-                        self.inputs.push_back(Input::Finished { stream });
+                        let spec = slot.spec;
+                        // The end of the application's bytes is the application's to see.
+                        if !self.is_handed_over(spec) {
+                            self.inputs.push_back(Input::Finished { stream });
+                        }
                     }
                     None => {}
                 }
@@ -382,7 +397,25 @@ impl Node {
         self.pump(stream);
     }
 
+    fn is_handed_over(&self, spec: u8) -> bool {
+        limit_of(&self.specs, spec).is_some_and(|spec| spec.handed_over)
+    }
+
+    /// Takes bytes of the application, and returns their credit once they are its own.
+    fn receive_handed(&mut self, stream: StreamId, data: &[u8]) {
+        let handed = self.handed.entry(stream).or_default();
+        handed.data.extend_from_slice(data);
+        if handed.over {
+            self.send_credit(stream, data.len());
+        }
+    }
+
     fn receive_frame(&mut self, stream: StreamId, data: Bytes) {
+        let spec = self.streams.get(&stream).map(|slot| slot.spec);
+        if spec.is_some_and(|spec| self.is_handed_over(spec)) {
+            self.receive_handed(stream, &data);
+            return;
+        }
         let Some(slot) = self.streams.get_mut(&stream) else {
             return;
         };
@@ -592,7 +625,15 @@ impl Host for Node {
                 slot.flushed = Some(slot.flushed.unwrap_or(slot.sent_frames));
                 self.pump(stream);
             }
-            StreamOrder::HandOver => {}
+            StreamOrder::HandOver => {
+                let handed = self.handed.entry(stream).or_default();
+                let waited = if mem::replace(&mut handed.over, true) {
+                    0
+                } else {
+                    handed.data.len()
+                };
+                self.send_credit(stream, waited);
+            }
         }
         Ok(())
     }
