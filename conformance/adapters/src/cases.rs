@@ -7,7 +7,8 @@ use crate::{
 };
 use core::time::Duration;
 use libp2p_proto_core::{Multiaddr, PeerId, ProtocolName, Side};
-use libp2p_proto_stream_protocol::{AttemptError, Dial, DialError, DialRefused};
+use libp2p_proto_identify as identify;
+use libp2p_proto_stream_protocol::{AttemptError, Dial, DialError, DialRefused, StreamOrder};
 use libp2p_proto_swarm::{Config, Event};
 use std::{
     io::{Read as _, Write as _},
@@ -244,6 +245,81 @@ pub fn a_peer_that_reads_nothing_costs_others_nothing<A: Adapter>() {
     honest.ping(node.peer);
     reset(puppet.socket);
     node.disconnected(Puppet::peer(3));
+}
+
+pub fn a_flood_inside_a_session_ends_that_connection_alone<A: Adapter>() {
+    let (node, honest) = honest_pair::<A>(limits());
+    let mut puppet = Puppet::connected(&node.addr, 3, PERF);
+    assert!(puppet.hear(), "the node begins to talk");
+    // Streams that come and go, faster than anybody has a use for.
+    for _ in 0..1000 {
+        let streams: Vec<_> = (0..50).map(|_| puppet.open(&[0; 8])).collect();
+        // Each is announced before it is reset.
+        let mut out = puppet.output();
+        for stream in streams {
+            puppet.order(stream, StreamOrder::Reset);
+        }
+        out.extend(puppet.output());
+        if puppet.socket.write_all(&out).is_err() {
+            break;
+        }
+    }
+    assert_eq!(node.disconnected(Puppet::peer(3)), Some("yamux-reset-flood"));
+    read_to_the_end(&puppet.socket);
+    honest.ping(node.peer);
+    // As many streams as there may be, each of which asks for a tebibyte that nobody reads.
+    let mut greedy = Puppet::connected(&node.addr, 3, PERF);
+    assert!(greedy.hear(), "the node begins to talk");
+    for _ in 0..250 {
+        let stream = greedy.open(&(1_u64 << 40).to_be_bytes());
+        greedy.order(stream, StreamOrder::Finish);
+    }
+    greedy.say();
+    honest.ping(node.peer);
+    assert_eq!(honest.perf(node.peer, 1 << 20, 1 << 20), (1 << 20, 1 << 20));
+    reset(greedy.socket);
+    node.disconnected(Puppet::peer(3));
+    honest.ping(node.peer);
+}
+
+pub fn a_peer_that_falls_silent_after_the_upgrade_is_given_up_and_costs_others_nothing<A: Adapter>() {
+    let (node, honest) = honest_pair::<A>(limits());
+    let puppet = Puppet::connected(&node.addr, 3, RAW);
+    // It takes nothing and says nothing: first the question who it is ends, then the connection.
+    let failure = node.wait(|seen| match seen {
+        Seen::Identify(identify::Event::Failed { peer, failure, .. }) if *peer == Puppet::peer(3) => {
+            Some(*failure)
+        }
+        _ => None,
+    });
+    assert_eq!(failure, identify::Failure::TimedOut);
+    honest.ping(node.peer);
+    assert_eq!(node.disconnected(Puppet::peer(3)), Some("keep-alive-timeout"));
+    read_to_the_end(&puppet.socket);
+    honest.ping(node.peer);
+}
+
+pub fn vul_203_a_peer_without_identify_is_told_and_its_connection_is_used<A: Adapter>() {
+    let node = Node::<A>::start(1, limits());
+    let mut puppet = Puppet::connected(&node.addr, 3, PERF);
+    let mut fetch = || {
+        let stream = puppet.open(&10_000_u64.to_be_bytes());
+        puppet.order(stream, StreamOrder::Finish);
+        puppet.say();
+        while puppet.received(stream) < 10_000 {
+            assert!(puppet.hear(), "the link stands");
+            puppet.say();
+        }
+    };
+    // What it is asked by identify comes before the answer of perf, and is refused.
+    fetch();
+    let failure = node.wait(|seen| match seen {
+        Seen::Identify(identify::Event::Failed { failure, .. }) => Some(*failure),
+        _ => None,
+    });
+    assert_eq!(failure, identify::Failure::Unsupported);
+    fetch();
+    assert_eq!(node.call(|swarm, _, _| swarm.peers().count()), 1);
 }
 
 pub fn a_flood_of_links_is_held_off_and_standing_connections_do_not_suffer<A: Adapter>() {

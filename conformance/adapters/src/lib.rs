@@ -250,6 +250,9 @@ macro_rules! adapter_suite {
             a_connection_that_is_reset_in_the_middle_of_a_frame_is_noticed
             a_peer_that_sends_no_more_is_noticed
             a_peer_that_reads_nothing_costs_others_nothing
+            a_flood_inside_a_session_ends_that_connection_alone
+            a_peer_that_falls_silent_after_the_upgrade_is_given_up_and_costs_others_nothing
+            vul_203_a_peer_without_identify_is_told_and_its_connection_is_used
             a_flood_of_links_is_held_off_and_standing_connections_do_not_suffer
             what_was_accepted_arrives_although_the_node_closes
         );

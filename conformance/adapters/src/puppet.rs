@@ -7,7 +7,7 @@ use libp2p_proto_core::{
     ConnectionId, Instant, Multiaddr, PeerId, ProtocolName, Side, StreamId, TransmitBuf,
 };
 use libp2p_proto_stream_protocol::{
-    Framing, FromConnection, Seat, SpecEntry, SpecId, SpecTable, StreamSpec, ToConnection,
+    Framing, FromConnection, Seat, SpecEntry, SpecId, SpecTable, StreamOrder, StreamSpec, ToConnection,
 };
 use std::{
     io::{Read as _, Write as _},
@@ -25,6 +25,7 @@ pub struct Puppet {
     machine: Connection,
     told: Vec<FromConnection>,
     unread: Vec<u8>,
+    opened: u64,
 }
 
 /// The socket of an address.
@@ -72,15 +73,17 @@ impl Puppet {
             machine: Connection::new(NOW, config, seat),
             told: Vec::new(),
             unread: Vec::new(),
+            opened: 0,
         }
     }
 
-    /// A remote that dials a node and is connected.
+    /// A remote that dials a node and is connected. It has not read what the node says behind the upgrade.
     pub fn connected(addr: &Multiaddr, seed: u8, name: ProtocolName) -> Self {
         let mut puppet = Self::new(link(addr), seed, Side::Dialer, name);
+        puppet.say();
         while !puppet.is_established() {
-            puppet.say();
             assert!(puppet.hear(), "the upgrade goes on");
+            puppet.say();
         }
         puppet.say();
         puppet
@@ -111,6 +114,8 @@ impl Puppet {
     pub fn say(&mut self) {
         let out = self.output();
         self.socket.write_all(&out).unwrap();
+        // The last message of the handshake may have been its own.
+        self.listen_to_the_machine();
     }
 
     /// Reads once. `false`: the link has ended.
@@ -146,8 +151,9 @@ impl Puppet {
     }
 
     /// Opens a stream of its only kind and writes to it, in one go.
-    pub fn open(&mut self, data: &[u8]) {
-        let stream = StreamId::ours(ConnectionId::new(1), 0);
+    pub fn open(&mut self, data: &[u8]) -> StreamId {
+        let stream = StreamId::ours(ConnectionId::new(1), self.opened);
+        self.opened += 1;
         let specs = [SpecId(0)].into_iter().collect();
         let open = ToConnection::Open {
             stream,
@@ -158,5 +164,21 @@ impl Puppet {
         let data = data.to_vec().into();
         self.machine
             .handle_message(NOW, ToConnection::Write { stream, data });
+        stream
+    }
+
+    /// Finishes or resets a stream.
+    pub fn order(&mut self, stream: StreamId, order: StreamOrder) {
+        self.machine
+            .handle_message(NOW, ToConnection::Order { stream, order });
+    }
+
+    /// Bytes that have come on a stream.
+    pub fn received(&self, stream: StreamId) -> usize {
+        let bytes = |message: &FromConnection| match message {
+            FromConnection::Frame { stream: on, data } if *on == stream => data.len(),
+            _ => 0,
+        };
+        self.told.iter().map(bytes).sum()
     }
 }

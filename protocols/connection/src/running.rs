@@ -60,6 +60,10 @@ impl Muxer for Mux {
         self.0.reset(id);
     }
 
+    fn refuse(&mut self, id: u32) {
+        self.0.refuse(id);
+    }
+
     fn grant(&mut self, now: Instant, id: u32, bytes: usize) {
         self.0.grant(now, id, bytes);
     }

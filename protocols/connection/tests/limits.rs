@@ -183,6 +183,35 @@ fn streams_that_are_refused_over_and_over_end_the_connection() {
 }
 
 #[test]
+fn streams_beyond_the_limit_of_their_name_that_come_over_and_over_end_the_connection() {
+    let mut peer = Raw::dialer();
+    peer.hear();
+    // Two of these may stand; the others are refused once their name is agreed.
+    let mut stream = 1;
+    let error = loop {
+        let opens: Vec<u8> = (0..50)
+            .flat_map(|count| open(stream + 2 * count, "/few/1"))
+            .collect();
+        stream += 100;
+        if let Err(error) = peer.say(&opens) {
+            break error;
+        }
+        peer.hear();
+        assert!(stream < 2000, "refused for ever");
+    };
+    assert_eq!(error, Error::Yamux(yamux::Error::ResetFlood));
+    // An honest peer that asks for one too many now and then is not harmed.
+    let mut peer = Raw::dialer();
+    peer.hear();
+    for count in 0..1000 {
+        peer.say(&open(2 * count + 1, "/few/1")).unwrap();
+        peer.hear();
+        peer.now = peer.now + SECOND / 100;
+    }
+    assert!(!peer.end.is_closed());
+}
+
+#[test]
 fn vul_174_an_error_is_answered_once_whatever_follows() {
     let mut peer = Raw::dialer();
     peer.hear();

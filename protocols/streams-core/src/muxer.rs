@@ -27,6 +27,10 @@ pub trait Muxer {
     fn finish(&mut self, id: Self::Id);
     /// Ends both directions at once.
     fn reset(&mut self, id: Self::Id);
+    /// [`reset`](Self::reset) for a stream of the remote that came to nothing by its fault, so that a multiplexer which counts how often that happens counts it.
+    fn refuse(&mut self, id: Self::Id) {
+        self.reset(id);
+    }
     /// Returns receive credit.
     fn grant(&mut self, now: Instant, id: Self::Id, bytes: usize);
     /// Lets the receive window of a stream grow to `bytes` at most.

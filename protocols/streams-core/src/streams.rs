@@ -213,7 +213,12 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
     pub(crate) fn close_stream<M: Muxer<Id = I>>(&mut self, mux: &mut M, stream: StreamId, reason: Closed) {
         if let Some(id) = self.by_stream.get(&stream).copied() {
             self.news.forget(stream);
-            mux.reset(id);
+            let unnamed = self.slots.get(&id).is_some_and(|slot| slot.is_negotiating());
+            if stream.is_inbound() && unnamed {
+                mux.refuse(id);
+            } else {
+                mux.reset(id);
+            }
             self.remove(id, reason);
         } else if let Some(place) = self.waiting.iter().position(|waiting| waiting.stream == stream) {
             self.waiting.remove(place);

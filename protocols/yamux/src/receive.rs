@@ -294,7 +294,7 @@ impl Yamux {
         }
         let open = self.inbound.saturating_add(self.unreported());
         if open >= self.config.max_inbound || self.unaccepted >= self.config.max_unaccepted {
-            self.refuse(id, recv_window)?;
+            self.turn_away(id, recv_window)?;
             self.inbox.expect(None, body, false);
             return Ok(None);
         }
@@ -309,7 +309,7 @@ impl Yamux {
         Ok(Some(Event::Opened { stream: id }))
     }
 
-    fn refuse(&mut self, stream: u32, credit: u32) -> Result<(), Error> {
+    fn turn_away(&mut self, stream: u32, credit: u32) -> Result<(), Error> {
         if !self.rates.resets.take(self.now, self.config.resets_per_second) {
             return Err(Error::ResetFlood);
         }

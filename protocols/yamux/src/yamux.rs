@@ -221,9 +221,18 @@ impl Yamux {
     /// of ends without a frame. A stream of the remote that was not accepted counts towards `resets_per_second`; over that, the
     /// session ends with [`Error::ResetFlood`], which the next call answers.
     pub fn reset(&mut self, stream: u32) {
+        self.reset_at_cost(stream, false);
+    }
+
+    /// [`reset`](Self::reset) for a stream of the remote that was accepted and came to nothing, by its fault: it pays as for one that it resets itself.
+    pub fn refuse(&mut self, stream: u32) {
+        self.reset_at_cost(stream, true);
+    }
+
+    fn reset_at_cost(&mut self, stream: u32, at_cost: bool) {
         let Some(entry) = self.remove(stream) else { return };
-        // One that was never accepted is refused: the remote pays as for one that it resets itself.
-        if entry.opening == Opening::Unaccepted
+        // One that was never accepted is refused too.
+        if (at_cost || entry.opening == Opening::Unaccepted)
             && !self.rates.resets.take(self.now, self.config.resets_per_second)
         {
             self.end(Error::ResetFlood, Some(PROTOCOL_ERROR));
