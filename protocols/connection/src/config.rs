@@ -1,16 +1,20 @@
 //! What all connections of one node share.
 
 use crate::Error;
-use alloc::boxed::Box;
-use libp2p_proto_core::Rng;
+use alloc::{boxed::Box, sync::Arc};
+use libp2p_proto_core::{Rng, Side};
 use libp2p_proto_identity::Identity;
-use {libp2p_proto_noise as noise, libp2p_proto_yamux as yamux};
+use libp2p_proto_multistream_select::Negotiation;
+use {
+    libp2p_proto_multistream_select as multistream, libp2p_proto_noise as noise, libp2p_proto_yamux as yamux,
+};
 
 /// Keys, crypto and limits of all connections of one node: made once, shared.
 #[derive(Debug)]
 pub struct Config {
-    pub(crate) noise: alloc::sync::Arc<noise::Config>,
+    pub(crate) noise: Arc<noise::Config>,
     pub(crate) yamux: yamux::Config,
+    pub(crate) multistream: multistream::Limits,
 }
 
 impl Config {
@@ -39,7 +43,29 @@ impl Config {
         Ok(Self {
             noise: noise.into(),
             yamux,
+            multistream: multistream::Limits::DEFAULT,
         })
+    }
+
+    /// Sets other limits of the handshake and the secure channel.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Noise`] if a limit is out of its range, or our own payload exceeds it.
+    pub fn with_noise_limits(mut self, limits: noise::Limits) -> Result<Self, Error> {
+        self.noise = Self::into_noise(self.noise)?.with_limits(limits)?.into();
+        Ok(self)
+    }
+
+    /// Sets other limits of negotiations: of the security protocol, the multiplexer, and the name of every stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Multistream`] if a limit is out of its range.
+    pub fn with_negotiation_limits(mut self, limits: multistream::Limits) -> Result<Self, Error> {
+        limits.validate()?;
+        self.multistream = limits;
+        Ok(self)
     }
 
     /// Leaves the multiplexer to multistream-select, as peers do that don't list it in the handshake.
@@ -48,9 +74,20 @@ impl Config {
     ///
     /// [`Error::Noise`] if the identity can't sign.
     pub fn without_inlined_muxer(mut self) -> Result<Self, Error> {
-        let noise = alloc::sync::Arc::into_inner(self.noise).ok_or(Error::Noise(noise::Error::Unfinished))?;
-        self.noise = noise.with_muxers(alloc::vec::Vec::new())?.into();
+        self.noise = Self::into_noise(self.noise)?
+            .with_muxers(alloc::vec::Vec::new())?
+            .into();
         Ok(self)
+    }
+
+    /// The part of Noise, to be changed before anybody shares it.
+    fn into_noise(noise: Arc<noise::Config>) -> Result<noise::Config, Error> {
+        Arc::into_inner(noise).ok_or(Error::Noise(noise::Error::Unfinished))
+    }
+
+    pub(crate) fn negotiation(&self, side: Side) -> Negotiation {
+        // The limits were checked when they were set.
+        Negotiation::with_limits(side, self.multistream).unwrap_or_else(|_| Negotiation::of(side))
     }
 }
 

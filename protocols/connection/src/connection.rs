@@ -60,22 +60,26 @@ pub struct Connection {
     now: Instant,
     bytes_in: u64,
     bytes_out: u64,
+    /// Bytes of the last input that were not taken: they are handed in again, unless the link ends before they are whole.
+    untaken: usize,
 }
 
 impl Connection {
     /// A connection machine on a fresh link, in the seat that the swarm gave.
     pub fn new(now: Instant, config: Arc<Config>, seat: Seat) -> Self {
+        let negotiation = config.negotiation(seat.side);
         Self {
             id: seat.conn,
             side: seat.side,
             config,
             deadline: Some(Deadline::new(seat.upgrade_by, "upgrade")),
-            phase: Phase::Security(Negotiation::of(seat.side), Box::new(seat)),
+            phase: Phase::Security(negotiation, Box::new(seat)),
             messages: VecDeque::new(),
             failed: None,
             now,
             bytes_in: 0,
             bytes_out: 0,
+            untaken: 0,
         }
     }
 
@@ -107,6 +111,7 @@ impl Connection {
             }
         };
         self.bytes_in = self.bytes_in.saturating_add(taken as u64);
+        self.untaken = input.len().saturating_sub(taken);
         if let Phase::Running(running) = &mut self.phase {
             running.end_read(self.now);
         }
@@ -199,7 +204,12 @@ impl Connection {
         }
         if let Phase::Authenticated(finished, seat) = mem::replace(&mut self.phase, Phase::Closed) {
             let inlined = finished.muxer.is_some();
-            self.phase = Phase::Muxer(Negotiation::of(self.side), finished.sealer, finished.opener, seat);
+            self.phase = Phase::Muxer(
+                self.config.negotiation(self.side),
+                finished.sealer,
+                finished.opener,
+                seat,
+            );
             if inlined {
                 self.start_running(Vec::new(), None)?;
             }
@@ -218,7 +228,14 @@ impl Connection {
                 u32::from_le_bytes([a, b, c, d]),
                 self.now,
             )?;
-            self.phase = Phase::Running(Box::new(Running::new((sealer, opener), echo, opened, mux, *seat)));
+            self.phase = Phase::Running(Box::new(Running::new(
+                (sealer, opener),
+                echo,
+                opened,
+                mux,
+                *seat,
+                self.config.multistream,
+            )));
             self.deadline = None;
             self.messages.push_back(FromConnection::Established {
                 security: noise::NAME,
@@ -250,12 +267,13 @@ impl Connection {
         }
     }
 
-    /// The remote sends no more bytes.
+    /// The remote sends no more bytes. It is an orderly end only between two frames and without open streams; what was handed in last and not taken is a frame that was
+    /// cut off.
     pub fn handle_eof(&mut self, now: Instant) {
         self.now = self.now.max(now);
         match &mut self.phase {
             Phase::Closing(_) | Phase::Closed => self.phase = Phase::Closed,
-            Phase::Running(running) => match running.handle_eof() {
+            Phase::Running(running) => match running.handle_eof(self.untaken) {
                 Ok(()) => {
                     self.end(None);
                     self.phase = Phase::Closed;

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 use libp2p_proto_core::{Deadline, Instant, TransmitBuf};
+use libp2p_proto_multistream_select as multistream;
 use libp2p_proto_noise::{MAX_FRAME, MAX_PLAINTEXT, Opener, Sealer};
 use libp2p_proto_stream_protocol::{FromConnection, Seat, ToConnection};
 use libp2p_proto_streams_core::{Blocked, Muxer, Streams};
@@ -81,8 +82,10 @@ impl Running {
         opened: Option<usize>,
         mux: Yamux,
         seat: Seat,
+        negotiation: multistream::Limits,
     ) -> Self {
-        let streams = Streams::new(seat.conn, seat.limited, seat.specs, seat.inbound, seat.limits);
+        let streams = Streams::new(seat.conn, seat.limited, seat.specs, seat.inbound, seat.limits)
+            .with_negotiation(negotiation);
         Self {
             sealer,
             opener,
@@ -225,7 +228,10 @@ impl Running {
     }
 
     /// The link ended: an error if it ended inside a frame or with open streams.
-    pub(crate) fn handle_eof(&mut self) -> Result<(), Error> {
+    pub(crate) fn handle_eof(&mut self, untaken: usize) -> Result<(), Error> {
+        // A frame that was opened already is whole.
+        let unopened = if self.opened.is_some() { 0 } else { untaken };
+        self.opener.handle_eof(unopened)?;
         self.mux.0.handle_eof()?;
         if self.streams.is_empty() || self.leave_by.is_some() {
             Ok(())

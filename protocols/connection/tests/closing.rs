@@ -125,6 +125,29 @@ fn an_end_of_the_link_in_the_middle_is_an_error() {
 }
 
 #[test]
+fn a_link_that_ends_inside_a_frame_of_noise_is_cut_off_however_idle_it_was() {
+    for cut in [1, 2, 3, 20, 27] {
+        let mut peer = Raw::dialer();
+        peer.hear();
+        let whole = peer.seal(&frame(2, SYN, 0, 7, b""));
+        assert_eq!(whole.len(), 30);
+        let mut part = whole[..cut].to_vec();
+        assert_eq!(peer.end.handle_input(NOW, &mut part), Ok(0));
+        peer.end.handle_eof(NOW);
+        peer.messages();
+        assert_eq!(last_code(&peer.told), "noise-unexpected-end", "cut at {cut}");
+    }
+    // What came whole was taken, and the end behind it is a clean one.
+    let mut peer = Raw::dialer();
+    peer.hear();
+    let mut whole = peer.seal(&frame(2, SYN, 0, 7, b""));
+    assert_eq!(peer.end.handle_input(NOW, &mut whole), Ok(30));
+    peer.end.handle_eof(NOW);
+    peer.messages();
+    assert_eq!(last_code(&peer.told), "none");
+}
+
+#[test]
 fn vul_188_everything_that_was_written_before_the_end_arrives_before_the_end() {
     const WINDOW: usize = 256 << 10;
     for size in [0, 1, WINDOW - 1, WINDOW, WINDOW + 1, 10 * WINDOW] {

@@ -18,6 +18,7 @@ use support::{
     raw::{HEADER, NOISE, RST, Raw, data, frame, line},
     seat,
 };
+use {libp2p_proto_multistream_select as multistream, libp2p_proto_noise as noise};
 
 fn say(end: &mut Connection) -> Vec<u8> {
     let mut wire = Vec::new();
@@ -103,4 +104,55 @@ fn a_reset_before_the_answer_is_a_reset_and_says_nothing_about_the_name() {
     peer.say(&data(0, 2, &[HEADER, &line("na")].concat())).unwrap();
     peer.messages();
     assert_eq!(closed(&peer.told), [Closed::Refused]);
+}
+
+#[test]
+fn the_owner_sets_the_limits_of_noise_and_of_negotiations() {
+    let config = |seed: u8| Config::new(&identity(seed), [seed; 32]).unwrap();
+    // Names of streams of up to 64 bytes, and two refusals.
+    let limits = multistream::Limits {
+        message: 64,
+        refusals: 2,
+    };
+    let end = |limits| {
+        let config = Arc::new(config(2).with_negotiation_limits(limits).unwrap());
+        let mut peer = Raw::upgraded(Connection::new(NOW, config, seat(2, Side::Listener)));
+        peer.hear();
+        peer
+    };
+    let long = line(&format!("/any/{}", "x".repeat(60)));
+    let refused = [line("/no/1"), line("/no/2"), line("/no/3"), line("/raw/1")].concat();
+    for (proposal, allowed) in [(&long, false), (&refused, false), (&line("/raw/1"), true)] {
+        let said = data(1, 1, &[HEADER, proposal].concat());
+        for (limits, allowed) in [(limits, allowed), (multistream::Limits::DEFAULT, true)] {
+            let mut peer = end(limits);
+            peer.say(&said).unwrap();
+            let opened = |told: &FromConnection| matches!(told, FromConnection::Opened { .. });
+            assert_eq!(peer.told.iter().any(opened), allowed, "{limits:?}");
+        }
+    }
+    // The very first line is bounded too.
+    let message = 16_383;
+    let bad = multistream::Limits {
+        message: 63,
+        ..limits
+    };
+    assert!(config(2).with_negotiation_limits(bad).is_err());
+    let wide = multistream::Limits { message, ..limits };
+    assert!(config(2).with_negotiation_limits(wide).is_ok());
+    // A handshake message that is longer than is borne.
+    let limits = |handshake_message| noise::Limits {
+        handshake_message,
+        ..noise::Limits::default()
+    };
+    for bytes in [256, 257, 8192, 65_535] {
+        let config = Arc::new(config(2).with_noise_limits(limits(bytes)).unwrap());
+        let mut end = Connection::new(NOW, config, seat(2, Side::Listener));
+        hear(&mut end, [HEADER, NOISE].concat());
+        say(&mut end);
+        // A message of 257 bytes is announced.
+        let heard = end.handle_input(NOW, &mut [1, 1]);
+        assert_eq!(heard.is_ok(), bytes > 256, "{bytes}: {heard:?}");
+    }
+    assert!(config(2).with_noise_limits(limits(255)).is_err());
 }

@@ -152,13 +152,13 @@ impl Opener {
         Ok(Some((len.saturating_add(prefix.len()), body)))
     }
 
-    /// The remote sends no more bytes, and `rest` of them was not opened. The end of the bytes is no message of Noise: whether it was meant, only the layer above can tell.
+    /// The remote sends no more bytes, and so many of them were not opened. The end of the bytes is no message of Noise: whether it was meant, only the layer above can tell.
     ///
     /// # Errors
     ///
     /// [`Error::UnexpectedEnd`] if they end inside a frame.
-    pub fn handle_eof(&mut self, rest: &[u8]) -> Result<(), Error> {
-        if self.failed.is_none() && !rest.is_empty() {
+    pub fn handle_eof(&mut self, unopened: usize) -> Result<(), Error> {
+        if self.failed.is_none() && unopened > 0 {
             self.failed = Some(Box::new(Error::UnexpectedEnd));
         }
         self.failed.as_deref().cloned().map_or(Ok(()), Err)

@@ -9,8 +9,7 @@ use crate::{
 use alloc::{boxed::Box, collections::VecDeque};
 use bytes::Bytes;
 use core::{fmt, mem, time::Duration};
-use libp2p_proto_core::{Instant, StreamId};
-use libp2p_proto_multistream_select::Negotiation;
+use libp2p_proto_core::{Instant, Side, StreamId};
 use libp2p_proto_stream_protocol::{Closed, Framing, FromConnection, SpecId, StreamOrder, ToConnection};
 use smallvec::SmallVec;
 
@@ -69,7 +68,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
                 lazy,
             } = waiting;
             let negotiating = Negotiating {
-                negotiation: Negotiation::dialer(),
+                negotiation: self.negotiation(Side::Dialer),
                 proposals,
                 lazy,
                 handed_over: false,

@@ -10,8 +10,8 @@ use crate::{
 };
 use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
 use core::{fmt, mem};
-use libp2p_proto_core::{Instant, ProtocolName, StreamId, TransmitBuf};
-use libp2p_proto_multistream_select::{Negotiation, Outcome};
+use libp2p_proto_core::{Instant, ProtocolName, Side, StreamId, TransmitBuf};
+use libp2p_proto_multistream_select::Outcome;
 use libp2p_proto_stream_protocol::{Closed, Framing, FromConnection, SpecId};
 use smallvec::SmallVec;
 
@@ -35,7 +35,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         self.negotiating = self.negotiating.saturating_add(1);
         self.inbound = self.inbound.saturating_add(1);
         let negotiating = Negotiating {
-            negotiation: Negotiation::listener(),
+            negotiation: self.negotiation(Side::Listener),
             proposals: SmallVec::new(),
             lazy: false,
             handed_over: false,

@@ -13,7 +13,8 @@ use alloc::{
     vec::Vec,
 };
 use core::{fmt, mem};
-use libp2p_proto_core::{ConnectionId, Deadline, Instant, StreamId, Timers};
+use libp2p_proto_core::{ConnectionId, Deadline, Instant, Side, StreamId, Timers};
+use libp2p_proto_multistream_select::{Limits, Negotiation};
 use libp2p_proto_stream_protocol::{Closed, FromConnection, SpecId, SpecTable, StreamLimits};
 use smallvec::SmallVec;
 
@@ -22,6 +23,7 @@ pub struct Streams<I> {
     pub(crate) conn: ConnectionId,
     /// The latest time that was given.
     now: Instant,
+    negotiation: Limits,
     pub(crate) table: Table,
     pub(crate) limits: StreamLimits,
     /// Boxed, since a node of the tree has room for eleven.
@@ -72,6 +74,7 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         Self {
             conn,
             now: Instant::ZERO,
+            negotiation: Limits::DEFAULT,
             table: Table::new(specs, inbound_limits, limited),
             limits,
             slots: BTreeMap::new(),
@@ -89,6 +92,17 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
             promised: 0,
             growing_next: VecDeque::new(),
         }
+    }
+
+    /// Sets other limits of the negotiation of names. Limits out of their range are the default ones.
+    #[must_use]
+    pub const fn with_negotiation(mut self, limits: Limits) -> Self {
+        self.negotiation = limits;
+        self
+    }
+
+    pub(crate) fn negotiation(&self, side: Side) -> Negotiation {
+        Negotiation::with_limits(side, self.negotiation).unwrap_or_else(|_| Negotiation::of(side))
     }
 
     /// Streams that stand.
