@@ -76,14 +76,19 @@ export class Runtime {
       }
     })
     on('message', ({ data }) => this.#node.handleInput(performance.now(), conn, new Uint8Array(data)))
-    on('close', () => {
-      this.#letGo(conn)
-      this.#node.handleClose(performance.now(), conn)
-    })
+    // Node.js 22 reports some failures by an error alone.
+    for (const end of ['error', 'close']) {
+      on(end, () => {
+        this.#letGo(conn)
+        this.#node.handleClose(performance.now(), conn)
+      })
+    }
   }
 
   #letGo (conn) {
-    this.#sockets.get(conn)?.close()
+    const socket = this.#sockets.get(conn)
+    // First, so that nobody hears of a close of ours.
     this.#sockets.delete(conn)
+    socket?.close()
   }
 }
