@@ -147,10 +147,11 @@ fn the_owner_sets_the_limits_of_noise_and_of_negotiations() {
     };
     for bytes in [256, 257, 8192, 65_535] {
         let config = Arc::new(config(2).with_noise_limits(limits(bytes)).unwrap());
-        let mut end = Connection::new(NOW, config, seat(2, Side::Listener));
+        let mut end = Connection::new(NOW, config, seat(2, Side::Dialer));
+        say(&mut end);
         hear(&mut end, [HEADER, NOISE].concat());
         say(&mut end);
-        // A message of 257 bytes is announced.
+        // An answer of 257 bytes is announced.
         let heard = end.handle_input(NOW, &mut [1, 1]);
         assert_eq!(heard.is_ok(), bytes > 256, "{bytes}: {heard:?}");
     }
