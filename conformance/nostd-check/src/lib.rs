@@ -5,6 +5,7 @@ use libp2p_proto_connection as _;
 use libp2p_proto_core::{Instant, UnixTime};
 use libp2p_proto_echo as _;
 use libp2p_proto_fetch as _;
+use libp2p_proto_gossipsub as _;
 use libp2p_proto_identify::Identify;
 use libp2p_proto_identity::{Identity, Keypair};
 use libp2p_proto_kad as _;

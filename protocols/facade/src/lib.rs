@@ -9,6 +9,8 @@ pub use libp2p_proto_core as core;
 pub use libp2p_proto_echo as echo;
 #[cfg(feature = "fetch")]
 pub use libp2p_proto_fetch as fetch;
+#[cfg(feature = "gossipsub")]
+pub use libp2p_proto_gossipsub as gossipsub;
 #[cfg(feature = "identify")]
 pub use libp2p_proto_identify as identify;
 #[cfg(feature = "identity")]

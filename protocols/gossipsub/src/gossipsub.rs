@@ -1,0 +1,699 @@
+//! The machine: its state, the commands, and what drives it.
+
+use crate::{
+    Config, Error, Event, Level, MessageId, Reject, ScoreExplanation, Stats, Topic, TopicScoreParams,
+    Verdict,
+    backoff::Backoffs,
+    cache::{MessageCache, Seen},
+    event::{Census, Publication},
+    messages::Pending,
+    partial::Groups,
+    peers::Peer,
+    promises::Promises,
+    score::Scores,
+};
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    vec::Vec,
+};
+use bytes::Bytes;
+use libp2p_proto_core::{Deadline, Instant, PeerId, StreamId, Timers};
+use libp2p_proto_identity::{Identity, PeerRecord};
+use libp2p_proto_stream_protocol::{Context, EventQueue, Fact, Framing, Input, Protocol, StreamSpec};
+
+/// A topic that we take part in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Local {
+    pub(crate) subscriptions: u32,
+    pub(crate) relays: u32,
+}
+
+/// Peers of a topic that we only publish to.
+#[derive(Debug)]
+pub(crate) struct Fanout {
+    pub(crate) peers: BTreeSet<PeerId>,
+    pub(crate) published: Instant,
+}
+
+/// A command that waits for the next drive.
+#[derive(Clone, Debug)]
+pub(crate) enum Wish {
+    Join(Topic),
+    Leave(Topic),
+    Publish {
+        publication: Publication,
+        topic: Topic,
+        data: Bytes,
+        reported: bool,
+        local: bool,
+    },
+    Report(MessageId, Verdict),
+    AddExplicit(PeerId),
+    RemoveExplicit(PeerId),
+    Block(PeerId),
+    SetAppScore(PeerId, f64),
+    Penalize(PeerId, u32),
+    SetTopicScore(Topic, TopicScoreParams),
+    SendPartial {
+        peer: Option<PeerId>,
+        topic: Topic,
+        group: Bytes,
+        parts: Option<Bytes>,
+        metadata: Option<Bytes>,
+    },
+}
+
+/// A publication whose way out is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outgoing {
+    pub(crate) waiting: usize,
+    pub(crate) flushed: usize,
+    pub(crate) dropped: usize,
+}
+
+/// The gossipsub protocol.
+///
+/// After a command, drive: commands are carried out with the next input, which [`poll_timeout`](Protocol::poll_timeout) asks for at once.
+#[derive(Debug)]
+pub struct Gossipsub {
+    pub(crate) config: Config,
+    pub(crate) identity: Identity,
+    pub(crate) specs: Vec<StreamSpec>,
+    pub(crate) levels: Vec<Level>,
+    pub(crate) now: Instant,
+    pub(crate) local: BTreeMap<Topic, Local>,
+    /// Who subscribes to what. No empty sets.
+    pub(crate) topics: BTreeMap<Topic, BTreeSet<PeerId>>,
+    pub(crate) peers: BTreeMap<PeerId, Peer>,
+    pub(crate) streams: BTreeMap<StreamId, PeerId>,
+    /// One mesh for each topic that we take part in.
+    pub(crate) mesh: BTreeMap<Topic, BTreeSet<PeerId>>,
+    pub(crate) fanout: BTreeMap<Topic, Fanout>,
+    pub(crate) backoffs: Backoffs,
+    pub(crate) seen: Seen,
+    pub(crate) cache: MessageCache,
+    pub(crate) pending: BTreeMap<MessageId, Pending>,
+    pub(crate) pending_order: VecDeque<(Instant, MessageId)>,
+    pub(crate) pending_bytes: usize,
+    pub(crate) promises: Promises,
+    pub(crate) scores: Option<Scores>,
+    pub(crate) explicit: BTreeSet<PeerId>,
+    pub(crate) blocked: BTreeSet<PeerId>,
+    pub(crate) px_dials: BTreeSet<PeerId>,
+    pub(crate) records: BTreeMap<PeerId, Bytes>,
+    pub(crate) authors: BTreeMap<PeerId, u64>,
+    pub(crate) groups: BTreeMap<Topic, Groups>,
+    pub(crate) retries: Timers<PeerId>,
+    pub(crate) heartbeat_at: Option<Instant>,
+    pub(crate) decay_at: Option<Instant>,
+    pub(crate) tick: u64,
+    pub(crate) seqno: u64,
+    /// Peers for which something waits.
+    pub(crate) dirty: BTreeSet<PeerId>,
+    wishes: VecDeque<Wish>,
+    next_publication: u64,
+    pub(crate) publications: BTreeMap<u64, Outgoing>,
+    events: EventQueue<Event>,
+    pub(crate) stats: Stats,
+}
+
+impl Gossipsub {
+    /// A router that speaks for `identity`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadConfig`] names the field that is out of range.
+    pub fn new(identity: Identity, config: Config) -> Result<Self, Error> {
+        config.validate()?;
+        let limits = &config.limits;
+        let specs = config.protocols.iter().map(|(name, _)| StreamSpec {
+            max_inbound: 4,
+            max_outbound: 2,
+            on_limited: config.on_limited,
+            ..StreamSpec::new(
+                name.clone(),
+                Framing::LengthDelimited {
+                    max: limits.max_frame,
+                },
+            )
+        });
+        Ok(Self {
+            specs: specs.collect(),
+            levels: config.protocols.iter().map(|(_, level)| *level).collect(),
+            identity,
+            now: Instant::ZERO,
+            local: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            mesh: BTreeMap::new(),
+            fanout: BTreeMap::new(),
+            backoffs: Backoffs::new(limits.max_backoffs),
+            seen: Seen::new(config.seen_ttl, config.seen_sliding, limits.max_seen),
+            cache: MessageCache::new(config.history, config.history_gossip, limits.max_cache_bytes),
+            pending: BTreeMap::new(),
+            pending_order: VecDeque::new(),
+            pending_bytes: 0,
+            promises: Promises::new(limits.max_promises),
+            scores: config.score.clone().map(Scores::new),
+            explicit: config.explicit_peers.iter().copied().collect(),
+            blocked: BTreeSet::new(),
+            px_dials: BTreeSet::new(),
+            records: BTreeMap::new(),
+            authors: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            retries: Timers::new(),
+            heartbeat_at: None,
+            decay_at: None,
+            tick: 0,
+            seqno: 0,
+            dirty: BTreeSet::new(),
+            wishes: VecDeque::new(),
+            next_publication: 0,
+            publications: BTreeMap::new(),
+            events: EventQueue::new(limits.max_events),
+            stats: Stats::default(),
+            config,
+        })
+    }
+
+    /// Takes part in a topic: its messages are told, and peers are told that we want them. Counted: the last [`unsubscribe`](Self::unsubscribe) ends it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TopicNotAllowed`], [`Error::TooManyTopics`], [`Error::TooManyCommands`].
+    pub fn subscribe(&mut self, topic: impl Into<Topic>) -> Result<(), Error> {
+        self.take_part(topic.into(), |local| &mut local.subscriptions)
+    }
+
+    /// Takes part in a topic without being told its messages. Counted as [`subscribe`](Self::subscribe).
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe), and [`Error::FanoutOnly`].
+    pub fn relay(&mut self, topic: impl Into<Topic>) -> Result<(), Error> {
+        let topic = topic.into();
+        if self.config.is_fanout_only(&topic) {
+            return Err(Error::FanoutOnly);
+        }
+        self.take_part(topic, |local| &mut local.relays)
+    }
+
+    fn take_part(&mut self, topic: Topic, count: fn(&mut Local) -> &mut u32) -> Result<(), Error> {
+        if !self.config.filter.allows(&topic) {
+            return Err(Error::TopicNotAllowed);
+        }
+        if !self.local.contains_key(&topic) {
+            if self.local.len() >= self.config.limits.max_topics {
+                return Err(Error::TooManyTopics);
+            }
+            self.wish(Wish::Join(topic.clone()))?;
+        }
+        let count = count(self.local.entry(topic).or_default());
+        *count = count.saturating_add(1);
+        Ok(())
+    }
+
+    /// Gives one subscription back. Says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyCommands`].
+    pub fn unsubscribe(&mut self, topic: &Topic) -> Result<bool, Error> {
+        self.give_back(topic, |local| &mut local.subscriptions)
+    }
+
+    /// Gives one relay back. Says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyCommands`].
+    pub fn unrelay(&mut self, topic: &Topic) -> Result<bool, Error> {
+        self.give_back(topic, |local| &mut local.relays)
+    }
+
+    fn give_back(&mut self, topic: &Topic, count: fn(&mut Local) -> &mut u32) -> Result<bool, Error> {
+        let Some(mut local) = self.local.get(topic).copied() else {
+            return Ok(false);
+        };
+        let left = count(&mut local);
+        if *left == 0 {
+            return Ok(false);
+        }
+        *left = left.saturating_sub(1);
+        if local == Local::default() {
+            self.wish(Wish::Leave(topic.clone()))?;
+            self.local.remove(topic);
+        } else {
+            self.local.insert(topic.clone(), local);
+        }
+        Ok(true)
+    }
+
+    /// Publishes. [`Event::Published`] or [`Event::PublishFailed`] follows; if `reported`, [`Event::Flushed`] when the message has left for every peer or was
+    /// dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`], [`Error::TooManyCommands`].
+    pub fn publish(
+        &mut self,
+        topic: impl Into<Topic>,
+        data: impl Into<Bytes>,
+        reported: bool,
+    ) -> Result<Publication, Error> {
+        self.publish_with(topic.into(), data.into(), reported, false)
+    }
+
+    /// Publishes to our own subscription alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    pub fn publish_locally(
+        &mut self,
+        topic: impl Into<Topic>,
+        data: impl Into<Bytes>,
+    ) -> Result<Publication, Error> {
+        self.publish_with(topic.into(), data.into(), false, true)
+    }
+
+    fn publish_with(
+        &mut self,
+        topic: Topic,
+        data: Bytes,
+        reported: bool,
+        local: bool,
+    ) -> Result<Publication, Error> {
+        if data.len() > self.config.max_message(&topic) {
+            return Err(Error::TooLarge);
+        }
+        let publication = Publication(self.next_publication);
+        self.wish(Wish::Publish {
+            publication,
+            topic,
+            data,
+            reported,
+            local,
+        })?;
+        self.next_publication = self.next_publication.saturating_add(1);
+        Ok(publication)
+    }
+
+    /// What the application found of a message that waits for it. A message that no longer waits is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyCommands`].
+    pub fn report(&mut self, id: MessageId, verdict: Verdict) -> Result<(), Error> {
+        self.wish(Wish::Report(id, verdict))
+    }
+
+    /// Makes a peer explicit: always connected, always served, never in a mesh. It should do the same with us.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyCommands`].
+    pub fn add_explicit(&mut self, peer: PeerId) -> Result<(), Error> {
+        self.wish(Wish::AddExplicit(peer))
+    }
+
+    /// Makes an explicit peer one like the others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyCommands`].
+    pub fn remove_explicit(&mut self, peer: PeerId) -> Result<(), Error> {
+        self.wish(Wish::RemoveExplicit(peer))
+    }
+
+    /// Takes nothing more from a peer, nor anything that it is the author of.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyCommands`].
+    pub fn block(&mut self, peer: PeerId) -> Result<(), Error> {
+        self.wish(Wish::Block(peer))
+    }
+
+    /// Ends that.
+    pub fn unblock(&mut self, peer: &PeerId) {
+        self.blocked.remove(peer);
+    }
+
+    /// What the application thinks of a connected peer, P5.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyCommands`].
+    pub fn set_app_score(&mut self, peer: PeerId, score: f64) -> Result<(), Error> {
+        self.wish(Wish::SetAppScore(peer, score))
+    }
+
+    /// Counts misbehaviour of a peer, P7.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyCommands`].
+    pub fn penalize(&mut self, peer: PeerId, amount: u32) -> Result<(), Error> {
+        self.wish(Wish::Penalize(peer, amount))
+    }
+
+    /// Replaces the score parameters of a topic.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadConfig`], [`Error::TooManyCommands`].
+    pub fn set_topic_score(
+        &mut self,
+        topic: impl Into<Topic>,
+        params: TopicScoreParams,
+    ) -> Result<(), Error> {
+        params.validate()?;
+        self.wish(Wish::SetTopicScore(topic.into(), params))
+    }
+
+    /// A signed record of a connected peer, to be given to peers that we prune. One that is not valid, or of a peer that is not connected, is ignored. Says whether it
+    /// was taken.
+    pub fn set_record(&mut self, envelope: Bytes) -> bool {
+        let Ok(record) = PeerRecord::open(&envelope) else {
+            return false;
+        };
+        let known = self.peers.contains_key(&record.peer_id());
+        if known {
+            self.records.insert(record.peer_id(), envelope);
+        }
+        known
+    }
+
+    /// Sends parts of a message, or what we have and want of it, to one peer, or to every peer of the mesh or fanout that speaks partial messages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`], [`Error::TooManyCommands`].
+    pub fn send_partial(
+        &mut self,
+        peer: Option<PeerId>,
+        topic: impl Into<Topic>,
+        group: Bytes,
+        parts: Option<Bytes>,
+        metadata: Option<Bytes>,
+    ) -> Result<(), Error> {
+        let topic = topic.into();
+        let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let size = len(&parts)
+            .saturating_add(len(&metadata))
+            .saturating_add(group.len())
+            .saturating_add(topic.as_str().len())
+            .saturating_add(64);
+        if size > self.config.limits.max_frame {
+            return Err(Error::TooLarge);
+        }
+        self.wish(Wish::SendPartial {
+            peer,
+            topic,
+            group,
+            parts,
+            metadata,
+        })
+    }
+
+    fn wish(&mut self, wish: Wish) -> Result<(), Error> {
+        if self.wishes.len() >= self.config.limits.max_commands {
+            return Err(Error::TooManyCommands);
+        }
+        self.wishes.push_back(wish);
+        Ok(())
+    }
+
+    /// The oldest event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// The drive that made the oldest event.
+    pub fn next_event_seq(&self) -> Option<u64> {
+        self.events.next_seq()
+    }
+
+    /// Counters since the start.
+    pub const fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Topics that we take part in, sorted.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.local.keys()
+    }
+
+    /// Connected peers that subscribe to a topic, sorted.
+    pub fn peers_of(&self, topic: &Topic) -> impl Iterator<Item = &PeerId> {
+        self.topics.get(topic).into_iter().flatten()
+    }
+
+    /// Members of our mesh of a topic, sorted.
+    pub fn mesh_of(&self, topic: &Topic) -> impl Iterator<Item = &PeerId> {
+        self.mesh.get(topic).into_iter().flatten()
+    }
+
+    /// Peers that a topic is published to without our taking part in it, sorted.
+    pub fn fanout_of(&self, topic: &Topic) -> impl Iterator<Item = &PeerId> {
+        self.fanout
+            .get(topic)
+            .into_iter()
+            .flat_map(|fanout| &fanout.peers)
+    }
+
+    /// What our stream to a peer was agreed on.
+    pub fn level_of(&self, peer: &PeerId) -> Option<Level> {
+        self.peers.get(peer)?.level()
+    }
+
+    /// A peer's score: 0 if scores are off, or the peer is not known.
+    pub fn score(&self, peer: &PeerId) -> f64 {
+        self.scores.as_ref().map_or(0.0, |scores| scores.score(peer))
+    }
+
+    /// What a peer's score is made of; `None` if scores are off, or the peer is not known.
+    pub fn explain(&self, peer: &PeerId) -> Option<ScoreExplanation> {
+        self.scores.as_ref()?.explain(peer)
+    }
+
+    /// Whether a topic has enough peers to publish to: `wanted` (or `D_lo`) of FloodSub and the mesh together, or `D_hi` in the mesh.
+    pub fn has_enough_peers(&self, topic: &Topic, wanted: Option<usize>) -> bool {
+        let Some(peers) = self.topics.get(topic) else {
+            return false;
+        };
+        let params = self.config.mesh_of(topic);
+        let flood = peers
+            .iter()
+            .filter(|peer| self.level_of(peer) == Some(Level::Flood));
+        let mesh = self.mesh.get(topic).map_or(0, BTreeSet::len);
+        let all = flood.count().saturating_add(mesh);
+        all >= wanted.unwrap_or(params.d_lo) || (mesh > 0 && mesh >= params.d_hi)
+    }
+
+    /// When a peer may be grafted again.
+    pub fn backoff_of(&self, topic: &Topic, peer: PeerId) -> Option<Instant> {
+        self.backoffs.get(topic, peer)
+    }
+
+    /// What is held now.
+    pub fn census(&self) -> Census {
+        let sum = |of: fn(&Peer) -> usize| self.peers.values().map(of).fold(0, usize::saturating_add);
+        Census {
+            peers: self.peers.len(),
+            topics: self.topics.len(),
+            subscriptions: sum(|peer| peer.topics.len()),
+            queued: sum(|peer| peer.queue.messages()),
+            queued_bytes: sum(|peer| peer.queue.bytes()),
+            unwanted: sum(|peer| peer.unwanted.len()),
+            seen: self.seen.len(),
+            cached: self.cache.len(),
+            cached_bytes: self.cache.bytes(),
+            pending: self.pending.len(),
+            promises: self.promises.len(),
+            backoffs: self.backoffs.len(),
+            scored: self.scores.as_ref().map_or(0, Scores::len),
+            deliveries: self.scores.as_ref().map_or(0, Scores::deliveries),
+            groups: self.groups.values().map(Groups::len).sum(),
+            publications: self.publications.len(),
+        }
+    }
+
+    /// Tells the application; a full queue loses the newest, which is counted.
+    pub(crate) fn emit(&mut self, cx: &Context<'_>, event: Event) {
+        if self.events.push(cx.seq, event).is_err() {
+            self.stats.events_dropped = self.stats.events_dropped.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn has_event_room(&self) -> bool {
+        self.events.room() > 0
+    }
+
+    pub(crate) fn penalize_now(&mut self, peer: PeerId, amount: u32) {
+        let now = self.now;
+        self.stats.penalties = self.stats.penalties.saturating_add(u64::from(amount));
+        if let Some(scores) = &mut self.scores {
+            scores.penalize(now, peer, amount);
+        }
+    }
+
+    /// Counts an invalid message against its sender.
+    pub(crate) fn invalid_now(&mut self, peer: PeerId, topic: &Topic, _why: Reject) {
+        let now = self.now;
+        self.stats.rejected = self.stats.rejected.saturating_add(1);
+        if let Some(scores) = &mut self.scores {
+            scores.invalid(now, peer, topic);
+        }
+    }
+
+    /// Shuffles with the machine's dice.
+    pub(crate) fn shuffle<T>(cx: &mut Context<'_>, items: &mut [T]) {
+        for place in (1..items.len()).rev() {
+            let bound = (place as u64).saturating_add(1);
+            let other = usize::try_from(cx.rng.below(bound)).unwrap_or(0);
+            items.swap(place, other);
+        }
+    }
+
+    fn carry_out(&mut self, cx: &mut Context<'_>, wish: Wish) {
+        match wish {
+            Wish::Join(topic) => self.join(cx, &topic),
+            Wish::Leave(topic) => self.leave(cx, &topic),
+            Wish::Publish {
+                publication,
+                topic,
+                data,
+                reported,
+                local,
+            } => self.publish_now(cx, publication, topic, data, reported, local),
+            Wish::Report(id, verdict) => {
+                self.decide(cx, &id, verdict);
+            }
+            Wish::AddExplicit(peer) => self.add_explicit_now(cx, peer),
+            Wish::RemoveExplicit(peer) => {
+                self.explicit.remove(&peer);
+            }
+            Wish::Block(peer) => self.block_now(cx, peer),
+            Wish::SetAppScore(peer, score) => {
+                let now = self.now;
+                if let Some(scores) = &mut self.scores {
+                    scores.set_app(now, peer, score);
+                }
+            }
+            Wish::Penalize(peer, amount) => self.penalize_now(peer, amount),
+            Wish::SetTopicScore(topic, params) => {
+                if let Some(scores) = &mut self.scores {
+                    scores.set_topic(topic, params);
+                }
+            }
+            Wish::SendPartial {
+                peer,
+                topic,
+                group,
+                parts,
+                metadata,
+            } => self.send_partial_now(peer, &topic, &group, parts, metadata),
+        }
+    }
+
+    /// Begins to count time, with the first thing that happens.
+    fn start(&mut self) {
+        if self.heartbeat_at.is_none() {
+            self.heartbeat_at = Some(self.now + self.config.first_heartbeat);
+            if let Some(scores) = &self.scores {
+                self.decay_at = Some(self.now + scores.config.decay_interval);
+            }
+        }
+    }
+
+    /// What is due: verdicts that did not come, decay, then the heartbeat, then streams to be opened again.
+    fn run_timers(&mut self, cx: &mut Context<'_>) {
+        self.expire_pending(cx);
+        if self.decay_at.is_some_and(|at| at <= self.now) {
+            let now = self.now;
+            if let Some(scores) = &mut self.scores {
+                scores.decay(now);
+                let interval = scores.config.decay_interval;
+                self.decay_at = self.decay_at.map(|at| next_after(at, interval, now));
+            }
+        }
+        if let Some(at) = self.heartbeat_at.filter(|at| *at <= self.now) {
+            self.heartbeat(cx);
+            self.heartbeat_at = Some(next_after(at, self.config.heartbeat, self.now));
+        }
+        while let Some(peer) = self.retries.pop_due(self.now) {
+            self.open_stream(cx, peer);
+        }
+    }
+}
+
+/// The next time of a series: those that were missed are not made up for.
+fn next_after(at: Instant, interval: core::time::Duration, now: Instant) -> Instant {
+    let next = at + interval;
+    if next > now { next } else { now + interval }
+}
+
+impl Protocol for Gossipsub {
+    fn specs(&self) -> &[StreamSpec] {
+        &self.specs
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
+        self.now = self.now.max(cx.now);
+        if !matches!(input, Input::Timeout) || !self.wishes.is_empty() || !self.explicit.is_empty() {
+            self.start();
+        }
+        match input {
+            Input::Connected {
+                peer,
+                conn,
+                first,
+                info,
+            } => self.handle_connected(cx, peer, conn, first, &info),
+            Input::Disconnected { peer, conn, last } => self.handle_disconnected(cx, peer, conn, last),
+            Input::Opened {
+                stream, peer, spec, ..
+            } => self.handle_opened(cx, stream, peer, spec),
+            Input::Frame { stream, data } => self.handle_frame(cx, stream, &data),
+            Input::Writable { stream } => {
+                self.dirty.extend(self.streams.get(&stream).copied());
+            }
+            Input::Flushed { stream, .. } => self.handle_flushed(cx, stream),
+            Input::Finished { stream } => self.handle_finished(cx, stream),
+            Input::Closed { stream, reason } => self.handle_closed(cx, stream, reason),
+            Input::DialFailed { peer: Some(peer), .. } => {
+                self.px_dials.remove(&peer);
+            }
+            Input::Fact(Fact::PeerProtocols { peer, protocols }) => {
+                self.handle_protocols(cx, peer, &protocols);
+            }
+            _ => {}
+        }
+        for wish in core::mem::take(&mut self.wishes) {
+            self.carry_out(cx, wish);
+        }
+        self.run_timers(cx);
+        self.flush(cx);
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline> {
+        if !self.wishes.is_empty() {
+            return Some(Deadline::now("command"));
+        }
+        if self.heartbeat_at.is_none() {
+            return (!self.explicit.is_empty()).then(|| Deadline::now("start"));
+        }
+        let due = [
+            self.heartbeat_at.map(|at| Deadline::new(at, "heartbeat")),
+            self.decay_at.map(|at| Deadline::new(at, "decay")),
+            self.retries.next().map(|(at, _)| Deadline::new(at, "open")),
+            self.pending_order
+                .front()
+                .map(|(at, _)| Deadline::new(*at, "verdict")),
+        ];
+        due.into_iter().flatten().min()
+    }
+}

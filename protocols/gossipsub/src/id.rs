@@ -1,0 +1,159 @@
+//! Message ids: the default of each implementation, those of Ethereum, and the user's.
+
+use crate::{Topic, wire::Message};
+use alloc::{
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+use bytes::Bytes;
+use core::fmt;
+use libp2p_proto_core::PeerId;
+use sha2::{Digest, Sha256};
+
+/// Ids longer than this are kept as their SHA-256 where a peer chose them.
+const LONGEST_KEPT: usize = 64;
+
+/// What identifies a message: any bytes but none.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(Bytes);
+
+impl MessageId {
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A copy of at most 64 bytes that shares no memory with the frame it came in.
+    pub(crate) fn kept(&self) -> Self {
+        if self.0.len() > LONGEST_KEPT {
+            return Self(Bytes::copy_from_slice(&Sha256::digest(&self.0)));
+        }
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+}
+
+impl From<Bytes> for MessageId {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<Vec<u8>> for MessageId {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MessageId(")?;
+        for byte in self.0.iter().take(LONGEST_KEPT) {
+            write!(f, "{byte:02x}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// A user's own function: pure, and the same at all nodes of a topic. `None` rejects the message.
+pub type CustomId = Arc<dyn Fn(&Message) -> Option<MessageId> + Send + Sync>;
+
+/// How the id of a message is made. All nodes of a topic must use the same; the defaults of the implementations differ.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum MessageIdFn {
+    /// Author and sequence number, as bytes: the specification's, go's and kubo's.
+    #[default]
+    Go,
+    /// Author in base58 and sequence number in decimals, as text: rust-libp2p's.
+    Rust,
+    /// The author's key in protobuf and the sequence number: js-libp2p's for authors whose id holds their key.
+    Js,
+    /// Sequence number in hexadecimal and author in base58, as text: nim-libp2p's.
+    Nim,
+    /// SHA-256 of the payload: js-libp2p's for unsigned messages.
+    Sha256,
+    /// A function of the user's.
+    Custom(CustomId),
+}
+
+impl MessageIdFn {
+    /// The id of a message; `None` if the message lacks what the id is made of.
+    pub fn id(&self, message: &Message) -> Option<MessageId> {
+        let from = message.from.as_deref();
+        let seqno = message.seqno.as_deref();
+        let id = match self {
+            Self::Go => [from?, seqno?].concat(),
+            Self::Rust => rust_id(from, seqno)?,
+            Self::Js => {
+                let peer = PeerId::from_bytes(from?).ok()?;
+                let key = peer.inline_key().or(message.key.as_deref())?;
+                [key, seqno?].concat()
+            }
+            Self::Nim => {
+                let mut text = hex(seqno?);
+                text.push_str(&bs58::encode(from?).into_string());
+                text.into_bytes()
+            }
+            Self::Sha256 => Sha256::digest(message.data.as_deref().unwrap_or_default()).to_vec(),
+            Self::Custom(function) => return function(message).filter(|id| !id.0.is_empty()),
+        };
+        (!id.is_empty()).then(|| MessageId::from(id))
+    }
+
+    /// Whether the id is made of author and sequence number, which an unsigned message lacks.
+    pub(crate) const fn needs_author(&self) -> bool {
+        matches!(self, Self::Go | Self::Rust | Self::Js | Self::Nim)
+    }
+}
+
+impl fmt::Debug for MessageIdFn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Go => "Go",
+            Self::Rust => "Rust",
+            Self::Js => "Js",
+            Self::Nim => "Nim",
+            Self::Sha256 => "Sha256",
+            Self::Custom(_) => "Custom",
+        })
+    }
+}
+
+/// rust-libp2p takes the id 000100 for a missing author and 0 for a missing number.
+fn rust_id(from: Option<&[u8]>, seqno: Option<&[u8]>) -> Option<Vec<u8>> {
+    let number = match seqno {
+        None => 0,
+        Some(bytes) => u64::from_be_bytes(bytes.try_into().ok()?),
+    };
+    let mut text = bs58::encode(from.unwrap_or(&[0, 1, 0])).into_string();
+    text.push_str(&number.to_string());
+    Some(text.into_bytes())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
+}
+
+/// The id of an Ethereum consensus message: 20 bytes of a SHA-256 over the decompressed payload, or over the raw one if it can't be decompressed.
+///
+/// `decompressed` is what snappy's block format gave, within its limit; `topic` is hashed from Altair on, `None` for phase 0.
+pub fn ethereum_id(topic: Option<&Topic>, data: &[u8], decompressed: Option<&[u8]>) -> MessageId {
+    let mut hash = Sha256::new();
+    hash.update(if decompressed.is_some() {
+        [1, 0, 0, 0]
+    } else {
+        [0; 4]
+    });
+    if let Some(topic) = topic {
+        hash.update((topic.as_str().len() as u64).to_le_bytes());
+        hash.update(topic.as_str());
+    }
+    hash.update(decompressed.unwrap_or(data));
+    let digest = hash.finalize();
+    MessageId::from(digest.get(..20).unwrap_or_default().to_vec())
+}

@@ -1,0 +1,309 @@
+//! What waits for one peer: subscriptions, then control, then messages.
+//!
+//! Subscriptions and GRAFT or PRUNE are one each for a topic, the newest counts, and are never dropped. Ids are bounded; what is over the bound is not
+//! announced. Of messages, own ones leave before those of others; when no more fit, an own message displaces the oldest of others, and a message of others is
+//! refused; either is dropped when it waited for too long.
+
+use crate::{
+    Limits, MessageId, Topic,
+    wire::{Control, Extensions, IHave, Prune, Rpc, Subscription},
+};
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    vec::Vec,
+};
+use bytes::Bytes;
+use libp2p_proto_core::{Instant, PeerId};
+
+/// Why a message goes to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// We published it.
+    Own,
+    /// Others published it.
+    Forward,
+    /// The peer asked for it.
+    Reply,
+}
+
+/// A message that waits.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) id: MessageId,
+    pub(crate) frame: Bytes,
+    pub(crate) kind: Kind,
+    pub(crate) until: Instant,
+    /// The publication that wants to know.
+    pub(crate) publication: Option<u64>,
+}
+
+/// GRAFT or PRUNE that waits. Whether it is still true is looked at when it leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Graft,
+    Prune(Prune),
+}
+
+/// Everything that waits for one peer.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    /// The first frame of a stream must carry these.
+    pub(crate) extensions: Option<Extensions>,
+    pub(crate) subscriptions: BTreeMap<Topic, Subscription>,
+    pub(crate) changes: BTreeMap<Topic, Change>,
+    pub(crate) idontwant: VecDeque<MessageId>,
+    pub(crate) iwant: VecDeque<MessageId>,
+    pub(crate) ihave: BTreeMap<Topic, VecDeque<MessageId>>,
+    ihave_len: usize,
+    pub(crate) partial: VecDeque<Bytes>,
+    own: VecDeque<Item>,
+    others: VecDeque<Item>,
+    bytes: usize,
+    /// A frame that was made and that the stream has not taken.
+    pub(crate) ready: Option<Bytes>,
+}
+
+/// Bytes of tags and lengths around an entry, at most.
+const AROUND: usize = 16;
+
+impl Queue {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn messages(&self) -> usize {
+        self.own.len().saturating_add(self.others.len())
+    }
+
+    /// Takes a message, or gives back what had to go for it: itself, or older ones of others.
+    pub(crate) fn push(&mut self, item: Item, limits: &Limits) -> Vec<Item> {
+        let mut gone = Vec::new();
+        let fits = |queue: &Self| {
+            queue.messages() < limits.max_queue_messages
+                && queue.bytes.saturating_add(item.frame.len()) <= limits.max_queue_bytes
+        };
+        while item.kind == Kind::Own && !fits(self) {
+            let Some(oldest) = self.others.pop_front() else {
+                break;
+            };
+            self.bytes = self.bytes.saturating_sub(oldest.frame.len());
+            gone.push(oldest);
+        }
+        if !fits(self) {
+            gone.push(item);
+            return gone;
+        }
+        self.bytes = self.bytes.saturating_add(item.frame.len());
+        if item.kind == Kind::Own {
+            self.own.push_back(item);
+        } else {
+            self.others.push_back(item);
+        }
+        gone
+    }
+
+    pub(crate) fn front(&self) -> Option<&Item> {
+        self.own.front().or_else(|| self.others.front())
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Item> {
+        let item = self.own.pop_front().or_else(|| self.others.pop_front())?;
+        self.bytes = self.bytes.saturating_sub(item.frame.len());
+        Some(item)
+    }
+
+    /// Messages that waited for too long.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Item> {
+        let mut late = Vec::new();
+        for queue in [&mut self.own, &mut self.others] {
+            while queue.front().is_some_and(|item| item.until <= now) {
+                late.extend(queue.pop_front());
+            }
+        }
+        for item in &late {
+            self.bytes = self.bytes.saturating_sub(item.frame.len());
+        }
+        late
+    }
+
+    /// The peer doesn't want this message.
+    pub(crate) fn unqueue(&mut self, id: &MessageId) -> Vec<Item> {
+        let mut gone = Vec::new();
+        for queue in [&mut self.own, &mut self.others] {
+            while let Some(place) = queue.iter().position(|item| item.id == *id) {
+                gone.extend(queue.remove(place));
+            }
+        }
+        for item in &gone {
+            self.bytes = self.bytes.saturating_sub(item.frame.len());
+        }
+        gone
+    }
+
+    /// Everything that is lost with the stream.
+    pub(crate) fn clear(&mut self) -> Vec<Item> {
+        let mut old = core::mem::take(self);
+        let mut gone: Vec<Item> = old.own.drain(..).collect();
+        gone.extend(old.others.drain(..));
+        gone
+    }
+
+    pub(crate) fn announce(&mut self, topic: &Topic, ids: Vec<MessageId>, limits: &Limits) {
+        let room = limits.max_queue_ids.saturating_sub(self.ihave_len);
+        let taken = ids.len().min(room);
+        if taken == 0 {
+            return;
+        }
+        self.ihave_len = self.ihave_len.saturating_add(taken);
+        self.ihave
+            .entry(topic.clone())
+            .or_default()
+            .extend(ids.into_iter().take(taken));
+    }
+
+    fn has_control(&self) -> bool {
+        self.extensions.is_some()
+            || !self.subscriptions.is_empty()
+            || !self.changes.is_empty()
+            || !self.idontwant.is_empty()
+            || !self.iwant.is_empty()
+            || !self.ihave.is_empty()
+    }
+
+    /// The next frame of subscriptions and control, within the limits of the strictest receiver. `meshes`: to drop a GRAFT or PRUNE that is no longer true.
+    pub(crate) fn next_control(
+        &mut self,
+        limits: &Limits,
+        peer: PeerId,
+        meshes: &BTreeMap<Topic, BTreeSet<PeerId>>,
+    ) -> Option<Bytes> {
+        if !self.has_control() {
+            return None;
+        }
+        let mut room = limits.max_control_sent;
+        let mut rpc = Rpc::default();
+        let mut control = Control {
+            extensions: self.extensions.take(),
+            ..Control::default()
+        };
+        self.take_subscriptions(&mut rpc, &mut room, limits);
+        self.take_changes(&mut control, &mut room, peer, meshes);
+        let unwanted = take_ids(&mut self.idontwant, &mut room, limits.max_idontwant_per_rpc);
+        if !unwanted.is_empty() {
+            control.idontwant.push(unwanted);
+        }
+        let wanted = take_ids(&mut self.iwant, &mut room, usize::MAX);
+        if !wanted.is_empty() {
+            control.iwant.push(wanted);
+        }
+        self.take_ihave(&mut control, &mut room);
+        if control != Control::default() {
+            rpc.control = Some(control);
+        }
+        let empty = rpc == Rpc::default();
+        (!empty).then(|| Bytes::from(rpc.encode()))
+    }
+
+    fn take_subscriptions(&mut self, rpc: &mut Rpc, room: &mut usize, limits: &Limits) {
+        while rpc.subscriptions.len() < limits.max_subscriptions_sent {
+            let Some(entry) = self.subscriptions.first_entry() else {
+                break;
+            };
+            let cost = entry.key().as_str().len().saturating_add(AROUND);
+            if cost > *room && !rpc.subscriptions.is_empty() {
+                break;
+            }
+            *room = room.saturating_sub(cost);
+            rpc.subscriptions.push(entry.remove());
+        }
+    }
+
+    fn take_changes(
+        &mut self,
+        control: &mut Control,
+        room: &mut usize,
+        peer: PeerId,
+        meshes: &BTreeMap<Topic, BTreeSet<PeerId>>,
+    ) {
+        while let Some(entry) = self.changes.first_entry() {
+            let px = match entry.get() {
+                Change::Graft => 0,
+                Change::Prune(prune) => prune.peers.iter().fold(0_usize, |sum, info| {
+                    let record = info.record.as_ref().map_or(0, Bytes::len);
+                    sum.saturating_add(record).saturating_add(64)
+                }),
+            };
+            let cost = entry
+                .key()
+                .as_str()
+                .len()
+                .saturating_add(AROUND)
+                .saturating_add(px);
+            if cost > *room && *control != Control::default() {
+                break;
+            }
+            *room = room.saturating_sub(cost);
+            let (topic, change) = entry.remove_entry();
+            let is_member = meshes.get(&topic).is_some_and(|mesh| mesh.contains(&peer));
+            match change {
+                Change::Graft if is_member => control.graft.push(topic),
+                Change::Prune(prune) if !is_member => control.prune.push(prune),
+                _ => {}
+            }
+        }
+    }
+
+    fn take_ihave(&mut self, control: &mut Control, room: &mut usize) {
+        while let Some(mut entry) = self.ihave.first_entry() {
+            let topic = entry.key().clone();
+            let cost = topic.as_str().len().saturating_add(AROUND);
+            if cost >= *room && *control != Control::default() {
+                break;
+            }
+            *room = room.saturating_sub(cost);
+            let ids = take_ids(entry.get_mut(), room, usize::MAX);
+            self.ihave_len = self.ihave_len.saturating_sub(ids.len());
+            let done = entry.get().is_empty();
+            if done {
+                entry.remove();
+            }
+            if ids.is_empty() {
+                // An id that fits into no frame: it can't be told.
+                if *control == Control::default() && !done {
+                    self.drop_ihave(&topic);
+                    continue;
+                }
+                break;
+            }
+            control.ihave.push(IHave { topic, ids });
+            if !done {
+                break;
+            }
+        }
+    }
+
+    fn drop_ihave(&mut self, topic: &Topic) {
+        if let Some(ids) = self.ihave.get_mut(topic) {
+            if ids.pop_front().is_some() {
+                self.ihave_len = self.ihave_len.saturating_sub(1);
+            }
+            if ids.is_empty() {
+                self.ihave.remove(topic);
+            }
+        }
+    }
+}
+
+/// Ids as long as there is room for them.
+fn take_ids(from: &mut VecDeque<MessageId>, room: &mut usize, max: usize) -> Vec<MessageId> {
+    let mut taken = Vec::new();
+    while let Some(id) = from.front() {
+        let cost = id.as_bytes().len().saturating_add(4);
+        if cost > *room || taken.len() >= max {
+            break;
+        }
+        *room = room.saturating_sub(cost);
+        taken.extend(from.pop_front());
+    }
+    taken
+}
