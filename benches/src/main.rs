@@ -12,6 +12,9 @@
 //!   connections COUNT [PARALLEL=1] [bare]   dial, identify each other (not if bare), close
 //!   perf-tcp [MIB=256]               /perf/1.0.0 up, then down, between two processes
 //!   idle COUNT                       memory of COUNT idle connections, each from a node of its own in another process
+//!   simulation [HOSTS=10000] [MINUTES=10]   swarm-level hosts with 20 connections, ping and identify, in virtual time, on one core
+//!   simulation-full [HOSTS=200] [MINUTES=60]   full-path hosts, with faults
+//!   simulation-instructions [HOSTS=100]   instructions of each delivered event (needs valgrind)
 //!   compare BENCH [--quick] [--json] each of these beside BENCH, the program of the same commands around another implementation, and their ratios
 //! ```
 //!
@@ -28,6 +31,7 @@ mod network;
 mod on_mio;
 mod on_tokio;
 mod partner;
+mod simulation;
 mod usage;
 
 use serde_json::{Value, json};
@@ -99,6 +103,18 @@ fn run(args: &[&str], runtime: Runtime) -> Result<Option<Value>, Failure> {
         ["idle", total] => ("idle", network::idle(runtime, count(total)?)?),
         ["idle-listen", total] => return network::idle_listen(runtime, count(total)?).map(|()| None),
         ["idle-dial", total, addr] => return network::idle_dial(count(total)?, addr).map(|()| None),
+        [name @ "simulation", ..] => (
+            "simulation",
+            simulation::run(name, number(1, 10_000)?, number(2, 10)? as u64)?,
+        ),
+        [name @ "simulation-full", ..] => (
+            "simulation-full",
+            simulation::run(name, number(1, 200)?, number(2, 60)? as u64)?,
+        ),
+        ["simulation-instructions", ..] => (
+            "simulation-instructions",
+            simulation::instructions(number(1, 100)?)?,
+        ),
         ["compare", bench, options @ ..] => return compare::run(bench, options).map(|()| None),
         _ => return Err("usage: see the head of src/main.rs".into()),
     };

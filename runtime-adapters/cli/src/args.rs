@@ -44,6 +44,9 @@ Examples:
     Id(Id),
     /// Take an address, a peer id or a signed envelope apart
     Decode(Decode),
+    /// Simulate a network of nodes in virtual time; equal seeds give equal traces
+    #[command(after_help = SIM_HELP)]
+    Sim(Sim),
     /// Print a configuration file with every key, its default, unit and range
     Config,
 }
@@ -62,6 +65,13 @@ Actions, each reported in a line of its own:
 
 Example:
   p2p dial /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW… --do ping:5 --do identify";
+
+const SIM_HELP: &str = "\
+A scenario is a TOML file: hosts, links, NATs, clocks, faults and a goal. Ready ones are in runtime-adapters/simulator/scenarios.
+If anything is wrong, the seed and the fewest faults that still make it happen are printed, and the exit status is 1.
+
+Example:
+  p2p sim partition.toml --seed 7 --out plots";
 
 const FORMATS: &str = "\
 Formats of key files:
@@ -191,6 +201,21 @@ pub(crate) struct Decode {
     #[arg(value_name = "MULTIADDR|PEERID|ENVELOPE")]
     pub(crate) text: String,
     /// Print JSON, also on a terminal
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Sim {
+    /// The scenario file
+    pub(crate) file: PathBuf,
+    /// What decides everything that is left to chance, 0 to 18446744073709551615
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Folder for plots as SVG: round trips, events per second, connections, bytes that wait; made if it does not exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print every event and the trace hash as JSON lines, also on a terminal
     #[arg(long)]
     pub(crate) json: bool,
 }

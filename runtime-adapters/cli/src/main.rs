@@ -16,6 +16,7 @@ mod metrics;
 mod node;
 mod output;
 mod session;
+mod sim;
 mod support;
 
 use args::{Command, Refusal};
@@ -47,6 +48,7 @@ fn run(command: &Command) -> Result<Exit, Error> {
         Command::Keygen(args) => keys::keygen(args),
         Command::Id(args) => keys::id(args),
         Command::Decode(args) => decode::run(args),
+        Command::Sim(args) => sim::run(args),
         Command::Config => {
             print!("{}", config::example());
             Ok(Exit::Ok)

@@ -27,6 +27,9 @@ pub trait App {
         None
     }
 
+    /// The host is to close: nothing is to be begun any more.
+    fn close(&mut self) {}
+
     /// Things that belong to connections, and are to be none once all are gone (G4).
     fn census(&self) -> usize {
         0

@@ -155,14 +155,16 @@ impl<A: App> Sim<A> {
     fn lay_pipe(&mut self, syn: &Syn, place: u32) -> Option<PipeId> {
         let now = self.fabric.now;
         let net = &self.fabric.net;
-        let latency = net.latency(syn.from, place);
-        let way = || Way {
+        let way = |latency| Way {
             latency,
             used: now,
             last_at: Instant::ZERO,
             ..Way::default()
         };
-        let mut ways = [way(), way()];
+        let mut ways = [
+            way(net.latency(syn.from, place)),
+            way(net.latency(place, syn.from)),
+        ];
         for fault in &self.breaks {
             if let FaultKind::BreakAt {
                 from,

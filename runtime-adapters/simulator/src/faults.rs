@@ -38,7 +38,10 @@ impl<A: App> Sim<A> {
             FaultKind::Crash { hosts } => self.each(hosts, |sim, place| sim.crash(place, false)),
             FaultKind::Kill { hosts } => self.each(hosts, |sim, place| sim.crash(place, true)),
             FaultKind::Close { hosts } => self.each(hosts, |sim, place| {
-                sim.command(place, |_, swarm: &mut Swarm, now| swarm.close(now));
+                sim.command(place, |app, swarm: &mut Swarm, now| {
+                    app.close();
+                    swarm.close(now);
+                });
             }),
             FaultKind::Deaf { hosts } => self.each_host(hosts, |host, _| host.deaf = true),
             FaultKind::Step { hosts, seconds } => {

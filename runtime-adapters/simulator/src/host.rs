@@ -73,6 +73,8 @@ pub(crate) struct Host<A> {
     /// Rounds since the host's time last moved.
     rounds: u32,
     last: Instant,
+    /// The latest time that the machines were told.
+    latest: Instant,
     /// Whether everything is looked at after each step.
     pub(crate) strict: bool,
     out: Out,
@@ -101,12 +103,14 @@ impl<A: App> Host<A> {
             wake_at: Instant::MAX,
             rounds: 0,
             last: Instant::MAX,
+            latest: Instant::ZERO,
             strict: true,
             out: Out::default(),
         }
     }
 
     pub(crate) fn born(&mut self, swarm: Swarm, app: A, keys: Option<Arc<Keys>>, dice: Rng) {
+        self.latest = Instant::ZERO;
         self.life = Some(Life {
             swarm,
             app,
@@ -122,7 +126,8 @@ impl<A: App> Host<A> {
     }
 
     fn times(&self, now: Instant) -> (Instant, UnixTime) {
-        (self.clock.local(now), self.clock.unix(now))
+        // Machines are never told of a clock that was set back.
+        (self.clock.local(now).max(self.latest), self.clock.unix(now))
     }
 
     // ── what arrives ──
@@ -272,8 +277,8 @@ impl<A: App> Host<A> {
 
     /// Carries what came out of a swarm-level end.
     pub(crate) fn carry_out(&mut self, fabric: &mut Fabric, (id, end, conn): (PipeId, u8, ConnectionId)) {
+        let (local, _) = self.times(fabric.now);
         let Some(life) = &mut self.life else { return };
-        let local = self.clock.local(fabric.now);
         for wire in self.out.wires.drain(..) {
             fabric.send(id, end, Load::Wire(wire));
         }
@@ -329,6 +334,7 @@ impl<A: App> Host<A> {
         let mut wishes = Vec::new();
         let now = fabric.now;
         let (local, unix) = self.times(now);
+        self.latest = local;
         if self.last != now {
             (self.last, self.rounds) = (now, 0);
         }
@@ -536,6 +542,15 @@ impl<A: App> Host<A> {
         let mut lent = life.app.protocols();
         if life.swarm.drive(local, unix, &mut lent, 1) {
             fabric.accuse("G5", place, "a drive was left over".into());
+        }
+        let due = lent.iter().filter_map(|protocol| protocol.poll_timeout());
+        if let Some(deadline) = due.into_iter().find(|deadline| deadline.is_due(local)) {
+            let why = deadline.why;
+            fabric.accuse(
+                "G5",
+                place,
+                format!("a protocol is due however often it is told: {why}"),
+            );
         }
         for (id, end) in life.ends.values() {
             let (wants, in_flight, buffer) = (

@@ -13,6 +13,8 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 pub struct Link {
     /// One way, at least and at most: the distance of two hosts is drawn once from the seed. Default 5 ms to 50 ms.
     pub latency: (Duration, Duration),
+    /// Whether there and back are different distances. Default false.
+    pub asymmetric: bool,
     /// Added to each parcel, at most. Default 0.
     pub jitter: Duration,
     /// Bytes per second of each link and direction. Default `None`: no limit.
@@ -27,6 +29,7 @@ impl Default for Link {
     fn default() -> Self {
         Self {
             latency: (Duration::from_millis(5), Duration::from_millis(50)),
+            asymmetric: false,
             jitter: Duration::ZERO,
             bandwidth: None,
             buffer: 256 * 1024,
@@ -160,10 +163,14 @@ impl Net {
         spread(self.link.jitter, || dice.next_u64())
     }
 
-    /// One way between two places; the same in both directions and for ever.
+    /// The way from one place to another; the same for ever.
     pub(crate) fn latency(&self, a: u32, b: u32) -> Duration {
         let (low, high) = self.link.latency;
-        let (a, b) = (a.min(b), a.max(b));
+        let (a, b) = if self.link.asymmetric {
+            (a, b)
+        } else {
+            (a.min(b), a.max(b))
+        };
         let pair = (u64::from(a) << 32) | u64::from(b);
         low.saturating_add(spread(high.saturating_sub(low), || mix(pair ^ self.seed)))
     }

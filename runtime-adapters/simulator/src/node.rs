@@ -1,16 +1,21 @@
-//! The application of ready-made scenarios: ping and identify.
+//! The application of ready-made scenarios: ping, identify, and friends that are dialed again whenever they are lost.
 
 use crate::{
     app::{App, Birth, Lent, Step},
     error::Error,
 };
-use libp2p_proto_core::{Instant, Multiaddr, PeerId};
+use core::time::Duration;
+use libp2p_proto_core::{Instant, Multiaddr, PeerId, Timers};
 use libp2p_proto_identify as identify;
 use libp2p_proto_ping as ping;
-use libp2p_proto_stream_protocol::Dial;
-use std::collections::VecDeque;
+use libp2p_proto_stream_protocol::{Dial, DialOutcome};
+use libp2p_proto_swarm::Event;
+use std::collections::BTreeMap;
 
-/// What a node of a scenario runs, and whom it dials.
+/// Time between two dials of a friend at least; up to as much again is drawn.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What a node of a scenario runs.
 #[derive(Clone, Debug, Default)]
 pub struct NodeConfig {
     /// Rhythm and limits of ping.
@@ -19,20 +24,22 @@ pub struct NodeConfig {
     pub identify: identify::Config,
 }
 
-/// Ping and identify, and a list of dials.
+/// Ping, identify, and friends.
 #[derive(Debug)]
 pub struct Node {
     /// Ping.
     pub ping: ping::Ping,
     /// Identify.
     pub identify: identify::Identify,
-    /// Whom to dial, and when, soonest first.
-    dials: VecDeque<(Instant, PeerId, Multiaddr)>,
-    /// Round trips and failures so far.
+    /// Whom to keep connected.
+    friends: BTreeMap<PeerId, Multiaddr>,
+    /// When to dial those that are not.
+    redials: Timers<PeerId>,
+    /// Round trips so far.
     pub pongs: u64,
-    /// Pings that failed.
+    /// Pings that failed so far.
     pub failures: u64,
-    /// Peers that said who they are.
+    /// Peers that said who they are, so far.
     pub identified: u64,
     /// Whether round trips are written into the trace.
     tells: bool,
@@ -50,7 +57,8 @@ impl Node {
         Ok(Self {
             ping,
             identify: identify.map_err(|error| Error::App(error.to_string()))?,
-            dials: VecDeque::new(),
+            friends: BTreeMap::new(),
+            redials: Timers::new(),
             pongs: 0,
             failures: 0,
             identified: 0,
@@ -65,11 +73,39 @@ impl Node {
         self
     }
 
-    /// Dials a peer at a time of the host's clock.
-    pub fn dial_at(&mut self, at: Instant, peer: PeerId, addr: Multiaddr) {
-        let place = self.dials.partition_point(|(other, ..)| *other <= at);
-        self.dials.insert(place, (at, peer, addr));
+    /// Dials a peer at a time of the host's clock, and again whenever it is lost.
+    pub fn befriend(&mut self, at: Instant, peer: PeerId, addr: Multiaddr) {
+        self.friends.insert(peer, addr);
+        self.redials.set(peer, at);
     }
+
+    /// Friends, and how many of them are connected.
+    pub fn friends(&self) -> (usize, usize) {
+        let all = self.friends.len();
+        (all, all.saturating_sub(self.redials.len()))
+    }
+
+    fn dial_friends(&mut self, cx: &mut Step<'_>) {
+        while let Some(peer) = self.redials.pop_due(cx.now) {
+            let Some(addr) = self.friends.get(&peer) else {
+                continue;
+            };
+            let dial = Dial {
+                addrs: vec![addr.clone()],
+                ..Dial::peer(peer)
+            };
+            let connected = matches!(cx.swarm.dial(cx.now, dial), Ok(DialOutcome::Connected(_)));
+            if !connected {
+                // Tells of failed dials come too, but may be lost with a crash of ours.
+                self.redials.set(peer, again(cx));
+            }
+        }
+    }
+}
+
+fn again(cx: &mut Step<'_>) -> Instant {
+    let spread = u64::try_from(AGAIN.as_millis()).unwrap_or(u64::MAX);
+    cx.now + AGAIN + Duration::from_millis(cx.dice.below(spread))
 }
 
 impl App for Node {
@@ -80,18 +116,18 @@ impl App for Node {
         lent
     }
 
-    fn step(&mut self, cx: &mut Step<'_>) {
-        while self.dials.front().is_some_and(|(at, ..)| *at <= cx.now) {
-            let Some((_, peer, addr)) = self.dials.pop_front() else {
-                break;
-            };
-            let dial = Dial {
-                addrs: vec![addr],
-                ..Dial::peer(peer)
-            };
-            // A refusal means that the peer is connected, or that too many dials are under way.
-            let _refused = cx.swarm.dial(cx.now, dial);
+    fn handle_event(&mut self, cx: &mut Step<'_>, event: &Event) {
+        match event {
+            Event::Connected { peer, .. } => self.redials.clear(*peer),
+            Event::Disconnected { peer, last: true, .. } if self.friends.contains_key(peer) => {
+                self.redials.set(*peer, again(cx));
+            }
+            _ => {}
         }
+    }
+
+    fn step(&mut self, cx: &mut Step<'_>) {
+        self.dial_friends(cx);
         while let Some(event) = self.ping.poll_event() {
             match event {
                 ping::Event::Pong { peer, rtt, .. } => {
@@ -119,7 +155,12 @@ impl App for Node {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.dials.front().map(|(at, ..)| *at)
+        self.redials.next().map(|(at, _)| at)
+    }
+
+    fn close(&mut self) {
+        self.friends.clear();
+        self.redials = Timers::new();
     }
 
     fn census(&self) -> usize {

@@ -393,7 +393,6 @@ impl<A: App> Sim<A> {
             .iter()
             .any(|parcel| matches!(parcel.load, Load::Bytes(_) | Load::Wire(_)));
         way.queue.clear();
-        way.in_flight = 0;
         way.dead = true;
         if data && answers {
             self.fabric.send(id, other(from), Load::Reset("reset"));
@@ -525,7 +524,10 @@ impl<A: App> Sim<A> {
             if let Some(Place::Host(host)) = self.places.get_mut(place) {
                 host.deaf = false;
             }
-            self.command(place, |_, swarm, now| swarm.close(now));
+            self.command(place, |app, swarm, now| {
+                app.close();
+                swarm.close(now);
+            });
         }
         self.run_for(within)?;
         for place in 0..self.places.len() {
@@ -611,6 +613,14 @@ impl<A> Sim<A> {
         match self.places.get(place)? {
             Place::Host(host) => host.life.as_ref().map(|life| &life.swarm),
             Place::Actor(_) => None,
+        }
+    }
+
+    /// How often a host was started.
+    pub fn boots(&self, place: usize) -> u32 {
+        match self.places.get(place) {
+            Some(Place::Host(host)) => host.boots,
+            _ => 0,
         }
     }
 

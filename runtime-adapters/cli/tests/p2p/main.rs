@@ -18,5 +18,6 @@ mod metrics;
 mod puppet;
 mod readme;
 mod runtimes;
+mod sim;
 mod support;
 mod usage;

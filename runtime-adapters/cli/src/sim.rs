@@ -1,0 +1,105 @@
+//! `p2p sim`: a network of simulated nodes in virtual time, from a scenario file and a seed.
+
+use crate::{
+    args,
+    error::{Error, Exit},
+    output::Output,
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use libp2p_proto_simulator::{Error as Refused, Node, Plan, Report, Sim, plots};
+use serde_json::{Value, json};
+use std::{fs, path::Path, time::Duration};
+
+/// Runs in which a failing list of faults is cut down.
+const ATTEMPTS: usize = 200;
+
+pub(crate) fn run(args: &args::Sim) -> Result<Exit, Error> {
+    let path = &args.file;
+    let text = fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
+    let mut plan = Plan::parse(&text).map_err(|error| match error {
+        Refused::File { line, what } => Error::Usage(format!("{}:{line}: {what}", path.display())),
+        other => Error::Usage(format!("{}: {other}", path.display())),
+    })?;
+    let out = Output::new(args.json);
+    plan.scenario.lines = out == Output::Json && args.json;
+    let bar = bar(&plan, out);
+    let report = plan.run(args.seed, |sim| {
+        tell(out, sim);
+        bar.set_position(whole_millis(sim.now().since(libp2p_proto_core::Instant::ZERO)));
+    });
+    let report = report.map_err(|error| Error::Failed(error.to_string()))?;
+    bar.finish_and_clear();
+    if let Some(folder) = &args.out {
+        draw(folder, &report)?;
+    }
+    out.print(&summary(&plan, &report));
+    let Some(violation) = &report.violation else {
+        return Ok(Exit::Ok);
+    };
+    // What was drawn is cut down to what matters.
+    let found = plan.minimise(args.seed, ATTEMPTS);
+    let faults = found.ok().flatten().map(|(faults, _)| faults).unwrap_or_default();
+    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    out.print(&json!({
+        "event": "failed", "seed": args.seed, "violation": violation.to_string(), "faults": faults,
+    }));
+    Ok(Exit::Failed)
+}
+
+/// What has happened since the last second.
+fn tell(out: Output, sim: &mut Sim<Node>) {
+    for line in sim.take_lines() {
+        let ms: Value = line.millis().parse().map_or(Value::Null, |ms: f64| json!(ms));
+        // Faults concern nobody alone.
+        let host = u32::try_from(line.host).ok().filter(|host| *host < u32::MAX);
+        out.print(&json!({"event": "trace", "ms": ms, "host": host, "what": line.what}));
+    }
+}
+
+fn bar(plan: &Plan, out: Output) -> ProgressBar {
+    let target = if out == Output::Json {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr()
+    };
+    let bar = ProgressBar::with_draw_target(Some(whole_millis(plan.run)), target);
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} %  {elapsed} (left: {eta})");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(plan.name.clone());
+    bar
+}
+
+fn whole_millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn draw(folder: &Path, report: &Report) -> Result<(), Error> {
+    fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))?;
+    for plot in plots(report) {
+        let path = folder.join(plot.name).with_extension("svg");
+        fs::write(&path, plot.svg()).map_err(|error| Error::file(&path, error))?;
+    }
+    Ok(())
+}
+
+fn summary(plan: &Plan, report: &Report) -> Value {
+    let millis = |share| format!("{:.3} ms", report.latencies.per_mille(share).as_secs_f64() * 1e3);
+    let stats = &report.stats;
+    json!({
+        "scenario": plan.name,
+        "seed": report.seed,
+        "verdict": report.violation.as_ref().map_or_else(|| String::from("ok"), ToString::to_string),
+        "hosts": plan.scenario.hosts,
+        "virtual time": format!("{:.3} s", report.time.as_secs_f64()),
+        "events": stats.events,
+        "bytes": stats.bytes,
+        "connections": format!("{} began, {} ended, counted at both ends", stats.connected, stats.disconnected),
+        "friendships": format!("{} of {} connected at the end", report.friends.1, report.friends.0),
+        "faults": stats.faults,
+        "round trips": format!(
+            "{} measured: median {}, 99 % {}, longest {:.3} ms",
+            report.latencies.count(), millis(500), millis(990), report.latencies.max().as_secs_f64() * 1e3
+        ),
+        "trace hash": report.hash.to_string(),
+    })
+}
