@@ -29,8 +29,10 @@ use std::{
 const CHUNK: usize = 256 * 1024;
 /// Rounds of a link before other tasks have their turn.
 const ROUNDS: usize = 16;
-/// How long bytes may wait for the kernel after the machine is done.
+/// How long a link may stand after the machine is done, until the last bytes are with the kernel and the other end has ended too.
 const LINGER: Duration = Duration::from_secs(1);
+/// Bytes that are thrown away meanwhile. A socket that is closed with bytes unread is reset, and what was sent last may be lost.
+const DRAINED: usize = 16 * 1024 * 1024;
 
 /// Memory that links use while they read or write, and give back before they wait: an idle link holds none.
 #[derive(Clone, Default)]
@@ -91,8 +93,12 @@ pub struct Link<R: Runtime> {
     tail: Vec<u8>,
     /// Output that the kernel did not take yet.
     unsent: Vec<u8>,
-    /// When to give up on `unsent`, once the machine is done.
+    /// When to give up on the link, once the machine is done.
     linger: Option<Instant>,
+    /// Whether the other end, or the link itself, has ended.
+    ended: bool,
+    /// Bytes that were thrown away since we said that we send no more.
+    drained: Option<usize>,
 }
 
 impl<R: Runtime> Link<R> {
@@ -117,6 +123,8 @@ impl<R: Runtime> Link<R> {
             tail: Vec::new(),
             unsent: Vec::new(),
             linger: None,
+            ended: false,
+            drained: None,
         }
     }
 
@@ -201,6 +209,7 @@ impl<R: Runtime> Link<R> {
             // What came before the end is taken before it.
             Ok(0) if held > 0 && self.feed(input.get_mut(..held).unwrap_or_default()) => true,
             Ok(0) => {
+                self.ended = true;
                 self.machine.handle_eof(self.clock.now());
                 true
             }
@@ -214,6 +223,7 @@ impl<R: Runtime> Link<R> {
                 held > 0 && self.feed(input.get_mut(..held).unwrap_or_default())
             }
             Err(error) => {
+                self.ended = true;
                 self.machine.handle_link_error(self.clock.now(), code(&error));
                 true
             }
@@ -275,6 +285,7 @@ impl<R: Runtime> Link<R> {
                 Poll::Ready(result) => {
                     let error = result.err().unwrap_or_else(|| ErrorKind::BrokenPipe.into());
                     if !is_patient(&error) {
+                        self.ended = true;
                         self.machine.handle_link_error(self.clock.now(), code(&error));
                         return data.len();
                     }
@@ -300,13 +311,42 @@ impl<R: Runtime> Link<R> {
     }
 
     /// Whether nothing is left to do.
-    fn is_over(&mut self) -> bool {
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.machine.is_closed() {
             return false;
         }
         let now = self.clock.now();
         let linger = *self.linger.get_or_insert(now + LINGER);
-        self.unsent.is_empty() || linger <= now
+        linger <= now || (self.unsent.is_empty() && self.has_left(cx))
+    }
+
+    /// Says that we send no more, and throws away what still comes until the other end says so too.
+    fn has_left(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.drained.is_none() && !self.ended {
+            match Pin::new(&mut self.socket).poll_close(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(result) => self.ended = result.is_err(),
+            }
+        }
+        let mut drained = self.drained.unwrap_or(0);
+        let mut scratch = self.pool.take();
+        if scratch.input.len() < CHUNK {
+            scratch.input.resize(CHUNK, 0);
+        }
+        while !self.ended && drained < DRAINED {
+            match Pin::new(&mut self.socket).poll_read(cx, &mut scratch.input) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(n)) if n > 0 => drained = drained.saturating_add(n),
+                Poll::Ready(Err(error)) if is_patient(&error) => {
+                    cx.waker().wake_by_ref();
+                    break;
+                }
+                Poll::Ready(_) => self.ended = true,
+            }
+        }
+        self.pool.give(scratch);
+        self.drained = Some(drained);
+        self.ended || drained >= DRAINED
     }
 }
 
@@ -325,7 +365,7 @@ impl<R: Runtime> Future for Link<R> {
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(())) => {}
             }
-            if link.is_over() {
+            if link.is_over(cx) {
                 return Poll::Ready(());
             }
             // What has arrived counts before the deadlines that it might meet.

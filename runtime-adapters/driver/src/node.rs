@@ -49,7 +49,9 @@ pub struct Node<A, R: Runtime> {
     pool: Pool,
     sockets: Sockets<R>,
     links: Links,
-    news: (mpsc::Sender<News>, mpsc::Receiver<News>),
+    /// Both ends of the channel of links. The node gives its own sender up when it closes, so that the channel ends with the last link.
+    news: (Option<mpsc::Sender<News>>, mpsc::Receiver<News>),
+    links_are_over: bool,
     resolver: Option<Resolver>,
     answers: (mpsc::UnboundedSender<Answers>, mpsc::UnboundedReceiver<Answers>),
     desk: Desk<A>,
@@ -74,6 +76,7 @@ impl<A: App, R: Runtime> Node<A, R> {
         protocols.push(&mut raw.machine);
         let swarm = Swarm::new(identity, config.swarm, seed, &mut protocols)?;
         let (desk, handle) = Desk::new(peer);
+        let (sender_of_news, news) = mpsc::channel(NEWS);
         let node = Self {
             app,
             swarm,
@@ -84,7 +87,8 @@ impl<A: App, R: Runtime> Node<A, R> {
             pool: Pool::default(),
             sockets: Sockets::new(),
             links: BTreeMap::new(),
-            news: mpsc::channel(NEWS),
+            news: (Some(sender_of_news), news),
+            links_are_over: false,
             resolver: config.resolver,
             answers: mpsc::unbounded(),
             desk,
@@ -103,10 +107,17 @@ impl<A: App, R: Runtime> Node<A, R> {
                 any = true;
                 break;
             }
-            let Poll::Ready(Some((conn, message))) = Pin::new(&mut self.news.1).poll_next(cx) else {
+            if self.links_are_over {
+                break;
+            }
+            let Poll::Ready(news) = Pin::new(&mut self.news.1).poll_next(cx) else {
                 break;
             };
             any = true;
+            let Some((conn, message)) = news else {
+                self.links_are_over = true;
+                break;
+            };
             if matches!(message, FromConnection::Disconnected { .. }) {
                 self.links.remove(&conn);
             }
@@ -137,10 +148,11 @@ impl<A: App, R: Runtime> Node<A, R> {
 
     /// Starts the task of a link.
     fn sit(&mut self, seat: Seat, socket: R::Socket) {
+        // A node that closes takes no more of them.
+        let Some(news) = self.news.0.clone() else { return };
         let (orders, receiver) = mpsc::unbounded();
         self.links.insert(seat.conn, orders);
         let machine = connection::Connection::new(self.clock.now(), self.upgrade.clone(), seat);
-        let news = self.news.0.clone();
         R::spawn(Link::new(
             self.clock,
             self.pool.clone(),
@@ -229,6 +241,7 @@ impl<A: App, R: Runtime> Node<A, R> {
             let now = self.clock.now();
             self.sockets.stop_listening();
             self.swarm.close(now);
+            self.news.0 = None;
             self.end = Some((now + CLOSING, Vec::new()));
         }
     }
@@ -236,7 +249,7 @@ impl<A: App, R: Runtime> Node<A, R> {
     fn is_over(&self) -> bool {
         self.end
             .as_ref()
-            .is_some_and(|(at, _)| self.swarm.is_idle() || *at <= self.clock.now())
+            .is_some_and(|(at, _)| (self.swarm.is_idle() && self.links_are_over) || *at <= self.clock.now())
     }
 
     /// Whether a deadline has come; if not, the task is woken then.

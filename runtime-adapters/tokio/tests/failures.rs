@@ -5,12 +5,17 @@ use core::{
     pin::Pin,
     task::{Context, Poll},
 };
-use libp2p_proto_adapter_suite::PATIENCE;
+use libp2p_proto_adapter_suite::{PATIENCE, puppet::Puppet};
+use libp2p_proto_core::ProtocolName;
 use libp2p_proto_driver::{Link, Node, Runtime};
 use libp2p_proto_identity::{Identity, Keypair};
 use libp2p_proto_stream_protocol::{Dial, Protocol};
 use libp2p_proto_tokio::{App, Config, Entropy, Error, Tokio, spawn};
-use std::{future::Future, io, net::SocketAddr};
+use std::{
+    future::Future,
+    io::{self, Read as _, Write as _},
+    net::SocketAddr,
+};
 use tokio::net::TcpListener;
 
 struct Nothing;
@@ -66,6 +71,23 @@ async fn a_listener_outlives_failed_accepts() {
     let alice = spawn(identity(1), Config::default(), Nothing).unwrap();
     let dialed = tokio::time::timeout(PATIENCE, alice.dial(Dial::addr(addr))).await;
     assert_eq!(dialed.unwrap().map(|(peer, _)| peer), Ok(bob.peer_id()));
+}
+
+/// A peer whose first bytes behind the upgrade mean nothing, and who says three mebibytes more before it listens.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_word_reaches_a_peer_that_was_still_talking() {
+    let identity = Identity::from(Keypair::ed25519_from_seed([2; 32]));
+    let bob = spawn(identity, Config::default(), Nothing).unwrap();
+    let addr = bob.listen("/ip4/127.0.0.1/tcp/0".parse().unwrap()).await.unwrap();
+    let talk = move || {
+        let name = ProtocolName::from_static("/raw/1");
+        let mut puppet = Puppet::connected(&addr, 3, name);
+        puppet.socket.write_all(&vec![0x7f; 3 << 20])?;
+        let mut heard = Vec::new();
+        puppet.socket.read_to_end(&mut heard)
+    };
+    let heard = tokio::task::spawn_blocking(talk).await.unwrap();
+    assert!(heard.is_ok_and(|bytes| bytes > 0), "the link was reset");
 }
 
 // covers: SIM-17
