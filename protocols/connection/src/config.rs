@@ -6,7 +6,8 @@ use libp2p_proto_core::{Rng, Side};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_multistream_select::Negotiation;
 use {
-    libp2p_proto_multistream_select as multistream, libp2p_proto_noise as noise, libp2p_proto_yamux as yamux,
+    libp2p_proto_multistream_select as multistream, libp2p_proto_noise as noise,
+    libp2p_proto_websocket as websocket, libp2p_proto_yamux as yamux,
 };
 
 /// Keys, crypto and limits of all connections of one node: made once, shared.
@@ -15,6 +16,7 @@ pub struct Config {
     pub(crate) noise: Arc<noise::Config>,
     pub(crate) yamux: yamux::Config,
     pub(crate) multistream: multistream::Limits,
+    pub(crate) websocket: websocket::Config,
 }
 
 impl Config {
@@ -44,6 +46,7 @@ impl Config {
             noise: noise.into(),
             yamux,
             multistream: multistream::Limits::DEFAULT,
+            websocket: websocket::Config::default(),
         })
     }
 
@@ -65,6 +68,17 @@ impl Config {
     pub fn with_negotiation_limits(mut self, limits: multistream::Limits) -> Result<Self, Error> {
         limits.validate()?;
         self.multistream = limits;
+        Ok(self)
+    }
+
+    /// The same with other limits of a link that is a WebSocket.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WebSocket`] if a limit is out of its range.
+    pub fn with_websocket(mut self, websocket: websocket::Config) -> Result<Self, Error> {
+        websocket.validate()?;
+        self.websocket = websocket;
         Ok(self)
     }
 

@@ -3,7 +3,10 @@
 use libp2p_proto_core::Fault;
 use libp2p_proto_stream_protocol::LinkError;
 use libp2p_proto_yamux as yamux;
-use {libp2p_proto_multistream_select as multistream, libp2p_proto_noise as noise};
+use {
+    libp2p_proto_multistream_select as multistream, libp2p_proto_noise as noise,
+    libp2p_proto_websocket as websocket,
+};
 
 /// Why a connection ended. Every error is final.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +33,12 @@ pub enum Error {
     /// The remote went away with this code.
     #[error("remote went away with code {0}")]
     GoAway(u32),
+    /// The WebSocket failed.
+    #[error("WebSocket: {0}")]
+    WebSocket(#[from] websocket::Error),
+    /// The remote closed the WebSocket with this code, which is no clean one.
+    #[error("WebSocket closed with code {0}")]
+    WebSocketClosed(u16),
     /// The transport failed.
     #[error("link: {0}")]
     Link(&'static str),
@@ -42,6 +51,7 @@ impl Error {
             Self::Multistream(error) => error.fault(),
             Self::Noise(error) => error.fault(),
             Self::Yamux(error) => error.fault(),
+            Self::WebSocket(error) => error.fault(),
             _ => Fault::Peer,
         }
     }
@@ -56,6 +66,8 @@ impl Error {
             Self::UpgradeTimeout => "upgrade-timeout",
             Self::UnexpectedEof => "eof",
             Self::GoAway(_) => "go-away",
+            Self::WebSocket(error) => error.code(),
+            Self::WebSocketClosed(_) => "ws-closed",
             Self::Link(code) => code,
         }
     }

@@ -10,8 +10,10 @@
 mod binary;
 mod component;
 mod text;
+mod websocket;
 
 pub use component::{Certhash, Component, Components};
+pub use websocket::WebSocketTarget;
 
 use crate::{Fault, PeerId};
 use alloc::vec::Vec;

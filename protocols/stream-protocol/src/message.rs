@@ -4,7 +4,7 @@ use crate::{Closed, Framing, LinkError, StreamSpec};
 use alloc::{sync::Arc, vec::Vec};
 use bytes::Bytes;
 use core::{fmt, time::Duration};
-use libp2p_proto_core::{ConnectionId, Instant, PeerId, ProtocolName, Side, StreamId};
+use libp2p_proto_core::{ConnectionId, Instant, PeerId, ProtocolName, Side, StreamId, WebSocketTarget};
 use smallvec::SmallVec;
 
 /// The place of a spec in the node's [`SpecTable`].
@@ -112,6 +112,8 @@ pub struct Seat {
     pub upgrade_by: Instant,
     /// Whether the link is limited (relayed); specs that don't allow it are not served.
     pub limited: bool,
+    /// The link is a WebSocket: what to ask for, if we dialed. `None`: the connection has the link to itself.
+    pub websocket: Option<WebSocketTarget>,
     /// What streams look like.
     pub specs: Arc<SpecTable>,
     /// Specs whose inbound limit differs from the table by now.
@@ -130,6 +132,7 @@ impl Seat {
             seed,
             upgrade_by: Instant::MAX,
             limited: false,
+            websocket: None,
             specs: Arc::default(),
             inbound: SmallVec::new(),
             limits: StreamLimits::default(),

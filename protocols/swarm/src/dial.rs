@@ -11,7 +11,9 @@ use crate::{
 };
 use alloc::{boxed::Box, vec::Vec};
 use core::time::Duration;
-use libp2p_proto_core::{AddressClass, Component, ConnectionId, DialId, Instant, Multiaddr, PeerId, Side};
+use libp2p_proto_core::{
+    AddressClass, Component, ConnectionId, DialId, Instant, Multiaddr, PeerId, Side, WebSocketTarget,
+};
 use libp2p_proto_identity::PublicKey;
 use libp2p_proto_stream_protocol::{
     AttemptError, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Host as _, ToConnection,
@@ -31,6 +33,8 @@ pub(crate) struct Dialing {
     pub(crate) resolving: SmallVec<[ResolveId; 2]>,
     failures: Vec<(Multiaddr, AttemptError)>,
     tried: Vec<Multiaddr>,
+    /// What a WebSocket at each of these addresses is to be asked for, where a name led to them.
+    named: Vec<(Multiaddr, WebSocketTarget)>,
     /// Addresses taken in so far.
     pub(crate) taken: usize,
     give_up_at: Instant,
@@ -56,10 +60,27 @@ impl Dialing {
             resolving: SmallVec::new(),
             failures: Vec::new(),
             tried: Vec::new(),
+            named: Vec::new(),
             taken: 0,
             give_up_at: now + timeout,
             hold_until: now,
         }
+    }
+
+    /// A name led to these addresses: a WebSocket is asked for by that name.
+    pub(crate) fn name(&mut self, by: &Multiaddr, found: &[Multiaddr]) {
+        if let Some(target) = by.websocket() {
+            self.named
+                .extend(found.iter().map(|addr| (addr.clone(), target.clone())));
+        }
+    }
+
+    /// What a WebSocket at this address is to be asked for. `None`: it is none.
+    pub(crate) fn websocket(&self, addr: &Multiaddr) -> Option<WebSocketTarget> {
+        let named = self.named.iter().find(|(known, _)| known == addr);
+        named
+            .map(|(_, target)| target.clone())
+            .or_else(|| addr.websocket())
     }
 
     fn knows(&self, addr: &Multiaddr) -> bool {

@@ -69,6 +69,7 @@ impl Core {
         if found.is_empty() {
             return dial.fail(question.addr, AttemptError::Resolve("no-address"));
         }
+        dial.name(&question.addr, &found);
         self.plan(question.dial, &found, question.depth.saturating_add(1));
     }
 }

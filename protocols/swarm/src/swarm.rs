@@ -13,7 +13,9 @@ use alloc::{
     vec::Vec,
 };
 use core::fmt;
-use libp2p_proto_core::{ConnectionId, DialId, Instant, Multiaddr, PeerId, ProtocolName, Rng, Side};
+use libp2p_proto_core::{
+    Component, ConnectionId, DialId, Instant, Multiaddr, PeerId, ProtocolName, Rng, Side,
+};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_stream_protocol::{
     AttemptError, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Framing, FromConnection,
@@ -65,7 +67,7 @@ impl Swarm {
 
     // ── what the outside reports ──
 
-    /// A link came in. The seat is for the connection machine; a refusal costs the remote its link and us nothing.
+    /// A link came in. The seat is for the connection machine; a refusal costs the remote its link and us nothing. A local address with `/ws` says that the link is a WebSocket.
     ///
     /// # Errors
     ///
@@ -74,9 +76,13 @@ impl Swarm {
         &mut self,
         now: Instant,
         local: Option<Multiaddr>,
-        remote: Multiaddr,
+        mut remote: Multiaddr,
     ) -> Result<Seat, Denied> {
         self.core.tick(now);
+        let websocket = local.as_ref().and_then(Multiaddr::websocket);
+        if websocket.is_some() {
+            remote = as_websocket(remote);
+        }
         let admitted = self.core.check_accept(local.as_ref(), &remote);
         let exempt = admitted.inspect_err(|_| {
             self.core.stats.refused = self.core.stats.refused.saturating_add(1);
@@ -91,7 +97,9 @@ impl Swarm {
         let upgrade_by = self.core.now + self.core.config.inbound_upgrade;
         let conn = Conn::new(Phase::Upgrading, info, None, exempt);
         let conn = self.core.add_conn(conn, upgrade_by);
-        self.seat(conn).ok_or(Denied("gone"))
+        let mut seat = self.seat(conn).ok_or(Denied("gone"))?;
+        seat.websocket = websocket;
+        Ok(seat)
     }
 
     /// A link that was ordered with [`Action::Dial`] stands.
@@ -104,17 +112,29 @@ impl Swarm {
         now: Instant,
         conn: ConnectionId,
         local: Option<Multiaddr>,
-        remote: Multiaddr,
+        mut remote: Multiaddr,
     ) -> Result<Seat, Denied> {
         self.core.tick(now);
         let dial = self.connecting(conn).ok_or(Denied("cancelled"))?;
+        let dialed = self.core.conns.get(&conn).map(|conn| conn.info.remote.clone());
+        let websocket = dialed
+            .as_ref()
+            .zip(self.core.dials.get(&dial))
+            .and_then(|(addr, dial)| dial.websocket(addr));
+        if websocket.is_some() {
+            // With its path, unless the link leads elsewhere.
+            let same = dialed.filter(|dialed| dialed.socket_tcp() == remote.socket_tcp());
+            remote = same.unwrap_or_else(|| as_websocket(remote));
+        }
         self.core.change_conn(conn, |conn| {
             conn.phase = Phase::Upgrading;
             conn.info.local = local;
             conn.info.remote = remote;
         });
         self.core.hold_dial(dial);
-        self.seat(conn).ok_or(Denied("gone"))
+        let mut seat = self.seat(conn).ok_or(Denied("gone"))?;
+        seat.websocket = websocket;
+        Ok(seat)
     }
 
     /// A link that was ordered with [`Action::Dial`] could not be connected.
@@ -340,6 +360,14 @@ impl Swarm {
         seat.inbound.clone_from(&self.core.inbound);
         seat.limits = self.core.config.streams;
         Some(seat)
+    }
+}
+
+/// The address of the other end of a WebSocket, if an adapter named its socket.
+fn as_websocket(addr: Multiaddr) -> Multiaddr {
+    match addr.websocket() {
+        Some(_) => addr,
+        None => addr.with(Component::Ws).unwrap_or(addr),
     }
 }
 

@@ -599,6 +599,11 @@ impl WebSocket {
         )
     }
 
+    /// Whether the upgrade is not done yet.
+    pub const fn is_upgrading(&self) -> bool {
+        matches!(self.reading, Reading::Head { .. })
+    }
+
     /// Whether all is done: both close frames have gone their way, or nothing more can. The link may be dropped.
     pub const fn is_closed(&self) -> bool {
         matches!(
