@@ -60,6 +60,20 @@ pub fn two_nodes_identify_ping_and_measure_each_other<A: Adapter>() {
     assert_eq!(honest.perf(node.peer, 8 << 20, 8 << 20), (8 << 20, 8 << 20));
 }
 
+pub fn two_nodes_do_the_same_over_a_websocket<A: Adapter>() {
+    let (node, honest) = (Node::<A>::start(1, limits()), Node::<A>::start(2, limits()));
+    let addr = node.listen_websocket();
+    assert!(addr.websocket().is_some());
+    assert_eq!(honest.dial(&addr), Ok(node.peer));
+    honest.ping(node.peer);
+    node.ping(honest.peer);
+    assert_eq!(honest.perf(node.peer, 8 << 20, 8 << 20), (8 << 20, 8 << 20));
+    // A node that speaks TCP there hears at once that it is wrong.
+    let tcp = Multiaddr::from_components(addr.components().take(2)).unwrap();
+    let error = cause(honest.dial(&tcp));
+    assert!(matches!(error, AttemptError::Upgrade(_)), "{error:?}");
+}
+
 pub fn a_dial_to_a_closed_port_is_refused<A: Adapter>() {
     let node = Node::<A>::start(1, limits());
     let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

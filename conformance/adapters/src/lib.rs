@@ -39,6 +39,8 @@ pub trait Adapter: Sized {
     fn start(identity: Identity, limits: Config, app: App) -> Self;
     /// Listens on a free port of loopback, and says where.
     fn listen(&self) -> Multiaddr;
+    /// The same for WebSocket.
+    fn listen_websocket(&self) -> Multiaddr;
     /// Runs `act` soon.
     fn call(&self, act: Act);
 }
@@ -135,6 +137,11 @@ impl<A: Adapter> Node<A> {
             addr,
             seen,
         }
+    }
+
+    /// Listens for WebSocket as well, and says where, with its id.
+    pub fn listen_websocket(&self) -> Multiaddr {
+        self.adapter.listen_websocket().with_peer_id(self.peer).unwrap()
     }
 
     /// Runs `act` in the node and waits for its answer.
@@ -236,6 +243,7 @@ macro_rules! adapter_suite {
     ($adapter:ty) => {
         $crate::adapter_suite!($adapter:
             two_nodes_identify_ping_and_measure_each_other
+            two_nodes_do_the_same_over_a_websocket
             a_dial_to_a_closed_port_is_refused
             a_dial_by_a_transport_that_is_not_there_says_so
             a_dial_to_another_peer_than_expected_fails_and_nobody_is_connected

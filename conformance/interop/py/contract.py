@@ -14,7 +14,7 @@ KNOWN = {
     "muxer": ["yamux", "mplex"],
     "key": ["ed25519", "secp256k1", "ecdsa", "rsa"],
 }
-TCP = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/[^/]+/tcp/\d+(/p2p/[^/]+)?")
+TCP = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/[^/]+/tcp/\d+(/ws)?(/p2p/[^/]+)?")
 
 
 class Unsupported(Exception):

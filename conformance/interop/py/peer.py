@@ -56,9 +56,11 @@ def make_host(options):
         "plaintext": lambda: (PLAINTEXT_PROTOCOL_ID, InsecureTransport(keys)),
     }
     muxers = {"yamux": (YAMUX_PROTOCOL_ID, Yamux), "mplex": (MPLEX_PROTOCOL_ID, Mplex)}
+    # Only the transports of these addresses are made, also to dial.
+    addrs = options.listen or [options.addr.partition("/p2p/")[0]]
     return new_host(
         key_pair=keys,
-        listen_addrs=[Multiaddr(addr) for addr in options.listen] or None,
+        listen_addrs=[Multiaddr(addr) for addr in addrs],
         sec_opt=dict(security[name]() for name in options.security or ["noise", "tls"]),
         muxer_opt=dict(muxers[name] for name in options.muxers or ["yamux"]),
     )

@@ -71,7 +71,7 @@ impl Config {
         Ok(self)
     }
 
-    /// The same with other limits of a link that is a WebSocket.
+    /// Sets other limits of a link that is a WebSocket.
     ///
     /// # Errors
     ///

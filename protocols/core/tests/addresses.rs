@@ -254,6 +254,42 @@ fn sockets_and_addresses_are_read_from_the_front() {
     }
 }
 
+#[test]
+fn what_a_websocket_is_asked_for_is_read_from_its_address() {
+    let target = |text: &str| addr(text).websocket().map(|target| (target.host, target.path));
+    let wanted = |host: &str, path: &str| Some((host.to_owned(), path.to_owned()));
+    assert_eq!(target("/ip4/192.0.2.0/tcp/1234/ws"), wanted("192.0.2.0:1234", ""));
+    assert_eq!(
+        target("/ip6/2001:db8::1/tcp/80/ws"),
+        wanted("[2001:db8::1]:80", "")
+    );
+    for name in ["dns", "dns4", "dns6"] {
+        assert_eq!(
+            target(&format!("/{name}/example.com/tcp/80/ws")),
+            wanted("example.com:80", "")
+        );
+    }
+    let path = "/dns/example.com/tcp/80/ws/http-path/path%2Fto%2Fendpoint";
+    assert_eq!(target(path), wanted("example.com:80", "path/to/endpoint"));
+    assert_eq!(
+        target(&format!("/ip4/192.0.2.0/tcp/1/ws/p2p/{A}")),
+        wanted("192.0.2.0:1", "")
+    );
+    for other in [
+        "/ip4/192.0.2.0/tcp/1234",
+        "/ip4/192.0.2.0/tcp/1234/wss",
+        "/ip4/192.0.2.0/tcp/1234/tls/ws",
+        "/ip4/192.0.2.0/tcp/1234/tls/sni/foo.example.com/ws",
+        "/ip4/192.0.2.0/ws",
+        "/ip4/192.0.2.0/udp/1234/ws",
+        "/ip4/192.0.2.0/tcp/1234/ws/p2p-circuit",
+        "/ip4/192.0.2.0/tcp/1234/ws/ws",
+        "/dnsaddr/example.com/tcp/1/ws",
+    ] {
+        assert_eq!(target(other), None, "{other}");
+    }
+}
+
 // covers: COR-093
 #[test]
 fn what_follows_the_first_circuit_is_the_destination() {

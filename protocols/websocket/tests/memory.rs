@@ -65,3 +65,23 @@ fn an_idle_machine_owns_nothing_and_an_upgrade_little() {
     });
     assert_eq!(info.bytes_max, 0);
 }
+
+#[test]
+fn vul_183_nothing_is_decompressed_and_nothing_unknown_is_buffered() {
+    let mut server = support::server();
+    let offer = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    let request = REQUEST.replace("\r\n\r\n", offer);
+    support::feed(&mut server, NOW, request.as_bytes()).unwrap();
+    assert_eq!(support::transmit(&mut server, NOW), support::ANSWER.as_bytes());
+    // A compressed message, and one of an unknown kind, of a gibibyte.
+    for (first, error) in [(0xc2, Error::ReservedBit), (0x83, Error::BadOpcode(3))] {
+        let mut server = open(Side::Listener);
+        let mut input = vec![7; 64 * 1024];
+        input[..10].copy_from_slice(&[first, 0xff, 0, 0, 0, 0, 0x40, 0, 0, 0]);
+        let info = measure(|| {
+            let result = server.handle_input(NOW, &mut input, |data| Ok::<_, Error>(data.len()));
+            assert_eq!(result, Err(error));
+        });
+        assert_eq!(info.bytes_max, 0);
+    }
+}

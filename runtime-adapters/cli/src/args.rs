@@ -83,7 +83,7 @@ Formats of key files:
 /// What both ends have.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Common {
-    /// Transport to listen on: tcp (repeatable; dial goes by its address) [default: tcp]
+    /// Transport to listen on: tcp, ws (repeatable; dial goes by its address) [default: tcp]
     #[arg(long = "transport", value_name = "T")]
     pub(crate) transports: Vec<String>,
     /// Security protocol to offer: noise (repeatable, best first) [default: noise]

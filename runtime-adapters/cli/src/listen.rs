@@ -11,7 +11,7 @@ use crate::{
     output::{Output, Printer, complain},
     support::{self, SERVICES},
 };
-use libp2p_proto_core::{Multiaddr, PeerId};
+use libp2p_proto_core::{Component, Multiaddr, PeerId};
 use libp2p_proto_driver as driver;
 use libp2p_proto_identity::Identity;
 use libp2p_proto_stream_protocol::Dial;
@@ -139,17 +139,24 @@ fn spawn(
     args.common.runtime.spawn(identity, config, listener)
 }
 
-/// Where to listen: options, then the configuration, then loopback.
+/// Where to listen: addresses, then transports on loopback, then the configuration, then TCP on loopback.
 fn addresses(args: &args::Listen, config: &Config) -> Vec<Multiaddr> {
-    let wanted = if args.addrs.is_empty() {
-        &config.listen
-    } else {
-        &args.addrs
-    };
-    if wanted.is_empty() {
-        return vec![Multiaddr::tcp([127, 0, 0, 1].into(), 0)];
+    let loopback = Multiaddr::tcp([127, 0, 0, 1].into(), 0);
+    if !args.addrs.is_empty() {
+        return args.addrs.clone();
     }
-    wanted.clone()
+    let transports = &args.common.transports;
+    if !transports.is_empty() {
+        let of = |transport: &String| match transport.as_str() {
+            "ws" => loopback.with(Component::Ws).ok(),
+            _ => Some(loopback.clone()),
+        };
+        return transports.iter().filter_map(of).collect();
+    }
+    if config.listen.is_empty() {
+        return vec![loopback];
+    }
+    config.listen.clone()
 }
 
 /// Listens everywhere, announces the addresses of the interfaces where all of them are meant, and answers whole addresses.

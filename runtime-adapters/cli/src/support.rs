@@ -53,7 +53,7 @@ fn common(common: &Common) -> Option<String> {
 
 /// What a listener is asked for explicitly and does not have.
 pub(crate) fn listen(args: &Listen) -> Option<String> {
-    unknown("transport", &args.common.transports, &["tcp"])
+    unknown("transport", &args.common.transports, &["tcp", "ws"])
         .or_else(|| common(&args.common))
         .or_else(|| unknown("service", args.services.as_deref().unwrap_or_default(), &SERVICES))
         .or_else(|| args.relay.as_ref().map(|_| String::from("relay reservations")))
@@ -69,16 +69,16 @@ pub(crate) fn dial(args: &Dial) -> Option<String> {
     })
 }
 
-/// What of an address is beyond TCP on an IP address.
+/// What of an address is beyond TCP on an IP address, or a WebSocket there.
 pub(crate) fn address(addr: &Multiaddr) -> Option<String> {
-    let plain = addr
-        .split_peer_id()
-        .0
-        .is_some_and(|addr| addr.socket_tcp().is_some() && addr.components().count() == 2);
-    (!plain).then(|| format!("the transport of {addr} (there is /ip4 or /ip6, then /tcp)"))
+    let plain = addr.split_peer_id().0.is_some_and(|addr| {
+        addr.socket_tcp().is_some() && (addr.components().count() == 2 || addr.websocket().is_some())
+    });
+    (!plain)
+        .then(|| format!("the transport of {addr} (there is /ip4 or /ip6, then /tcp, then /ws or nothing)"))
 }
 
-/// What of an address that begins with a name is beyond TCP.
+/// What of an address that begins with a name is beyond TCP, or a WebSocket there.
 fn named(addr: &Multiaddr) -> Option<String> {
     let rest: Vec<_> = addr
         .split_peer_id()
@@ -88,5 +88,6 @@ fn named(addr: &Multiaddr) -> Option<String> {
         .map(|part| part.to_string())
         .collect();
     let plain = rest.len() == 1 && rest.iter().all(|part| part.starts_with("/tcp/"));
-    (!plain).then(|| format!("the transport of {addr} (there is a name, then /tcp)"))
+    (!plain && addr.websocket().is_none())
+        .then(|| format!("the transport of {addr} (there is a name, then /tcp, then /ws or nothing)"))
 }

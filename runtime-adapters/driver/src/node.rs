@@ -19,7 +19,7 @@ use futures_core::Stream as _;
 use libp2p_proto_connection as connection;
 use libp2p_proto_core::{Instant, Multiaddr};
 use libp2p_proto_identity::Identity;
-use libp2p_proto_os::Clock;
+use libp2p_proto_os::{Clock, to_socket};
 use libp2p_proto_stream_protocol::{FromConnection, Seat, StreamOrder, ToConnection};
 use libp2p_proto_swarm::{Action, Record, ResolveId, Swarm};
 use std::{collections::BTreeMap, sync::Arc};
@@ -74,7 +74,8 @@ impl<A: App, R: Runtime> Node<A, R> {
         let mut raw = Raw::new(&config.streams, &config.stream_limits)?;
         let mut protocols = app.protocols();
         protocols.push(&mut raw.machine);
-        let swarm = Swarm::new(identity, config.swarm, seed, &mut protocols)?;
+        let mut swarm = Swarm::new(identity, config.swarm, seed, &mut protocols)?;
+        swarm.add_transport(|addr| to_socket(addr).is_some());
         let (desk, handle) = Desk::new(peer);
         let (sender_of_news, news) = mpsc::channel(NEWS);
         let node = Self {

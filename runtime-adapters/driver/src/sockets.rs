@@ -8,7 +8,7 @@ use core::{
     time::Duration,
 };
 use libp2p_proto_core::{ConnectionId, Instant, Multiaddr};
-use libp2p_proto_os::{code, listen, to_multiaddr, to_socket};
+use libp2p_proto_os::{code, listen, to_multiaddr, to_multiaddr_like, to_socket};
 use libp2p_proto_stream_protocol::{AttemptError, Seat};
 use libp2p_proto_swarm::Swarm;
 use std::{collections::BTreeMap, io};
@@ -20,7 +20,8 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 pub(crate) struct Sockets<R: Runtime> {
     dials: BTreeMap<ConnectionId, R::Connecting>,
-    listeners: Vec<R::Listener>,
+    /// And what they listen on.
+    listeners: Vec<(R::Listener, Multiaddr)>,
     /// When to accept again, after accepting has failed.
     accept_at: Option<Instant>,
 }
@@ -34,12 +35,12 @@ impl<R: Runtime> Sockets<R> {
         }
     }
 
-    /// Listens. Answers the concrete address; `None`: not an address of TCP.
+    /// Listens. Answers the concrete address; `None`: not an address of TCP, bare or below `/ws`.
     pub(crate) fn listen(&mut self, addr: &Multiaddr) -> Option<io::Result<Multiaddr>> {
         let socket = to_socket(addr)?;
         let listening = listen(socket).and_then(|listener| {
-            let addr = to_multiaddr(listener.local_addr()?);
-            self.listeners.push(R::listener(listener)?);
+            let addr = to_multiaddr_like(listener.local_addr()?, addr);
+            self.listeners.push((R::listener(listener)?, addr.clone()));
             Ok(addr)
         });
         Some(listening)
@@ -110,7 +111,7 @@ impl<R: Runtime> Sockets<R> {
         }
         self.accept_at = None;
         let mut any = false;
-        for listener in &mut self.listeners {
+        for (listener, addr) in &mut self.listeners {
             for _ in 0..BATCH {
                 let socket = match R::poll_accept(listener, cx) {
                     Poll::Ready(Ok(socket)) => socket,
@@ -123,7 +124,7 @@ impl<R: Runtime> Sockets<R> {
                 any = true;
                 // A socket without addresses is closed already.
                 if let Ok((local, remote)) = R::addrs(&socket) {
-                    let local = Some(to_multiaddr(local));
+                    let local = Some(to_multiaddr_like(local, addr));
                     let seat = swarm.handle_accepted(now, local, to_multiaddr(remote));
                     ready.extend(seat.map(|seat| (seat, socket)));
                 }

@@ -5,7 +5,7 @@ use core::{fmt, mem, task::Waker, time::Duration};
 use libp2p_proto_connection::{self as connection, Connection};
 use libp2p_proto_core::{ConnectionId, Instant, Multiaddr, Timers, UnixTime};
 use libp2p_proto_identity::Identity;
-use libp2p_proto_os::{Clock, Entropy, code, listen, to_multiaddr, to_socket};
+use libp2p_proto_os::{Clock, Entropy, code, listen, to_multiaddr, to_multiaddr_like, to_socket};
 use libp2p_proto_stream_protocol::{AttemptError, Protocols, Seat};
 use libp2p_proto_swarm::{self as swarm, Action, Denied, Event, ResolveId, ResolveKind, Swarm};
 use mio::{
@@ -84,7 +84,7 @@ pub struct Node {
     poll: Poll,
     events: Events,
     /// Their tokens count down from the largest; those of links are their ids.
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, Multiaddr)>,
     /// When to accept although the kernel reported nothing.
     accept_at: Option<Instant>,
     /// Sockets that the kernel connects.
@@ -108,9 +108,12 @@ impl Node {
     /// See [`Error`].
     pub fn new(identity: Identity, config: Config, protocols: Protocols<'_, '_>) -> Result<Self, Error> {
         let [seed, keys] = [config.entropy.draw()?, config.entropy.draw()?];
+        let upgrade = Arc::new(connection::Config::new(&identity, keys)?);
+        let mut swarm = Swarm::new(identity, config.swarm, seed, protocols)?;
+        swarm.add_transport(|addr| to_socket(addr).is_some());
         Ok(Self {
-            upgrade: Arc::new(connection::Config::new(&identity, keys)?),
-            swarm: Swarm::new(identity, config.swarm, seed, protocols)?,
+            upgrade,
+            swarm,
             clock: Clock::start(),
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
@@ -127,7 +130,7 @@ impl Node {
         })
     }
 
-    /// Listens on `/ip4|ip6/…/tcp/…`; port 0 lets the operating system choose. Answers the concrete address.
+    /// Listens on `/ip4|ip6/…/tcp/…`, or that and `/ws`; port 0 lets the operating system choose. Answers the concrete address.
     ///
     /// # Errors
     ///
@@ -135,12 +138,12 @@ impl Node {
     pub fn listen(&mut self, addr: &Multiaddr) -> Result<Multiaddr, Error> {
         let socket = to_socket(addr).ok_or_else(|| Error::NotTcp(addr.clone()))?;
         let mut listener = TcpListener::from_std(listen(socket)?);
-        let addr = to_multiaddr(listener.local_addr()?);
+        let addr = to_multiaddr_like(listener.local_addr()?, addr);
         let token = Token(usize::MAX.saturating_sub(self.listeners.len()).saturating_sub(1));
         self.poll
             .registry()
             .register(&mut listener, token, Interest::READABLE)?;
-        self.listeners.push(listener);
+        self.listeners.push((listener, addr.clone()));
         self.swarm.handle_listening(self.clock.now(), addr.clone(), true);
         Ok(addr)
     }
@@ -357,8 +360,11 @@ impl Node {
     fn accept(&mut self, now: Instant) {
         self.accept_at = None;
         let mut accepted = Vec::new();
-        for listener in &self.listeners {
-            let stopped = (0..BATCH).find_map(|_| listener.accept().map(|link| accepted.push(link)).err());
+        for (listener, addr) in &self.listeners {
+            let stopped = (0..BATCH).find_map(|_| {
+                let link = listener.accept();
+                link.map(|link| accepted.push((link, addr.clone()))).err()
+            });
             let again = match stopped {
                 Some(error) if error.kind() == ErrorKind::WouldBlock => continue,
                 Some(_) => now + ACCEPT_AGAIN,
@@ -366,8 +372,11 @@ impl Node {
             };
             self.accept_at = Some(self.accept_at.map_or(again, |at| at.min(again)));
         }
-        for (mut socket, remote) in accepted {
-            let local = socket.local_addr().ok().map(to_multiaddr);
+        for ((mut socket, remote), addr) in accepted {
+            let local = socket
+                .local_addr()
+                .ok()
+                .map(|local| to_multiaddr_like(local, &addr));
             let seat = self.swarm.handle_accepted(now, local, to_multiaddr(remote));
             let registered = seat
                 .as_ref()

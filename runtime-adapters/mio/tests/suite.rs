@@ -15,6 +15,7 @@ use std::{
 struct OnMio {
     acts: Sender<Act>,
     addr: Multiaddr,
+    websocket: Multiaddr,
 }
 
 impl Adapter for OnMio {
@@ -25,13 +26,22 @@ impl Adapter for OnMio {
             ..Config::default()
         };
         let mut node = Node::new(identity, config, &mut app.protocols()).unwrap();
-        let addr = node.listen(&"/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+        let [addr, websocket] = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"]
+            .map(|addr| node.listen(&addr.parse().unwrap()).unwrap());
         thread::spawn(move || run(node, app, receiver));
-        Self { acts, addr }
+        Self {
+            acts,
+            addr,
+            websocket,
+        }
     }
 
     fn listen(&self) -> Multiaddr {
         self.addr.clone()
+    }
+
+    fn listen_websocket(&self) -> Multiaddr {
+        self.websocket.clone()
     }
 
     fn call(&self, act: Act) {

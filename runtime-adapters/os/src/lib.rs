@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 use core::time::Duration;
-use libp2p_proto_core::{Instant, Multiaddr, UnixTime};
+use libp2p_proto_core::{Component, Instant, Multiaddr, UnixTime};
 use socket2::{Domain, Socket, Type};
 use std::{
     io::{self, ErrorKind},
@@ -68,11 +68,19 @@ pub fn to_multiaddr(addr: SocketAddr) -> Multiaddr {
     Multiaddr::tcp(addr.ip().to_canonical(), addr.port())
 }
 
-/// The socket of `/ip4|ip6/…/tcp/…`, with nothing behind it but the peer's id.
+/// The same, with `/ws` behind it if `like` has that.
+pub fn to_multiaddr_like(addr: SocketAddr, like: &Multiaddr) -> Multiaddr {
+    let socket = to_multiaddr(addr);
+    let websocket = like.websocket().and_then(|_| socket.with(Component::Ws).ok());
+    websocket.unwrap_or(socket)
+}
+
+/// The socket of `/ip4|ip6/…/tcp/…`, with nothing behind it but `/ws` and the peer's id.
 pub fn to_socket(addr: &Multiaddr) -> Option<SocketAddr> {
     let addr = addr.split_peer_id().0?;
     let (ip, port) = addr.socket_tcp()?;
-    (addr.components().count() == 2).then(|| SocketAddr::new(ip, port))
+    let plain = addr.components().count() == 2 || addr.websocket().is_some();
+    plain.then(|| SocketAddr::new(ip, port))
 }
 
 /// A listening socket that does not block, whose address can be used again at once after a restart; IPv6 alone, so that both families can listen on one port.
@@ -111,7 +119,7 @@ pub fn code(error: &io::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clock, Entropy, code, listen, to_multiaddr, to_socket};
+    use super::{Clock, Entropy, code, listen, to_multiaddr, to_multiaddr_like, to_socket};
     use libp2p_proto_core::Instant;
     use std::io::ErrorKind;
 
@@ -125,13 +133,21 @@ mod tests {
     }
 
     #[test]
-    fn only_an_address_of_tcp_with_at_most_a_peer_id_behind_it_names_a_socket() {
+    fn only_an_address_of_tcp_with_at_most_ws_and_a_peer_id_behind_it_names_a_socket() {
         let socket = |text: &str| to_socket(&text.parse().unwrap()).map(|addr| addr.to_string());
         let id = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
         assert_eq!(socket("/ip4/127.0.0.1/tcp/80").unwrap(), "127.0.0.1:80");
         assert_eq!(socket(&format!("/ip6/::1/tcp/80/p2p/{id}")).unwrap(), "[::1]:80");
+        assert_eq!(socket("/ip4/127.0.0.1/tcp/80/ws").unwrap(), "127.0.0.1:80");
+        assert_eq!(
+            socket(&format!("/ip6/::1/tcp/80/ws/p2p/{id}")).unwrap(),
+            "[::1]:80"
+        );
         for other in [
             "/ip4/1.2.3.4/tcp/80/tls",
+            "/ip4/1.2.3.4/tcp/80/tls/ws",
+            "/ip4/1.2.3.4/tcp/80/wss",
+            "/ip4/1.2.3.4/ws",
             "/ip4/1.2.3.4/udp/80",
             "/dns/a/tcp/80",
             "/ip4/1.2.3.4",
@@ -144,6 +160,15 @@ mod tests {
     fn a_mapped_address_is_named_as_the_one_it_maps() {
         let addr = to_multiaddr("[::ffff:1.2.3.4]:5".parse().unwrap());
         assert_eq!(addr.to_string(), "/ip4/1.2.3.4/tcp/5");
+    }
+
+    #[test]
+    fn the_socket_of_a_listener_is_named_as_the_listener_is() {
+        let like = |text: &str| {
+            to_multiaddr_like("127.0.0.1:5".parse().unwrap(), &text.parse().unwrap()).to_string()
+        };
+        assert_eq!(like("/ip4/0.0.0.0/tcp/0"), "/ip4/127.0.0.1/tcp/5");
+        assert_eq!(like("/ip4/0.0.0.0/tcp/0/ws"), "/ip4/127.0.0.1/tcp/5/ws");
     }
 
     #[test]

@@ -40,6 +40,11 @@ impl Adapter for OnSmol {
         smol::block_on(self.0.listen(addr)).unwrap()
     }
 
+    fn listen_websocket(&self) -> Multiaddr {
+        let addr = "/ip4/127.0.0.1/tcp/0/ws".parse().unwrap();
+        smol::block_on(self.0.listen(addr)).unwrap()
+    }
+
     fn call(&self, act: Act) {
         let handle = self.0.clone();
         let acting = async move {

@@ -53,6 +53,11 @@ impl Adapter for OnTokio {
         self.runtime.block_on(self.handle.listen(addr)).unwrap()
     }
 
+    fn listen_websocket(&self) -> Multiaddr {
+        let addr = "/ip4/127.0.0.1/tcp/0/ws".parse().unwrap();
+        self.runtime.block_on(self.handle.listen(addr)).unwrap()
+    }
+
     fn call(&self, act: Act) {
         let handle = self.handle.clone();
         self.runtime.spawn(async move {

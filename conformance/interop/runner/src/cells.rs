@@ -16,6 +16,13 @@ const ACTIONS: [(&str, &str); 9] = [
     ("fetch:a", "fetch"),
     ("fetch:missing", "fetch"),
 ];
+/// Those over a WebSocket, whose cells are named `ws …`.
+const WS_ACTIONS: [(&str, &str); 4] = [
+    ("connect", ""),
+    ("ping:3", "ping"),
+    ("identify", "identify"),
+    ("perf:1048576:1048576", "perf"),
+];
 const PUSH: &str = "push:/interop/pushed/1";
 const PUSHED: &str = "/interop/pushed/1";
 const KEYS: [&str; 4] = ["ed25519", "secp256k1", "ecdsa", "rsa"];
@@ -124,13 +131,31 @@ impl Pair<'_> {
 
     /// One listener, one dialer, all actions.
     pub(crate) fn actions(&self) -> Results {
-        let all = |error: String| Results {
-            cells: ACTIONS
-                .map(|(action, _)| (action.to_owned(), Cell::Failed(error.clone())))
-                .into(),
-            version: None,
+        self.run("", &ACTIONS, &[])
+    }
+
+    /// The same over a WebSocket, with a few of them.
+    pub(crate) fn websocket(&self) -> Results {
+        self.run("ws ", &WS_ACTIONS, &["--transport", "ws"])
+    }
+
+    /// One listener with these options, one dialer, these actions.
+    fn run(&self, prefix: &str, actions: &[(&str, &str)], args: &[&str]) -> Results {
+        let named = |action: &str| [prefix, action].concat();
+        let all = |error: String| {
+            let cell = match error.strip_prefix("unsupported: ") {
+                Some(what) => self.blame(Cell::Skipped(what.to_owned()), Direction::DialsOurs),
+                None => Cell::Failed(error),
+            };
+            Results {
+                cells: actions
+                    .iter()
+                    .map(|(action, _)| (named(action), cell.clone()))
+                    .collect(),
+                version: None,
+            }
         };
-        let listener = match self.listen(&[]) {
+        let listener = match self.listen(args) {
             Ok(listener) => listener,
             Err(error) => return all(error.to_string()),
         };
@@ -140,7 +165,7 @@ impl Pair<'_> {
                 || service == "push"
                 || listener.says.services.iter().any(|known| known == service)
         };
-        let wanted = ACTIONS.iter().skip(1).filter(|(_, service)| mounted(service));
+        let wanted = actions.iter().skip(1).filter(|(_, service)| mounted(service));
         // At the end the connection stays for a moment, so that a listener which asks itself for news finds its peer.
         let wanted: Vec<_> = wanted.map(|(action, _)| *action).chain(["wait:1"]).collect();
         let lines = match self.dial(&listener.says.addr, &wanted, &[], ACTIONS_LIMIT) {
@@ -157,10 +182,10 @@ impl Pair<'_> {
             if *action == PUSH && matches!(cell, Cell::Passed(_)) && unseen() {
                 cell = Cell::Failed("the listener saw no push".to_owned());
             }
-            ((*action).to_owned(), cell)
+            (named(action), cell)
         };
         Results {
-            cells: ACTIONS.iter().map(cell).collect(),
+            cells: actions.iter().map(cell).collect(),
             version: (self.direction == Direction::OursDials).then(|| listener.says.version.clone()),
         }
     }

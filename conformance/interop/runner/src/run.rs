@@ -62,6 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
             let actions = pair.actions();
             version = version.or(actions.version.clone());
             add(&mut table, peer, direction, actions);
+            add(&mut table, peer, direction, pair.websocket());
             // Which keys there are, and how long a connection rests, is not the runtime's matter.
             if runtime.is_none() {
                 add(&mut table, peer, direction, pair.keys());

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout_at;
 
-use crate::listen::{is_tcp, unsupported};
+use crate::listen::{is_known, unsupported};
 use crate::{FAILED, Failure, Node, OK, Options, Outcome, UNSUPPORTED, line, services};
 
 /// Connects and runs the actions in order; gives the exit code.
 pub async fn dial<N: Node>(addr: &str, actions: &[String], options: &Options) -> u8 {
     let ends = tokio::time::Instant::now() + options.timeout;
     if let Some(what) =
-        unsupported::<N>(options).or_else(|| (!is_tcp(addr)).then(|| format!("address {addr}")))
+        unsupported::<N>(options).or_else(|| (!is_known::<N>(addr)).then(|| format!("address {addr}")))
     {
         let error = format!("not supported: {what}");
         line(&json!({"do": "connect", "ok": false, "unsupported": true, "error": error}));

@@ -105,6 +105,8 @@ pub trait Node: Sized {
     const VERSION: &'static str;
     /// Services that a listener can mount.
     const SERVICES: &'static [&'static str];
+    /// Whether it speaks WebSocket besides TCP.
+    const WEBSOCKET: bool;
     /// Identity key types.
     const KEYS: &'static [Key];
     /// A negotiated stream.

@@ -55,7 +55,7 @@ pub(crate) fn unsupported<N: Node>(options: &Options) -> Option<String> {
     if !N::KEYS.contains(&options.key) {
         return Some(format!("key {:?}", options.key).to_lowercase());
     }
-    if let Some(addr) = options.listen.iter().find(|addr| !is_tcp(addr)) {
+    if let Some(addr) = options.listen.iter().find(|addr| !is_known::<N>(addr)) {
         return Some(format!("listen address {addr}"));
     }
     let asked = options.services.iter().flatten();
@@ -66,11 +66,16 @@ pub(crate) fn unsupported<N: Node>(options: &Options) -> Option<String> {
         .map(|name| format!("service {name}"))
 }
 
-/// Whether an address is plain TCP over IP, with or without a peer id.
-pub(crate) fn is_tcp(addr: &str) -> bool {
+/// Whether an address is plain TCP over IP, or a WebSocket there if the implementation has that, with or without a peer id.
+pub(crate) fn is_known<N: Node>(addr: &str) -> bool {
     let parts: Vec<_> = addr.split('/').collect();
-    matches!(
-        parts.as_slice(),
-        ["", "ip4" | "ip6", _, "tcp", _] | ["", "ip4" | "ip6", _, "tcp", _, "p2p", _]
-    )
+    let behind = match parts.as_slice() {
+        ["", "ip4" | "ip6", _, "tcp", _, behind @ ..] => behind,
+        _ => return false,
+    };
+    match behind {
+        [] | ["p2p", _] => true,
+        ["ws"] | ["ws", "p2p", _] => N::WEBSOCKET,
+        _ => false,
+    }
 }

@@ -35,6 +35,8 @@ impl fmt::Display for Usage {
 pub struct Options {
     /// Addresses to listen on; empty for a dialer.
     pub listen: Vec<String>,
+    /// Loopback addresses of the transports asked for.
+    transports: Vec<String>,
     /// Identity key type.
     pub key: Key,
     /// Secret seed of a deterministic Ed25519 identity.
@@ -83,6 +85,7 @@ impl Command {
         };
         let mut options = Options {
             listen: Vec::new(),
+            transports: Vec::new(),
             key: Key::Ed25519,
             seed: None,
             services: None,
@@ -114,6 +117,9 @@ impl Command {
         }
         if !dialing {
             if options.listen.is_empty() {
+                options.listen = options.transports.clone();
+            }
+            if options.listen.is_empty() {
                 options.listen.push("/ip4/127.0.0.1/tcp/0".into());
             }
             return Ok(Self::Listen(options));
@@ -134,12 +140,17 @@ impl Options {
     fn set(&mut self, name: &str, value: String, dialing: bool) -> Result<(), Usage> {
         match name {
             "--transport" => {
-                if !matches!(value.as_str(), "tcp" | "ws" | "quic") {
-                    return Err(Usage(format!("unknown transport {value}")));
-                }
-                if value != "tcp" && !dialing {
-                    self.unsupported.push(format!("transport {value}"));
-                }
+                // What an implementation lacks it finds among the addresses.
+                self.transports.push(match value.as_str() {
+                    "tcp" => "/ip4/127.0.0.1/tcp/0".into(),
+                    "ws" => "/ip4/127.0.0.1/tcp/0/ws".into(),
+                    "quic" if dialing => return Ok(()),
+                    "quic" => {
+                        self.unsupported.push("transport quic".into());
+                        return Ok(());
+                    }
+                    _ => return Err(Usage(format!("unknown transport {value}"))),
+                });
             }
             "--listen" => self.listen.push(value),
             "--security" => match value.as_str() {

@@ -62,6 +62,7 @@ impl interop_contract::Node for Node {
     const IMPL: &'static str = "litep2p";
     const VERSION: &'static str = VERSION;
     // litep2p neither sends nor takes identify pushes.
+    const WEBSOCKET: bool = false;
     const SERVICES: &'static [&'static str] = &["identify", "ping", "perf", "echo", "reqresp", "fetch"];
     // It can check RSA signatures of others, but has no such identity itself.
     const KEYS: &'static [Key] = &[Key::Ed25519];

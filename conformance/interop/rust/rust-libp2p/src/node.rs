@@ -60,6 +60,7 @@ pub struct Node {
 impl interop_contract::Node for Node {
     const IMPL: &'static str = "rust-libp2p";
     const VERSION: &'static str = VERSION;
+    const WEBSOCKET: bool = true;
     const SERVICES: &'static [&'static str] =
         &["identify", "push", "ping", "perf", "echo", "reqresp", "fetch"];
     const KEYS: &'static [Key] = &[Key::Ed25519, Key::Secp256k1, Key::Ecdsa, Key::Rsa];

@@ -6,7 +6,8 @@ use interop_contract::{Failure, Outcome};
 use libp2p::identity::Keypair;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{NetworkBehaviour, StreamProtocol};
-use libp2p::{Swarm, SwarmBuilder, identify, noise, ping, tcp, yamux};
+use libp2p::core::upgrade::Version;
+use libp2p::{Swarm, SwarmBuilder, Transport as _, identify, noise, ping, tcp, websocket, yamux};
 use tokio::sync::mpsc;
 
 use crate::streams;
@@ -37,7 +38,7 @@ impl Mount {
     pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 }
 
-/// Makes a node with TCP, Noise and yamux, and the queue of the streams that peers open.
+/// Makes a node with TCP and WebSocket, Noise and yamux, and the queue of the streams that peers open.
 pub fn swarm(
     key: Keypair,
     mount: Mount,
@@ -64,6 +65,13 @@ pub fn swarm(
             yamux::Config::default,
         )
         .map_err(|error| Failure::of(&error))?
+        .with_other_transport(|key| {
+            let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+            let websocket = websocket::Config::new(tcp).upgrade(Version::V1);
+            let secure = websocket.authenticate(noise::Config::new(key)?);
+            Ok(secure.multiplex(yamux::Config::default()))
+        })
+        .map_err(|error| Failure::Failed(error.to_string()))?
         .with_behaviour(|_| behaviour)
         .unwrap_or_else(|never| match never {})
         .with_swarm_config(|config| {
