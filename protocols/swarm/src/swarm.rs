@@ -102,7 +102,7 @@ impl Swarm {
         Ok(seat)
     }
 
-    /// A link that was ordered with [`Action::Dial`] stands.
+    /// A link that was ordered with [`Action::Dial`] stands. An adapter whose links carry the payload of a WebSocket already, as a browser's do, takes [`Seat::websocket`] out.
     ///
     /// # Errors
     ///

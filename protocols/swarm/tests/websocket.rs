@@ -16,7 +16,9 @@ use support::{Bench, addr, at};
 
 fn bench() -> Bench {
     let mut bench = Bench::new(Config::default());
-    bench.swarm.add_transport(|addr| addr.websocket().is_some());
+    bench
+        .swarm
+        .add_transport(|addr| addr.ip().is_some() && addr.websocket().is_some());
     bench
 }
 

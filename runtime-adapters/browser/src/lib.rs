@@ -110,9 +110,13 @@ impl Node {
         let (now, id) = (instant(now), ConnectionId::new(conn));
         let Ok(remote) = remote.parse() else { return false };
         let seat = self.swarm.handle_dialed(now, id, None, remote);
-        let link = seat.map(|seat| Link {
-            machine: Connection::new(now, self.keys.clone(), seat),
-            input: Vec::new(),
+        let link = seat.map(|mut seat| {
+            // What the browser hands over is what the WebSocket carries.
+            seat.websocket = None;
+            Link {
+                machine: Connection::new(now, self.keys.clone(), seat),
+                input: Vec::new(),
+            }
         });
         link.is_ok_and(|link| self.links.insert(id, link).is_none())
     }

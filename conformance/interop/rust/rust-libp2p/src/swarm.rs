@@ -7,7 +7,8 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{NetworkBehaviour, StreamProtocol};
 use libp2p::core::upgrade::Version;
-use libp2p::{Swarm, SwarmBuilder, Transport as _, identify, noise, ping, tcp, websocket, yamux};
+use libp2p::{Swarm, SwarmBuilder, Transport as _, identify, noise, ping, tcp, yamux};
+use libp2p_websocket as websocket;
 use tokio::sync::mpsc;
 
 use crate::streams;
