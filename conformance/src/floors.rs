@@ -10,6 +10,7 @@ fn floor(folder: &str) -> Option<u8> {
         "protocols/identity" => 2,
         "protocols/multistream-select"
         | "protocols/noise"
+        | "protocols/websocket"
         | "protocols/yamux"
         | "protocols/stream-protocol" => 4,
         "protocols/streams-core" => 5,
