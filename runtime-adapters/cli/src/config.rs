@@ -21,7 +21,7 @@ pub(crate) use limits::swarm_config;
 pub(crate) struct Config {
     /// Addresses to listen on.
     pub(crate) listen: Vec<Multiaddr>,
-    /// Peers to connect to at the start.
+    /// Peers to stay connected to.
     pub(crate) bootstrap: Vec<Multiaddr>,
     /// A key file, made if it does not exist.
     pub(crate) identity: Option<PathBuf>,
@@ -79,6 +79,7 @@ impl Config {
             at: error.span().map(|span| span.start),
             cause: error.message().replace('\n', " "),
         })?;
+        let mut table = limits::Config::new();
         let mut config = Self {
             listen: addresses("listen", &file.listen)?,
             bootstrap: addresses("bootstrap", &file.bootstrap)?,
@@ -88,13 +89,12 @@ impl Config {
         };
         for (name, value) in &file.limits {
             let written = text.get(value.span()).unwrap_or_default();
-            limits::set(&mut config.swarm, name.get_ref(), value.get_ref(), written).map_err(|cause| {
-                Wrong {
-                    at: Some(name.span().start),
-                    cause,
-                }
+            limits::set(&mut table, name.get_ref(), value.get_ref(), written).map_err(|cause| Wrong {
+                at: Some(name.span().start),
+                cause,
             })?;
         }
+        config.swarm = table.finish();
         // The ranges of the table are those of one key; how keys fit together is the swarm's to say.
         config.swarm.validate().map_err(|error| Wrong {
             at: None,
@@ -144,7 +144,7 @@ pub(crate) fn example() -> String {
 # Addresses to listen on; 0.0.0.0 and :: stand for the addresses of all interfaces.
 listen = [\"/ip4/127.0.0.1/tcp/0\"]
 
-# Peers to connect to at the start.
+# Peers to stay connected to: dialed at the start, and again when they are lost, after a pause that grows from a second to five minutes.
 bootstrap = []
 
 # A key file in any format that `p2p id` reads, made if it does not exist; it must be readable by its owner only.
@@ -178,6 +178,20 @@ mod tests {
             format!("{:?}", Config::default().swarm)
         );
         assert_eq!(config.listen.len(), 1);
+    }
+
+    #[test]
+    fn connections_are_trimmed_only_if_the_file_says_at_how_many() {
+        let trim = |text| Config::parse(text).map(|config| config.swarm.trim);
+        assert!(matches!(trim("[limits]\ntrim_low = 3\ntrim_grace = 5"), Ok(None)));
+        let text = "[limits]\ntrim_low = 3\ntrim_high = 9\ntrim_grace = 5\ntrim_every = 0.5";
+        let Ok(Some(found)) = trim(text) else {
+            panic!("not trimmed");
+        };
+        assert_eq!((found.high, found.low), (9, 3));
+        assert_eq!((found.grace.as_millis(), found.every.as_millis()), (5000, 500));
+        let line = wrong("[limits]\ntrim_low = 10\ntrim_high = 9");
+        assert!(line.contains("limits") && line.contains("trim"), "{line}");
     }
 
     #[test]

@@ -19,13 +19,16 @@ use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::{
     net::TcpListener,
-    time::{MissedTickBehavior, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 
 pub(crate) use listener::Listener;
 
 /// The time limit of a run.
 const LIMIT: Duration = Duration::from_secs(300);
+/// How long a bootstrap peer that was lost is left alone: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_secs(300);
 /// How often the address book is written, besides at the end.
 const KEEP: Duration = Duration::from_secs(60);
 
@@ -70,15 +73,37 @@ async fn listen(
         "seconds": deadline.limit.as_secs_f64(), "metrics": metrics, "runtime": args.common.runtime.name(),
     }));
     for addr in &config.bootstrap {
-        let (node, addr) = (node.clone(), addr.clone());
-        // Whether it connected is an event.
-        tokio::spawn(async move { node.dial(Dial::addr(addr)).await });
+        tokio::spawn(stay_connected(node.clone(), addr.clone()));
     }
     serve(&node, config, stop, deadline).await?;
     node.close().await;
     drop(node);
     printer.finish();
     Ok(Exit::Ok)
+}
+
+/// Dials, and dials again once the peer is lost or could not be reached. Whether it connected is an event.
+async fn stay_connected(node: Node<Listener>, addr: Multiaddr) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let began = Instant::now();
+        match node.dial(Dial::addr(addr.clone())).await {
+            Ok((peer, _)) => {
+                let gone = move |app: &mut Listener| (!app.peers.contains(&peer)).then_some(());
+                if node.next(gone).await.is_err() {
+                    return;
+                }
+                // One that goes as soon as it comes is not asked again and again.
+                if began.elapsed() > LAST_PAUSE {
+                    pause = FIRST_PAUSE;
+                }
+            }
+            Err(driver::DialFailure::Closed(_)) => return,
+            Err(_) => {}
+        }
+        sleep(pause).await;
+        pause = pause.saturating_mul(2).min(LAST_PAUSE);
+    }
 }
 
 /// Waits for the end, and keeps the address book meanwhile.

@@ -1,7 +1,10 @@
 //! The table of limits: each with its unit, its range and its meaning.
 
-use core::time::Duration;
-use libp2p_proto_swarm::Config;
+use core::{
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
+use libp2p_proto_swarm::{self as swarm, Trim};
 use std::fmt::Write as _;
 use toml::Value;
 
@@ -13,6 +16,45 @@ const MANY: i64 = u32::MAX as i64;
 const LONG: f64 = 31_536_000.0;
 /// The shortest time, in seconds.
 const SHORT: f64 = 0.001;
+
+/// The swarm's configuration, and beside it how it trims, which is off while `high` is 0.
+pub(super) struct Config {
+    swarm: swarm::Config,
+    trim: Trim,
+}
+
+impl Config {
+    /// What holds without a file.
+    pub(super) fn new() -> Self {
+        let trim = Trim {
+            high: 0,
+            ..Trim::default()
+        };
+        let swarm = swarm_config();
+        Self { swarm, trim }
+    }
+
+    /// The configuration that the limits make.
+    pub(super) fn finish(self) -> swarm::Config {
+        let Self { mut swarm, trim } = self;
+        swarm.trim = (trim.high > 0).then_some(trim);
+        swarm
+    }
+}
+
+impl Deref for Config {
+    type Target = swarm::Config;
+
+    fn deref(&self) -> &swarm::Config {
+        &self.swarm
+    }
+}
+
+impl DerefMut for Config {
+    fn deref_mut(&mut self) -> &mut swarm::Config {
+        &mut self.swarm
+    }
+}
 
 /// A field of the swarm's configuration.
 enum Field {
@@ -222,6 +264,30 @@ const LIMITS: &[Limit] = &[
         "inbound streams of one connection whose name is not agreed",
     ),
     limit(
+        "trim_high",
+        0,
+        Count(|c| &mut c.trim.high),
+        "connections beyond which those worth least are closed; 0: never",
+    ),
+    limit(
+        "trim_low",
+        0,
+        Count(|c| &mut c.trim.low),
+        "connections that are left then",
+    ),
+    limit(
+        "trim_grace",
+        0,
+        Time(|c| &mut c.trim.grace),
+        "for which a young connection is spared",
+    ),
+    limit(
+        "trim_every",
+        0,
+        Time(|c| &mut c.trim.every),
+        "between two of these rounds at least",
+    ),
+    limit(
         "max_unread",
         65_536,
         Count(|c| &mut c.streams.unread),
@@ -393,10 +459,10 @@ const LIMITS: &[Limit] = &[
 ];
 
 /// The swarm's limits, as this command has them by default.
-pub(crate) fn swarm_config() -> Config {
-    Config {
+pub(crate) fn swarm_config() -> swarm::Config {
+    swarm::Config {
         idle_timeout: Some(IDLE),
-        ..Config::default()
+        ..swarm::Config::default()
     }
 }
 
@@ -463,7 +529,7 @@ fn time(value: &Value) -> Option<Duration> {
 /// All limits with their defaults.
 pub(super) fn example() -> String {
     let mut out = String::new();
-    let mut config = swarm_config();
+    let mut config = Config::new();
     for limit in LIMITS {
         let kind = match limit.field {
             Time(_) | OptionalTime(_) => "time ",

@@ -18,7 +18,10 @@ use libp2p_proto_request_response::{self as reqresp, RequestResponse};
 use libp2p_proto_stream_protocol::Protocol;
 use libp2p_proto_swarm::Event;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// How long a request may take here.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -48,6 +51,8 @@ pub(crate) struct Listener {
     fetch: Option<Fetch>,
     lines: Lines,
     pub(crate) tally: Tally,
+    /// Who is connected.
+    pub(crate) peers: BTreeSet<PeerId>,
 }
 
 impl Listener {
@@ -72,6 +77,7 @@ impl Listener {
             fetch: has("fetch").then(|| Fetch::new(lookup)),
             lines,
             tally: Tally::default(),
+            peers: BTreeSet::new(),
         })
     }
 
@@ -130,6 +136,7 @@ impl App for Listener {
                 muxer,
                 ..
             } => {
+                self.peers.insert(peer);
                 let inbound = info.dial.is_none();
                 let opened = if inbound {
                     &mut self.tally.accepted
@@ -142,7 +149,12 @@ impl App for Listener {
                     "security": security.as_str(), "muxer": muxer.as_str(),
                 }));
             }
-            Event::Disconnected { peer, error, .. } => {
+            Event::Disconnected {
+                peer, error, last, ..
+            } => {
+                if last {
+                    self.peers.remove(&peer);
+                }
                 count(&mut self.tally.ended, error.map_or("closed", |error| error.code));
                 let error = error.map(|error| explain::ended(Some(error)));
                 self.say(json!({ "event": "disconnected", "peer": peer.to_string(), "error": error }));

@@ -146,6 +146,44 @@ fn bootstrap_peers_are_dialed_and_a_failure_is_an_event() {
 }
 
 #[test]
+fn a_bootstrap_peer_that_is_lost_is_dialed_again_until_it_is_back() {
+    let mut peer = Listener::start(&["--seed", "5"]);
+    let (addr, id) = (peer.addr(), peer.peer());
+    let (_folder, config) = file("p2p.toml", &format!("bootstrap = [\"{addr}\"]"));
+    let mut listener = Listener::start(&["--config", &config]);
+    listener.event("connected");
+    assert_eq!(peer.stop("KILL"), None);
+    listener.event("disconnected");
+    listener.event("dial-failed");
+    listener.event("dial-failed");
+    let addr = addr.split("/p2p/").next().unwrap();
+    let _peer = Listener::start(&["--seed", "5", "--listen", addr]);
+    assert_eq!(listener.event("connected")["peer"], *id);
+}
+
+#[test]
+fn connections_are_trimmed_as_the_file_says() {
+    let limits = "[limits]\ntrim_high = 2\ntrim_low = 1\ntrim_grace = 0.001\ntrim_every = 0.001\naccepts_per_second = 100\n";
+    let (_folder, config) = file("p2p.toml", limits);
+    let mut listener = Listener::start(&["--config", &config]);
+    let mut dialers: Vec<_> = (0..3)
+        .map(|_| {
+            let mut dialer = crate::support::p2p(&["dial", &listener.addr(), "--do", "wait:30"]);
+            let dialer = dialer.spawn().unwrap();
+            listener.event("connected");
+            dialer
+        })
+        .collect();
+    // Of three, one is left.
+    listener.event("disconnected");
+    listener.event("disconnected");
+    for dialer in &mut dialers {
+        dialer.kill().unwrap();
+        dialer.wait().unwrap();
+    }
+}
+
+#[test]
 fn an_identity_is_made_once_for_its_owner_alone() {
     let (folder, config) = file("p2p.toml", "identity = \"node.key\"");
     let first = Listener::start(&["--config", &config, "--key", "secp256k1"]).peer();
