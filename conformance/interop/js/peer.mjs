@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { noise } from '@chainsafe/libp2p-noise'
 import { generateKeyPair, generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { fetch } from '@libp2p/fetch'
+import { gossipsub } from '@libp2p/gossipsub'
 import { identify, identifyPush } from '@libp2p/identify'
 import { mplex } from '@libp2p/mplex'
 import { ping } from '@libp2p/ping'
@@ -18,7 +19,7 @@ import * as streams from './streams.mjs'
 
 const IMPL = 'js-libp2p'
 const VERSION = JSON.parse(readFileSync(new URL('./node_modules/libp2p/package.json', import.meta.url))).version
-const SERVICES = ['identify', 'push', 'ping', 'perf', 'echo', 'reqresp', 'fetch']
+const SERVICES = ['identify', 'push', 'ping', 'perf', 'echo', 'reqresp', 'fetch', 'gossip']
 const TRANSPORTS = { tcp: '/ip4/127.0.0.1/tcp/0', ws: '/ip4/127.0.0.1/tcp/0/ws' }
 const SECURITY = { noise, tls, plaintext }
 const MUXERS = { yamux, mplex }
@@ -59,7 +60,7 @@ function parse (args) {
     usage(`unknown sub-command ${verb}`)
   }
   const dialing = verb === 'dial'
-  const o = { dialing, transports: [], listen: [], security: [], muxers: [], key: 'ed25519', actions: [], timeout: dialing ? 30 : 300, bad: [] }
+  const o = { dialing, transports: [], listen: [], topics: [], security: [], muxers: [], key: 'ed25519', actions: [], timeout: dialing ? 30 : 300, bad: [] }
   const choose = (list, known, what, value) => known.includes(value) ? list.push(value) : o.bad.push(`${what} ${value}`)
   while (args.length > 0) {
     let name = args.shift()
@@ -94,7 +95,8 @@ function parse (args) {
       case '--seed': o.seed = Number(value); if (!Number.isInteger(o.seed) || o.seed < 0 || o.seed > 0xffffffff) { usage(`${value} is no 32-bit number`) } break
       case '--services': o.services = value.split(',').filter((name) => name !== ''); break
       case '--relay': o.bad.push('relay client'); break
-      case '--topic': case '--kad-protocol': break
+      case '--topic': o.topics.push(value); break
+      case '--kad-protocol': break
       case '--timeout': o.timeout = Number(value); if (!(o.timeout >= 0)) { usage(`${value} is no time-out`) } break
       default: usage(`unknown option ${name}`)
     }
@@ -142,6 +144,7 @@ async function start (o) {
   if (wants('push')) { services.push = identifyPush() }
   if (wants('ping')) { services.ping = ping() }
   if (wants('fetch')) { services.fetch = fetch() }
+  if (wants('gossip')) { services.pubsub = gossipsub({ allowPublishToZeroTopicPeers: true }) }
   const node = await createLibp2p({
     privateKey: await privateKey(o),
     addresses: { listen: o.listen },
@@ -171,7 +174,55 @@ async function start (o) {
       return name === 'missing' ? undefined : Buffer.from(`value-of-${name}`)
     })
   }
+  if (!o.dialing && wants('gossip')) {
+    const pubsub = node.services.pubsub
+    pubsub.addEventListener('message', ({ detail: { topic, data, from } }) => {
+      const text = Buffer.from(data)
+      if (text.subarray(0, 4).toString() === 'ack:') {
+        return
+      }
+      const head = text.subarray(0, 64)
+      line({ event: 'gossip', topic, from: from?.toString() ?? null, bytes: text.length, data: head.toString() })
+      pubsub.publish(topic, Buffer.concat([Buffer.from('ack:'), head])).catch((error) => console.error(`ack: ${describe(error)}`))
+    })
+    for (const topic of o.topics.length > 0 ? o.topics : ['interop']) {
+      pubsub.subscribe(topic)
+    }
+  }
   return node
+}
+
+// Publishes messages, each until it is acknowledged.
+async function gossip (node, peer, topic, count, size) {
+  const pubsub = node.services.pubsub
+  pubsub.subscribe(topic)
+  while (!pubsub.getSubscribers(topic).some((known) => known.equals(peer))) {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  let published = 0
+  for (let i = 0; i < count; i++) {
+    let acked = false
+    for (let attempt = 0; attempt < 3 && !acked; attempt++) {
+      const body = Buffer.from(`message ${i}.${attempt} of ${process.pid}`.padEnd(size, '.'))
+      const wanted = Buffer.concat([Buffer.from('ack:'), body.subarray(0, 64)])
+      acked = await new Promise((resolve, reject) => {
+        const heard = ({ detail }) => { if (wanted.equals(Buffer.from(detail.data))) { done(true) } }
+        const timer = setTimeout(() => done(false), 4000)
+        const done = (value) => {
+          clearTimeout(timer)
+          pubsub.removeEventListener('message', heard)
+          resolve(value)
+        }
+        pubsub.addEventListener('message', heard)
+        published++
+        pubsub.publish(topic, body).catch(reject)
+      })
+    }
+    if (!acked) {
+      throw new Error(`message ${i} was not acknowledged`)
+    }
+  }
+  return { acks: count, published }
 }
 
 async function stop (node, code) {
@@ -277,6 +328,12 @@ async function act (node, connection, action, signal) {
         throw new Error(`got ${value}`)
       }
       return { value }
+    }
+    case 'gossip': {
+      if (rest[0] == null || rest[0] === '') {
+        throw new Error('no topic')
+      }
+      return gossip(node, connection.remotePeer, rest[0], number(rest[1] ?? '1'), number(rest[2] ?? '0'))
     }
     case 'wait':
       await new Promise((resolve) => setTimeout(resolve, Number(text) * 1000))

@@ -467,7 +467,10 @@ impl Gossipsub {
 
     /// Writes what waits for the peers that have something waiting.
     pub(crate) fn flush(&mut self, cx: &mut Context<'_>) {
-        for peer in core::mem::take(&mut self.dirty) {
+        // In random order, so that it is not always the same peer that gets a message first.
+        let mut peers: Vec<PeerId> = core::mem::take(&mut self.dirty).into_iter().collect();
+        Self::shuffle(cx, &mut peers);
+        for peer in peers {
             self.pump(cx, peer);
         }
     }

@@ -46,7 +46,7 @@ impl Subject for Router {
     }
 }
 
-// covers: GSP-520, GSP-521, GSP-522, GSP-567
+// covers: GSP-521, GSP-522, GSP-567
 #[test]
 fn a_router_keeps_the_laws_with_and_without_scores_and_verdicts() {
     for validate in [false, true] {

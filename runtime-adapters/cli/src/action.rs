@@ -33,6 +33,11 @@ pub(crate) enum Kind {
     Fetch {
         key: String,
     },
+    Gossip {
+        topic: String,
+        count: u32,
+        size: usize,
+    },
     Wait {
         time: Duration,
     },
@@ -86,6 +91,7 @@ impl FromStr for Action {
             "fetch" => Kind::Fetch {
                 key: needs("KEY")?.to_owned(),
             },
+            "gossip" => gossip(needs("TOPIC[:N[:SIZE]]")?)?,
             "wait" => Kind::Wait {
                 time: seconds(needs("SECS")?)?,
             },
@@ -96,6 +102,27 @@ impl FromStr for Action {
             kind,
         })
     }
+}
+
+/// Longest message of `gossip`: what every listener takes, with room to spare.
+const MAX_GOSSIP: usize = 256 * 1024;
+
+/// `TOPIC`, then perhaps the number of messages, then perhaps their size.
+fn gossip(text: &str) -> Result<Kind, String> {
+    let wrong = "write gossip:TOPIC[:N[:SIZE]] with N from 1 to 4294967295 and SIZE up to 262144";
+    let mut parts = text.split(':');
+    let topic = parts.next().filter(|topic| !topic.is_empty()).ok_or(wrong)?;
+    let count = parts.next().map_or(Ok(1), str::parse).ok();
+    let size = parts.next().map_or(Ok(0), str::parse).ok();
+    let (count, size) = count.zip(size).filter(|_| parts.next().is_none()).ok_or(wrong)?;
+    if count == 0 || size > MAX_GOSSIP {
+        return Err(wrong.into());
+    }
+    Ok(Kind::Gossip {
+        topic: topic.to_owned(),
+        count,
+        size,
+    })
 }
 
 #[cfg(test)]
@@ -136,7 +163,17 @@ mod tests {
             })
         );
         assert_eq!(kind("alive"), Ok(Kind::Alive));
-        assert_eq!(kind("gossip:t:1:100"), Ok(Kind::Unsupported));
+        let gossip = |count, size| {
+            Ok(Kind::Gossip {
+                topic: "t".into(),
+                count,
+                size,
+            })
+        };
+        assert_eq!(kind("gossip:t"), gossip(1, 0));
+        assert_eq!(kind("gossip:t:3"), gossip(3, 0));
+        assert_eq!(kind("gossip:t:1:100"), gossip(1, 100));
+        assert_eq!(kind("kad-get:k"), Ok(Kind::Unsupported));
     }
 
     #[test]
@@ -157,6 +194,12 @@ mod tests {
             "echo",
             "reqresp",
             "fetch",
+            "gossip",
+            "gossip:",
+            "gossip:t:0",
+            "gossip:t:x",
+            "gossip:t:1:262145",
+            "gossip:t:1:1:1",
             "wait",
             "wait:",
             "wait:x",

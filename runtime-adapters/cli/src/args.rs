@@ -60,6 +60,8 @@ Actions, each reported in a line of its own:
   echo:TEXT       send TEXT, expect it back
   reqresp:TEXT    send TEXT, expect re:TEXT
   fetch:KEY       the value of interop/KEY; for the key `missing`, that there is none
+  gossip:TOPIC[:N[:SIZE]]
+                  publish N (1) messages of SIZE bytes, and hear that each arrived
   wait:SECS       keep the connection open
   alive           whether the connection is still open
 
@@ -110,7 +112,7 @@ pub(crate) struct Common {
     /// Print JSON lines, also on a terminal
     #[arg(long)]
     pub(crate) json: bool,
-    /// Gossip topic to join (repeatable; accepted, but gossip is not there yet) [default: interop]
+    /// Gossip topic to join (repeatable) [default: interop]
     #[arg(long = "topic", value_name = "T")]
     pub(crate) topics: Vec<String>,
     /// Kademlia protocol id (accepted, but kad is not there yet) [default: /interop/kad/1.0.0]
@@ -126,7 +128,7 @@ pub(crate) struct Listen {
     /// [default: /ip4/127.0.0.1/tcp/0]
     #[arg(long = "listen", value_name = "MULTIADDR")]
     pub(crate) addrs: Vec<Multiaddr>,
-    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch [default: all]
+    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch, gossip [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) services: Option<Vec<String>>,
     /// Relay to reserve a slot at (not supported yet)

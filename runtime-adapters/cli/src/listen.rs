@@ -24,6 +24,8 @@ use tokio::{
 
 pub(crate) use listener::Listener;
 
+/// What a listener joins unless it is told otherwise.
+const TOPIC: &str = "interop";
 /// The time limit of a run.
 const LIMIT: Duration = Duration::from_secs(300);
 /// How long a bootstrap peer that was lost is left alone: at first, and at most.
@@ -155,7 +157,12 @@ fn spawn(
     services: &[&'static str],
     printer: &Printer,
 ) -> Result<Node<Listener>, Error> {
-    let listener = Listener::new(&identity, services, printer.lines())?;
+    let default = [String::from(TOPIC)];
+    let topics = match args.common.topics.as_slice() {
+        [] => &default,
+        topics => topics,
+    };
+    let listener = Listener::new(&identity, services, topics, printer.lines())?;
     let config = driver::Config {
         swarm: config.swarm.clone(),
         resolver: node::resolver(),

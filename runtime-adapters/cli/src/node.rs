@@ -6,6 +6,7 @@ use crate::{args::Common, config::Config, error::Error, keys, support::key_type}
 use libp2p_proto_core::ProtocolName;
 use libp2p_proto_dns as dns;
 use libp2p_proto_driver::{self as driver, App, Handle, Resolver};
+use libp2p_proto_gossipsub::{self as gossipsub, Gossipsub};
 use libp2p_proto_identify::{self as identify, Identify};
 use libp2p_proto_identity::{Identity, KeyType, Keypair};
 use libp2p_proto_request_response::{self as reqresp, RequestResponse};
@@ -70,6 +71,11 @@ pub(crate) fn requests(serve: bool, timeout: Duration) -> Result<RequestResponse
         ..reqresp::Config::default()
     };
     RequestResponse::new(vec![spec], config).map_err(broken)
+}
+
+/// Pubsub as the contract has it: strict signing, and ids of author and number.
+pub(crate) fn pubsub(identity: &Identity) -> Result<Gossipsub, Error> {
+    Gossipsub::new(identity.clone(), gossipsub::Config::default()).map_err(broken)
 }
 
 /// A protocol refuses the configuration that this program gives it.

@@ -2,6 +2,7 @@
 
 mod dialer;
 mod echo;
+mod gossip;
 mod streams;
 
 use crate::{
@@ -130,6 +131,7 @@ impl Session {
             Kind::Echo { text } => self.echo(text).await,
             Kind::Request { text } => self.request(text).await,
             Kind::Fetch { key } => self.fetch(key).await,
+            Kind::Gossip { topic, count, size } => self.gossip(topic, *count, *size).await,
             Kind::Wait { .. } | Kind::Alive | Kind::Unsupported => Err(Trouble::Unsupported),
         }
     }

@@ -5,7 +5,9 @@ use libp2p_proto_core::{Component, Multiaddr};
 use libp2p_proto_identity::KeyType;
 
 /// Services, in the order in which they are announced.
-pub(crate) const SERVICES: [&str; 7] = ["identify", "push", "ping", "perf", "echo", "reqresp", "fetch"];
+pub(crate) const SERVICES: [&str; 8] = [
+    "identify", "push", "ping", "perf", "echo", "reqresp", "fetch", "gossip",
+];
 
 /// The key type of an option.
 pub(crate) fn key_type(name: &str) -> Option<KeyType> {

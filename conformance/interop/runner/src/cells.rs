@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::{error::Error, path::Path, time::Duration};
 
 /// Actions of one connection, in order, with the service that each needs.
-const ACTIONS: [(&str, &str); 9] = [
+const ACTIONS: [(&str, &str); 11] = [
     ("connect", ""),
     ("ping:3", "ping"),
     ("identify", "identify"),
@@ -15,6 +15,8 @@ const ACTIONS: [(&str, &str); 9] = [
     ("reqresp:hello", "reqresp"),
     ("fetch:a", "fetch"),
     ("fetch:missing", "fetch"),
+    ("gossip:interop", "gossip"),
+    ("gossip:interop:3:60000", "gossip"),
 ];
 /// Those over a WebSocket, whose cells are named `ws …`.
 const WS_ACTIONS: [(&str, &str); 4] = [
@@ -305,6 +307,10 @@ fn is_right(action: &str, line: &Value) -> bool {
         "reqresp" => text("response").and_then(|text| text.strip_prefix("re:")) == Some(rest),
         "fetch" if rest == "missing" => line.get("value") == Some(&Value::Null),
         "fetch" => text("value").and_then(|text| text.strip_prefix("value-of-")) == Some(rest),
+        "gossip" => {
+            let wanted = rest.split(':').nth(1).map_or(Some(1), |count| count.parse().ok());
+            line.get("acks").and_then(Value::as_u64) == wanted
+        }
         "perf" => {
             let count = |key: &str| line.get(key).and_then(Value::as_u64).unwrap_or_default();
             rest == format!("{}:{}", count("upBytes"), count("downBytes"))
@@ -360,6 +366,8 @@ mod tests {
             ("reqresp:hello", json!({"ok": true, "response": "re:hello"})),
             ("fetch:a", json!({"ok": true, "value": "value-of-a"})),
             ("fetch:missing", json!({"ok": true, "value": null})),
+            ("gossip:t", json!({"ok": true, "acks": 1, "published": 2})),
+            ("gossip:t:3:100", json!({"ok": true, "acks": 3, "published": 3})),
             ("alive", json!({"ok": true})),
         ] {
             assert!(matches!(one(action, line), Cell::Passed(_)), "{action}");
@@ -382,6 +390,8 @@ mod tests {
             ("fetch:a", json!({"ok": true, "value": null})),
             ("fetch:missing", json!({"ok": true, "value": "value-of-missing"})),
             ("fetch:missing", json!({"ok": true})),
+            ("gossip:t:3", json!({"ok": true, "acks": 2, "published": 3})),
+            ("gossip:t", json!({"ok": true})),
         ] {
             let cell = one(action, line);
             // The line of `connect` comes first, and is right.

@@ -3,13 +3,14 @@
 use crate::{
     error::Error,
     explain,
-    node::{ECHO, broken, introduce, requests},
+    node::{ECHO, broken, introduce, pubsub, requests},
     output::Lines,
 };
 use libp2p_proto_core::{PeerId, bytes::Bytes};
 use libp2p_proto_driver::App;
 use libp2p_proto_echo::Echo;
 use libp2p_proto_fetch::Fetch;
+use libp2p_proto_gossipsub::{self as gossipsub, Gossipsub};
 use libp2p_proto_identify::{self as identify, Identify};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_perf::{self as perf, Perf};
@@ -22,6 +23,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
+
+/// What begins an answer to a message of pubsub, and how much of the message follows.
+const ACK: &[u8] = b"ack:";
+const ACKED: usize = 64;
 
 /// How long a request may take here.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -49,6 +54,7 @@ pub(crate) struct Listener {
     echo: Option<Echo>,
     pub(crate) requests: Option<RequestResponse>,
     fetch: Option<Fetch>,
+    gossip: Option<Gossipsub>,
     lines: Lines,
     pub(crate) tally: Tally,
     /// Who is connected.
@@ -56,8 +62,19 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(identity: &Identity, services: &[&str], lines: Lines) -> Result<Self, Error> {
+    pub(crate) fn new(
+        identity: &Identity,
+        services: &[&str],
+        topics: &[String],
+        lines: Lines,
+    ) -> Result<Self, Error> {
         let has = |name: &str| services.contains(&name);
+        let mut gossip = has("gossip").then(|| pubsub(identity)).transpose()?;
+        if let Some(gossip) = &mut gossip {
+            for topic in topics {
+                gossip.subscribe(topic.as_str()).map_err(broken)?;
+            }
+        }
         let serve = || perf::Config {
             serve: true,
             ..perf::Config::default()
@@ -75,6 +92,7 @@ impl Listener {
             echo: has("echo").then(|| Echo::new(ECHO)),
             requests: has("reqresp").then(|| requests(true, REQUEST)).transpose()?,
             fetch: has("fetch").then(|| Fetch::new(lookup)),
+            gossip,
             lines,
             tally: Tally::default(),
             peers: BTreeSet::new(),
@@ -88,6 +106,30 @@ impl Listener {
     fn report_peer(&self, peer: PeerId, info: &identify::PeerInfo) {
         let protocols: Vec<_> = info.protocols.iter().map(ToString::to_string).collect();
         self.say(json!({ "event": "identify-push", "peer": peer.to_string(), "protocols": protocols }));
+    }
+
+    /// Tells of each message, and publishes that it came.
+    fn answer_gossip(&mut self) {
+        let Some(protocol) = &mut self.gossip else {
+            return;
+        };
+        while let Some(event) = protocol.poll_event() {
+            let gossipsub::Event::Message { topic, message, .. } = event else {
+                continue;
+            };
+            let data = message.data.unwrap_or_default();
+            if data.starts_with(ACK) {
+                continue;
+            }
+            let head = data.get(..ACKED).unwrap_or(&data);
+            let from = message.from.and_then(|from| PeerId::from_bytes(&from).ok());
+            self.lines.print(json!({
+                "event": "gossip", "topic": topic.as_str(), "from": from.map(|from| from.to_string()),
+                "bytes": data.len(), "data": String::from_utf8_lossy(head),
+            }));
+            // Too many commands at once: the publisher asks again.
+            let _not_acked = protocol.publish(topic, [ACK, head].concat(), false);
+        }
     }
 
     fn answer_requests(&mut self) {
@@ -123,6 +165,7 @@ impl App for Listener {
             lend(&mut self.echo),
             lend(&mut self.requests),
             lend(&mut self.fetch),
+            lend(&mut self.gossip),
         ];
         all.into_iter().flatten().collect()
     }
@@ -185,6 +228,7 @@ impl App for Listener {
             }
         }
         self.answer_requests();
+        self.answer_gossip();
         // The rounds by interval count in the statistics.
         while self.ping.as_mut().and_then(Ping::poll_event).is_some() {}
         while self.perf.as_mut().and_then(Perf::poll_event).is_some() {}

@@ -4,11 +4,12 @@ use super::{Connected, echo::Echo};
 use crate::{
     error::Error,
     explain,
-    node::{ECHO, REQRESP, broken, introduce, requests},
+    node::{ECHO, REQRESP, broken, introduce, pubsub, requests},
 };
 use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName};
 use libp2p_proto_driver::App;
 use libp2p_proto_fetch::Fetch;
+use libp2p_proto_gossipsub::Gossipsub;
 use libp2p_proto_identify::{self as identify, Failure, Identify, PeerInfo};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_perf::{self as perf, Perf};
@@ -47,6 +48,7 @@ pub(crate) struct Dialer {
     pub(super) fetch: Fetch,
     pub(super) requests: RequestResponse,
     pub(super) echo: Echo,
+    pub(super) gossip: Gossipsub,
     /// The protocols that it may begin to handle.
     pub(super) handled: Streams,
     link: Link,
@@ -78,6 +80,7 @@ impl Dialer {
             fetch: Fetch::new(|_| None),
             requests: requests(false, limit)?,
             echo: Echo::new()?,
+            gossip: pubsub(identity)?,
             handled: Streams::new(names, unannounced).map_err(broken)?,
             link: Link::Connecting,
             unidentified: None,
@@ -122,6 +125,7 @@ impl App for Dialer {
             &mut self.fetch,
             &mut self.requests,
             self.echo.protocol(),
+            &mut self.gossip,
             &mut self.handled,
         ]
     }

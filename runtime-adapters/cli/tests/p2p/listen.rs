@@ -18,7 +18,9 @@ fn the_first_line_says_who_listens_where_and_with_what() {
     assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(
         line["services"],
-        json!(["identify", "push", "ping", "perf", "echo", "reqresp", "fetch"])
+        json!([
+            "identify", "push", "ping", "perf", "echo", "reqresp", "fetch", "gossip"
+        ])
     );
     let addrs = line["addrs"].as_array().unwrap();
     assert_eq!(addrs.len(), 1);
