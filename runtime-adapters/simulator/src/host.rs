@@ -353,20 +353,21 @@ impl<A: App> Host<A> {
                 };
                 life.swarm.handle_message(local, conn, news);
             }
-            let mut more = {
+            let more = {
                 let mut lent = life.app.protocols();
                 life.swarm.drive(local, unix, &mut lent, BUDGET)
             };
             if !self.deaf {
                 self.listen(fabric, local, unix);
             }
-            more |= self.act(fabric, local, &mut wishes);
-            more |= self.serve(fabric, local);
+            self.act(fabric, local, &mut wishes);
+            self.serve(fabric, local);
             let Some(life) = &self.life else { return wishes };
-            more |= !life.carry.is_empty() && life.swarm.wants_messages();
-            if more {
+            let carries = !life.carry.is_empty() && life.swarm.wants_messages();
+            if more || carries || !life.touched.is_empty() {
                 continue;
             }
+            // News that came meanwhile is a deadline of the swarm.
             match self.deadline() {
                 Some(deadline) if deadline.is_due(local) => self.fire(fabric, local),
                 deadline => {
@@ -426,11 +427,9 @@ impl<A: App> Host<A> {
         }
     }
 
-    /// Carries out what the swarm asks for. Says whether there was anything.
-    fn act(&mut self, fabric: &mut Fabric, local: Instant, wishes: &mut Vec<Wish>) -> bool {
-        let mut any = false;
+    /// Carries out what the swarm asks for.
+    fn act(&mut self, fabric: &mut Fabric, local: Instant, wishes: &mut Vec<Wish>) {
         while let Some(action) = self.life.as_mut().and_then(|life| life.swarm.poll_action()) {
-            any = true;
             match action {
                 Action::Order { conn, message } => self.order(fabric, local, conn, message),
                 Action::Dial { conn, addr } => {
@@ -454,7 +453,6 @@ impl<A: App> Host<A> {
                 _ => {}
             }
         }
-        any
     }
 
     fn order(&mut self, fabric: &mut Fabric, local: Instant, conn: ConnectionId, message: ToConnection) {
@@ -480,10 +478,9 @@ impl<A: App> Host<A> {
         }
     }
 
-    /// Serves connections that were touched. Says whether the swarm has news of it.
-    fn serve(&mut self, fabric: &mut Fabric, local: Instant) -> bool {
-        let mut any = false;
-        let Some(life) = &mut self.life else { return false };
+    /// Serves connections that were touched.
+    fn serve(&mut self, fabric: &mut Fabric, local: Instant) {
+        let Some(life) = &mut self.life else { return };
         if life.swarm.wants_messages() && !life.waiting.is_empty() {
             let waiting = mem::take(&mut life.waiting);
             life.touched.extend(waiting);
@@ -494,7 +491,7 @@ impl<A: App> Host<A> {
             };
             let is_full = matches!(fabric.body(id, end), Some(Body::Full(_)));
             if is_full {
-                any |= pump(life, fabric, local, (id, end, conn));
+                pump(life, fabric, local, (id, end, conn));
             } else if let Some(Body::Direct(direct)) = fabric.body(id, end) {
                 if direct.is_full() {
                     watch_unread(fabric, id, end);
@@ -507,7 +504,6 @@ impl<A: App> Host<A> {
                 }
             }
         }
-        any
     }
 
     fn deadline(&mut self) -> Option<Deadline> {
@@ -574,20 +570,20 @@ impl<A: App> Host<A> {
     }
 }
 
-/// Lets one connection machine do what it can. Says whether the swarm has news of it.
+/// Lets one connection machine do what it can.
 fn pump<A>(
     life: &mut Life<A>,
     fabric: &mut Fabric,
     local: Instant,
     (id, end, conn): (PipeId, u8, ConnectionId),
-) -> bool {
+) {
     let buffer = fabric.net.link.buffer;
     let mut scratch = mem::take(&mut fabric.scratch);
     scratch.clear();
-    let Some(pipe) = fabric.pipe(id) else { return false };
+    let Some(pipe) = fabric.pipe(id) else { return };
     let in_flight = pipe.way(end).map_or(0, |way| way.in_flight);
     let Some(Body::Full(full)) = pipe.end(end).map(|end| &mut end.body) else {
-        return false;
+        return;
     };
     full.feed(local, Vec::new(), &[]);
     let room = buffer.saturating_sub(in_flight);
@@ -599,13 +595,11 @@ fn pump<A>(
             .poll_transmit(local, &mut TransmitBuf::new(&mut scratch, left));
     }
     let choked = wrote;
-    let mut any = false;
     while life.swarm.wants_messages() {
         let Some(message) = full.machine.poll_message() else {
             break;
         };
         life.swarm.handle_message(local, conn, message);
-        any = true;
     }
     if !life.swarm.wants_messages() {
         life.waiting.insert(conn);
@@ -633,7 +627,6 @@ fn pump<A>(
         life.timers.clear(conn);
         fabric.leave(id, end, Body::Gone);
     }
-    any
 }
 
 /// A stream that may not be answered in time is looked at when it should be open.
