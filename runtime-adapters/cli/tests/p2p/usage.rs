@@ -102,13 +102,11 @@ fn every_option_is_explained_with_its_default() {
 #[test]
 fn a_listener_says_what_it_does_not_have_and_ends_with_2() {
     for (args, what) in [
-        (["--transport", "ws"], "transport ws"),
         (["--transport", "quic"], "transport quic"),
         (["--security", "tls"], "security tls"),
         (["--security", "plaintext"], "security plaintext"),
         (["--muxer", "mplex"], "muxer mplex"),
         (["--key", "dsa"], "key type dsa"),
-        (["--services", "ping,gossip"], "service gossip"),
         (["--services", "kad"], "service kad"),
         (["--services", "nonsense"], "service nonsense"),
         (["--relay", "/ip4/127.0.0.1/tcp/1"], "relay"),
@@ -116,7 +114,6 @@ fn a_listener_says_what_it_does_not_have_and_ends_with_2() {
             ["--listen", "/ip4/127.0.0.1/udp/0/quic-v1"],
             "/ip4/127.0.0.1/udp/0/quic-v1",
         ),
-        (["--listen", "/ip4/127.0.0.1/tcp/0/ws"], "/ip4/127.0.0.1/tcp/0/ws"),
         (["--listen", "/dns4/localhost/tcp/0"], "/dns4/localhost/tcp/0"),
     ] {
         let done = run(&["listen", args[0], args[1]]);
@@ -137,7 +134,6 @@ fn a_dialer_says_what_it_does_not_have_and_ends_with_2() {
     let relayed = format!("{tcp}/p2p-circuit/p2p/{PEER}");
     for args in [
         &[at("udp/1/quic-v1").as_str()][..],
-        &[&at("tcp/1/ws")],
         &[&format!("/dns4/localhost/tcp/1/wss/p2p/{PEER}")],
         &[&relayed],
         &[&tcp, "--security", "tls"],
