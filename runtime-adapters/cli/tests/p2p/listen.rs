@@ -155,6 +155,27 @@ fn every_listener_has_an_address_and_every_address_works() {
 }
 
 #[test]
+fn a_websocket_works_as_tcp_does_by_address_and_by_name() {
+    let listener = Listener::start(&["--transport", "ws", "--transport", "tcp"]);
+    let addrs = listener.listening["addrs"].as_array().unwrap().clone();
+    assert_eq!(addrs.len(), 2);
+    let ws = addrs[0].as_str().unwrap();
+    assert!(
+        ws.contains("/ws/p2p/") && !addrs[1].as_str().unwrap().contains("/ws"),
+        "{addrs:?}"
+    );
+    let named = ws.replace("/ip4/127.0.0.1", "/dns4/localhost");
+    for addr in [ws, &named] {
+        let done = dial(
+            addr,
+            &["ping:1", "identify", "perf:300000:300000", "echo:hello"],
+            &[],
+        );
+        assert_eq!(done.code, Some(0), "{addr}: {done:?}");
+    }
+}
+
+#[test]
 fn the_unspecified_address_is_announced_as_those_of_the_interfaces() {
     let listener = Listener::start(&["--listen", "/ip4/0.0.0.0/tcp/0"]);
     let addrs = listener.listening["addrs"].as_array().unwrap();

@@ -114,6 +114,11 @@ fn a_listener_says_what_it_does_not_have_and_ends_with_2() {
             ["--listen", "/ip4/127.0.0.1/udp/0/quic-v1"],
             "/ip4/127.0.0.1/udp/0/quic-v1",
         ),
+        (
+            ["--listen", "/ip4/127.0.0.1/tcp/0/wss"],
+            "/ip4/127.0.0.1/tcp/0/wss",
+        ),
+        (["--listen", "/ip4/127.0.0.1/tcp/0/tls/ws"], "/tls/ws"),
         (["--listen", "/dns4/localhost/tcp/0"], "/dns4/localhost/tcp/0"),
     ] {
         let done = run(&["listen", args[0], args[1]]);
@@ -134,6 +139,7 @@ fn a_dialer_says_what_it_does_not_have_and_ends_with_2() {
     let relayed = format!("{tcp}/p2p-circuit/p2p/{PEER}");
     for args in [
         &[at("udp/1/quic-v1").as_str()][..],
+        &[&at("tcp/1/tls/ws")],
         &[&format!("/dns4/localhost/tcp/1/wss/p2p/{PEER}")],
         &[&relayed],
         &[&tcp, "--security", "tls"],
