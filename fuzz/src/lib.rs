@@ -14,6 +14,7 @@ pub mod connection;
 pub mod echo;
 pub mod fetch;
 pub mod framing;
+pub mod gossipsub;
 pub mod identify;
 pub mod identity;
 pub mod kad;
@@ -113,6 +114,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "ping",
         run: ping::run,
+    },
+    Target {
+        name: "gossipsub",
+        run: gossipsub::run,
     },
     Target {
         name: "request-response",
