@@ -15,7 +15,7 @@ fn floor(folder: &str) -> Option<u8> {
         | "protocols/stream-protocol" => 4,
         "protocols/streams-core" => 5,
         "protocols/swarm" => 8,
-        "protocols/facade" | "runtime-adapters/os" => 9,
+        "protocols/facade" | "runtime-adapters/os" | "runtime-adapters/recorder" => 9,
         "runtime-adapters/dns"
         | "runtime-adapters/driver"
         | "runtime-adapters/mio"

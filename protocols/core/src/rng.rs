@@ -24,6 +24,11 @@ impl Rng {
         }
     }
 
+    /// The seed that it was made from, whatever was drawn since. Whoever has it can foretell every draw.
+    pub const fn seed(&self) -> [u8; 32] {
+        self.seed
+    }
+
     /// An independent generator, a function of the seed, `label` and `index` alone, whatever was drawn before.
     #[must_use]
     pub fn fork(&self, label: &str, index: u64) -> Self {

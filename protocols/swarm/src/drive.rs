@@ -4,7 +4,7 @@
 //! so that an answer that waits is heard before its time-out, but after a share of it every protocol has its turn.
 
 use crate::{
-    Event, Swarm,
+    Call, Event, Swarm,
     conn::{Phase, Timer},
     news::News,
 };
@@ -53,6 +53,7 @@ impl Swarm {
         protocols: Protocols<'_, '_>,
         budget: usize,
     ) -> bool {
+        self.tell_watcher(now, || Call::Drive { unix, budget });
         self.core.tick(now);
         if protocols.len() != self.protocol_dice.len() {
             return false;

@@ -40,6 +40,7 @@ mod slot;
 mod snapshot;
 mod swarm;
 mod tie;
+mod watch;
 mod words;
 mod worth;
 
@@ -52,4 +53,5 @@ pub use rank::{Ranked, rank};
 pub use scopes::{StreamLimit, StreamScopes};
 pub use swarm::Swarm;
 pub use tie::{SIDE_BY_SIDE, Standing, preference, redundant_from};
+pub use watch::{Call, Watcher};
 pub use words::{Action, Event, Record, ResolveId, ResolveKind, Stats};

@@ -1,13 +1,14 @@
 //! The machine, from outside: reports, actions, commands, getters.
 
 use crate::{
-    Action, AddressBook, Config, Denied, Error, Event, Gate, Record, ResolveId, Stats,
+    Action, AddressBook, Call, Config, Denied, Error, Event, Gate, Record, ResolveId, Stats, Watcher,
     conn::{Conn, Phase, Timer},
     core::Core,
     drive::Turns,
     news::News,
 };
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, VecDeque},
     string::String,
     vec::Vec,
@@ -35,6 +36,7 @@ pub struct Swarm {
     /// News since protocols had their turn.
     pub(crate) news_streak: u32,
     pub(crate) seq: u64,
+    pub(crate) watcher: Option<Box<dyn Watcher>>,
 }
 
 impl Swarm {
@@ -49,19 +51,49 @@ impl Swarm {
         seed: [u8; 32],
         protocols: Protocols<'_, '_>,
     ) -> Result<Self, Error> {
-        config.validate()?;
         let dice = Rng::from_seed(seed);
+        Self::build(identity, config, dice, None, protocols)
+    }
+
+    /// A peer whose protocols have the dice of an earlier one, as its [`Watcher`] was told them: to repeat what that one did. Too few seeds are filled up with zeros.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub fn with_dice(
+        identity: Identity,
+        config: Config,
+        seeds: &[[u8; 32]],
+        protocols: Protocols<'_, '_>,
+    ) -> Result<Self, Error> {
+        Self::build(identity, config, Rng::from_seed([0; 32]), Some(seeds), protocols)
+    }
+
+    fn build(
+        identity: Identity,
+        config: Config,
+        dice: Rng,
+        seeds: Option<&[[u8; 32]]>,
+        protocols: Protocols<'_, '_>,
+    ) -> Result<Self, Error> {
+        config.validate()?;
         let (specs, labels) = collect(protocols, config.streams.unread)?;
+        let seed_of = |(place, label): (usize, &String)| match seeds {
+            Some(seeds) => seeds.get(place).copied().unwrap_or_default(),
+            None => dice.fork_seed(label, 0),
+        };
+        let protocol_seeds = labels.iter().enumerate().map(seed_of);
         Ok(Self {
             core: Core::new(identity.peer_id(), config, specs),
             identity,
-            protocol_dice: labels.iter().map(|label| dice.fork(label, 0)).collect(),
+            protocol_dice: protocol_seeds.map(Rng::from_seed).collect(),
             turns: alloc::vec![Turns::default(); labels.len()],
             next_turn: 0,
             dice,
             news: VecDeque::new(),
             news_streak: 0,
             seq: 0,
+            watcher: None,
         })
     }
 
@@ -78,6 +110,10 @@ impl Swarm {
         local: Option<Multiaddr>,
         mut remote: Multiaddr,
     ) -> Result<Seat, Denied> {
+        self.tell_watcher(now, || Call::Accepted {
+            local: local.clone(),
+            remote: remote.clone(),
+        });
         self.core.tick(now);
         let websocket = local.as_ref().and_then(Multiaddr::websocket);
         if websocket.is_some() {
@@ -114,6 +150,11 @@ impl Swarm {
         local: Option<Multiaddr>,
         mut remote: Multiaddr,
     ) -> Result<Seat, Denied> {
+        self.tell_watcher(now, || Call::Dialed {
+            conn,
+            local: local.clone(),
+            remote: remote.clone(),
+        });
         self.core.tick(now);
         let dial = self.connecting(conn).ok_or(Denied("cancelled"))?;
         let dialed = self.core.conns.get(&conn).map(|conn| conn.info.remote.clone());
@@ -139,6 +180,7 @@ impl Swarm {
 
     /// A link that was ordered with [`Action::Dial`] could not be connected.
     pub fn handle_dial_failed(&mut self, now: Instant, conn: ConnectionId, error: AttemptError) {
+        self.tell_watcher(now, || Call::DialFailed { conn, error });
         self.core.tick(now);
         if self.connecting(conn).is_some() {
             self.core.fail_attempt(conn, error);
@@ -158,12 +200,20 @@ impl Swarm {
         query: ResolveId,
         answer: Result<Vec<Record>, &'static str>,
     ) {
+        self.tell_watcher(now, || Call::Resolved {
+            query,
+            answer: answer.clone(),
+        });
         self.core.tick(now);
         self.core.resolved(query, answer);
     }
 
     /// The adapter listens at this concrete address, or no longer does.
     pub fn handle_listening(&mut self, now: Instant, addr: Multiaddr, up: bool) {
+        self.tell_watcher(now, || Call::Listening {
+            addr: addr.clone(),
+            up,
+        });
         self.core.tick(now);
         let changed = if up {
             self.core.listening.insert(addr.clone())
@@ -177,6 +227,10 @@ impl Swarm {
 
     /// News of a connection; processed by [`drive`](Self::drive). Ask [`wants_messages`](Self::wants_messages) before.
     pub fn handle_message(&mut self, now: Instant, conn: ConnectionId, message: FromConnection) {
+        self.tell_watcher(now, || Call::Message {
+            conn,
+            message: message.clone(),
+        });
         self.core.tick(now);
         let max = self.core.config.max_news_per_connection;
         // A connection that is gone has nothing to say, one that has said too much is not heard.
@@ -203,12 +257,20 @@ impl Swarm {
 
     /// The next thing that the adapter must do.
     pub fn poll_action(&mut self) -> Option<Action> {
-        pop(&mut self.core.actions)
+        let action = pop(&mut self.core.actions)?;
+        if let Some(watcher) = &mut self.watcher {
+            watcher.action(&action);
+        }
+        Some(action)
     }
 
     /// The oldest event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        pop(&mut self.core.events)
+        let event = pop(&mut self.core.events)?;
+        if let Some(watcher) = &mut self.watcher {
+            watcher.event(&event);
+        }
+        Some(event)
     }
 
     // ── commands ──
@@ -219,27 +281,31 @@ impl Swarm {
     ///
     /// See [`DialRefused`].
     pub fn dial(&mut self, now: Instant, dial: Dial) -> Result<DialOutcome, DialRefused> {
+        self.tell_watcher(now, || Call::Dial(dial.clone()));
         self.core.tick(now);
         self.core.begin_dial(&dial)
     }
 
     /// Ends a dial; [`Event::DialFailed`] follows.
     pub fn cancel_dial(&mut self, dial: DialId) {
+        self.tell_watcher(self.core.now, || Call::CancelDial(dial));
         self.core.end_dial(dial, Some(DialError::Cancelled));
     }
 
     /// Closes a connection in an orderly way.
     pub fn disconnect(&mut self, conn: ConnectionId) {
+        self.tell_watcher(self.core.now, || Call::Disconnect(conn));
         self.core.close_connection(conn);
     }
 
     /// Closes every connection in an orderly way and refuses new ones.
     pub fn close(&mut self, now: Instant) {
+        self.tell_watcher(now, || Call::Close);
         self.core.tick(now);
         self.core.closing = true;
         let dials: Vec<_> = self.core.dials.keys().copied().collect();
         for dial in dials {
-            self.cancel_dial(dial);
+            self.core.end_dial(dial, Some(DialError::Cancelled));
         }
         let conns: Vec<_> = self.core.conns.keys().copied().collect();
         for conn in conns {
@@ -249,6 +315,7 @@ impl Swarm {
 
     /// Protects a peer: its connections are never closed as idle or trimmed, and admitted beyond the limits. `false` takes that back.
     pub fn protect(&mut self, peer: PeerId, protect: bool) {
+        self.tell_watcher(self.core.now, || Call::Protect(peer, protect));
         if self.core.worth.protect(peer, protect) {
             for conn in self.core.connections(peer) {
                 self.core.watch_idle(conn);
@@ -258,6 +325,7 @@ impl Swarm {
 
     /// Says what a peer is worth for one reason; the sum of all reasons decides who is trimmed first. 0 takes the reason back. `false`: too many peers have tags.
     pub fn tag(&mut self, peer: PeerId, reason: &'static str, value: i32) -> bool {
+        self.tell_watcher(self.core.now, || Call::Unseen("tag"));
         let max = self.core.config.max_tagged;
         self.core.worth.tag(peer, reason, value, max)
     }
@@ -269,11 +337,13 @@ impl Swarm {
 
     /// Whom to keep out, to be changed at any time.
     pub fn gate_mut(&mut self) -> &mut Gate {
+        self.tell_watcher(self.core.now, || Call::Unseen("gate"));
         &mut self.core.gate
     }
 
     /// Addresses of peers, to be filled, saved and restored.
     pub fn book_mut(&mut self) -> &mut AddressBook {
+        self.tell_watcher(self.core.now, || Call::Unseen("address book"));
         &mut self.core.book
     }
 

@@ -9,6 +9,18 @@ use libp2p_proto_stream_protocol::{ConnectionInfo, DialError, LinkError, ToConne
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResolveId(pub(crate) u64);
 
+impl ResolveId {
+    /// The question with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
 /// What to ask a resolver for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResolveKind {

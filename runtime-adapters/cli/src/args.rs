@@ -34,6 +34,8 @@ Examples:
     /// Connect to a peer and act, in order
     #[command(after_help = DIAL_HELP)]
     Dial(Dial),
+    /// Repeat a recording of `p2p listen --record`, without a network, and compare what comes out
+    Replay(Replay),
     /// Show what the node can do: two processes on loopback, one table
     Demo(Demo),
     /// Make an identity and write its key file
@@ -137,6 +139,9 @@ pub(crate) struct Listen {
     /// Serve metrics at http://IP:PORT/metrics, in the OpenMetrics text format [default: none]
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) metrics: Option<SocketAddr>,
+    /// New file to record to what goes into the node, for `p2p replay`: no keys, but all data of the peers; 256 MiB at most
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -151,6 +156,15 @@ pub(crate) struct Dial {
     /// Ignored: a dialer goes by its address
     #[arg(long = "listen", value_name = "MULTIADDR", hide = true)]
     pub(crate) listen: Vec<Multiaddr>,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Replay {
+    /// The recording
+    pub(crate) file: PathBuf,
+    /// Print JSON lines, also on a terminal
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

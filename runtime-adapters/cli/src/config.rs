@@ -14,7 +14,7 @@ use std::{
 };
 use toml::{Spanned, Value};
 
-pub(crate) use limits::swarm_config;
+pub(crate) use limits::{current as current_limits, swarm_config};
 
 /// What a configuration file says, checked.
 #[derive(Debug)]
@@ -72,6 +72,13 @@ impl Config {
             *path = folder.join(&*path);
         }
         Ok(config)
+    }
+
+    /// The limits of a recording, as [`current_limits`] wrote them.
+    pub(crate) fn limits(lines: &str) -> Option<swarm::Config> {
+        Self::parse(&format!("[limits]\n{lines}"))
+            .ok()
+            .map(|config| config.swarm)
     }
 
     fn parse(text: &str) -> Result<Self, Wrong> {

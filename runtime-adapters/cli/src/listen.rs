@@ -9,6 +9,7 @@ use crate::{
     interfaces, metrics,
     node::{self, Deadline, Node},
     output::{Output, Printer, complain},
+    record::Recording,
     support::{self, SERVICES},
 };
 use libp2p_proto_core::{Component, Multiaddr, PeerId};
@@ -41,6 +42,10 @@ pub(crate) fn run(args: &args::Listen) -> Result<Exit, Error> {
         return Ok(Exit::Unsupported);
     }
     let config = Config::read(args.common.config.as_deref())?;
+    if args.record.is_some() && config.address_book.is_some() {
+        let line = "--record: a recording does not hold the address book: leave address_book out";
+        return Err(Error::Usage(String::from(line)));
+    }
     let addrs = addresses(args, &config);
     if let Some(what) = addrs.iter().find_map(support::address) {
         out.print(&json!({ "event": "unsupported", "what": what }));
@@ -61,7 +66,11 @@ async fn listen(
     let peer = identity.peer_id();
     let services = services(args);
     let printer = Printer::start(out);
-    let node = spawn(args, identity, config, &services, &printer)?;
+    let record = args.record.as_deref();
+    let recording = record
+        .map(|path| Recording::start(path, &identity, config, &services, topics(args)))
+        .transpose()?;
+    let node = spawn(args, identity, config, &services, &printer, recording.as_ref())?;
     if let Some(path) = config.address_book.clone() {
         let snapshot = book::read(&path)?;
         node.call(move |swarm, _, now| book::restore(swarm, now, &path, &snapshot))
@@ -81,6 +90,9 @@ async fn listen(
     node.close().await;
     drop(node);
     printer.finish();
+    if let Some(recording) = recording {
+        recording.finish();
+    }
     Ok(Exit::Ok)
 }
 
@@ -150,22 +162,27 @@ fn services(args: &args::Listen) -> Vec<&'static str> {
     SERVICES.into_iter().filter(is_wanted).collect()
 }
 
+fn topics(args: &args::Listen) -> Vec<String> {
+    match args.common.topics.as_slice() {
+        [] => vec![String::from(TOPIC)],
+        topics => topics.to_vec(),
+    }
+}
+
 fn spawn(
     args: &args::Listen,
     identity: Identity,
     config: &Config,
     services: &[&'static str],
     printer: &Printer,
+    recording: Option<&Recording>,
 ) -> Result<Node<Listener>, Error> {
-    let default = [String::from(TOPIC)];
-    let topics = match args.common.topics.as_slice() {
-        [] => &default,
-        topics => topics,
-    };
-    let listener = Listener::new(&identity, services, topics, printer.lines())?;
+    let signing = recording.map_or(&identity, Recording::identity);
+    let listener = Listener::new(signing, services, &topics(args), printer.lines())?;
     let config = driver::Config {
         swarm: config.swarm.clone(),
         resolver: node::resolver(),
+        recorder: recording.map(Recording::recorder),
         ..driver::Config::default()
     };
     args.common.runtime.spawn(identity, config, listener)

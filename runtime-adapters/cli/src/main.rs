@@ -15,6 +15,8 @@ mod listen;
 mod metrics;
 mod node;
 mod output;
+mod record;
+mod replay;
 mod session;
 mod sim;
 mod support;
@@ -44,6 +46,7 @@ fn run(command: &Command) -> Result<Exit, Error> {
     match command {
         Command::Listen(args) => listen::run(args),
         Command::Dial(args) => dial::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Keygen(args) => keys::keygen(args),
         Command::Id(args) => keys::id(args),

@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName};
 use libp2p_proto_perf as perf;
 use libp2p_proto_ping as ping;
-use libp2p_proto_stream_protocol::Dial;
+use libp2p_proto_stream_protocol::{Closed, Dial};
 use serde_json::{Map, Value, json};
 use std::{fmt::Display, time::Duration};
 use tokio::time::{Instant, timeout_at};
@@ -100,7 +100,13 @@ impl Session {
         };
         match done {
             Ok(Err(Trouble::Failed(error))) => {
-                let lost = node.call(|_, app, _| app.lost()).await.ok().flatten();
+                // A stream that is lost with its connection is heard of before the end of that.
+                let lost = if error == Closed::ConnectionLost.to_string() {
+                    let lost = timeout_at(deadline.at, node.next(Dialer::lost)).await;
+                    lost.ok().and_then(Result::ok)
+                } else {
+                    node.call(|_, app, _| app.lost()).await.ok().flatten()
+                };
                 Err(Trouble::Failed(
                     lost.map_or(error, |cause| format!("connection lost: {cause}")),
                 ))

@@ -37,6 +37,9 @@ pub struct Config {
     pub stream_limits: streams::Config,
     /// Who is asked for names. Default: nobody; dials of names fail with `no-resolver`.
     pub resolver: Option<Resolver>,
+    /// Who records what goes into the node. Default: nobody.
+    #[cfg(feature = "recorder")]
+    pub recorder: Option<libp2p_proto_recorder::Recorder>,
 }
 
 impl fmt::Debug for Config {
@@ -47,7 +50,7 @@ impl fmt::Debug for Config {
             .field("streams", &self.streams)
             .field("stream_limits", &self.stream_limits)
             .field("resolver", &self.resolver.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -20,7 +20,7 @@ use libp2p_proto_connection as connection;
 use libp2p_proto_core::{Instant, Multiaddr};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_os::{Clock, to_socket};
-use libp2p_proto_stream_protocol::{FromConnection, Seat, StreamOrder, ToConnection};
+use libp2p_proto_stream_protocol::{FromConnection, Protocol, Seat, StreamOrder, ToConnection};
 use libp2p_proto_swarm::{Action, Record, ResolveId, Swarm};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -72,10 +72,13 @@ impl<A: App, R: Runtime> Node<A, R> {
         let peer = identity.peer_id();
         let upgrade = Arc::new(connection::Config::new(&identity, keys)?);
         let mut raw = Raw::new(&config.streams, &config.stream_limits)?;
-        let mut protocols = app.protocols();
-        protocols.push(&mut raw.machine);
+        let mut protocols = lend(&mut app, &mut raw);
         let mut swarm = Swarm::new(identity, config.swarm, seed, &mut protocols)?;
         swarm.add_transport(|addr| to_socket(addr).is_some());
+        #[cfg(feature = "recorder")]
+        if let Some(recorder) = &config.recorder {
+            swarm.watch(recorder.watcher());
+        }
         let (desk, handle) = Desk::new(peer);
         let (sender_of_news, news) = mpsc::channel(NEWS);
         let node = Self {
@@ -169,7 +172,10 @@ impl<A: App, R: Runtime> Node<A, R> {
             Request::Listen(addr, answer) => {
                 let _nobody_waits = answer.send(self.listen(addr));
             }
-            Request::Open { peer, name, opener } => self.raw.open(peer, &name, opener),
+            Request::Open { peer, name, opener } => {
+                self.swarm.mark_unseen("raw stream");
+                self.raw.open(peer, &name, opener);
+            }
             Request::Accept(acceptor) => self.raw.accept(acceptor),
             Request::Close(done) => {
                 self.close();
@@ -189,8 +195,7 @@ impl<A: App, R: Runtime> Node<A, R> {
     /// Drives once and carries what came of it. Says whether there is more to do.
     fn work(&mut self) -> bool {
         let now = self.clock.now();
-        let mut protocols = self.app.protocols();
-        protocols.push(&mut self.raw.machine);
+        let mut protocols = lend(&mut self.app, &mut self.raw);
         let more = self.swarm.drive(now, Clock::unix(), &mut protocols, self.budget);
         drop(protocols);
         while let Some(action) = self.swarm.poll_action() {
@@ -201,6 +206,7 @@ impl<A: App, R: Runtime> Node<A, R> {
             self.app.handle_event(event);
         }
         self.raw.take_events(&self.links);
+        self.swarm.mark_turn();
         self.app.after_drive();
         self.desk.after_drive(&mut self.app);
         more
@@ -255,8 +261,7 @@ impl<A: App, R: Runtime> Node<A, R> {
 
     /// Whether a deadline has come; if not, the task is woken then.
     fn wait(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut protocols = self.app.protocols();
-        protocols.push(&mut self.raw.machine);
+        let mut protocols = lend(&mut self.app, &mut self.raw);
         let deadline = self
             .swarm
             .poll_timeout(&mut protocols)
@@ -273,6 +278,15 @@ impl<A: App, R: Runtime> Node<A, R> {
             .or_else(|| self.clock.to_std(self.clock.now() + FAR));
         at.is_none_or(|at| self.timer.poll_at(at, cx).is_ready())
     }
+}
+
+/// The protocols of the application, and behind them the one for raw streams, if these have names.
+fn lend<'a, A: App>(app: &'a mut A, raw: &'a mut Raw) -> Vec<&'a mut dyn Protocol> {
+    let mut protocols = app.protocols();
+    if !raw.machine.specs().is_empty() {
+        protocols.push(&mut raw.machine);
+    }
+    protocols
 }
 
 impl<A: App, R: Runtime> Future for Node<A, R> {

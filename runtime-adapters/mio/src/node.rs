@@ -47,6 +47,9 @@ pub struct Config {
     pub swarm: swarm::Config,
     /// Where keys and dice come from.
     pub entropy: Entropy,
+    /// Who records what goes into the node. Default: nobody.
+    #[cfg(feature = "recorder")]
+    pub recorder: Option<libp2p_proto_recorder::Recorder>,
 }
 
 /// Why a node could not be built, or could not listen.
@@ -111,6 +114,10 @@ impl Node {
         let upgrade = Arc::new(connection::Config::new(&identity, keys)?);
         let mut swarm = Swarm::new(identity, config.swarm, seed, protocols)?;
         swarm.add_transport(|addr| to_socket(addr).is_some());
+        #[cfg(feature = "recorder")]
+        if let Some(recorder) = &config.recorder {
+            swarm.watch(recorder.watcher());
+        }
         Ok(Self {
             upgrade,
             swarm,

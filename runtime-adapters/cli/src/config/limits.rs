@@ -526,6 +526,18 @@ fn time(value: &Value) -> Option<Duration> {
         .flatten()
 }
 
+/// All limits as they are, to be read again.
+pub(crate) fn current(swarm: &swarm::Config) -> String {
+    let mut config = Config::new();
+    config.trim = swarm.trim.unwrap_or(config.trim);
+    config.swarm = swarm.clone();
+    let mut out = String::new();
+    for limit in LIMITS {
+        let _infallible = writeln!(out, "{} = {}", limit.name, limit.value(&mut config));
+    }
+    out
+}
+
 /// All limits with their defaults.
 pub(super) fn example() -> String {
     let mut out = String::new();

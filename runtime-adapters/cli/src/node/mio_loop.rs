@@ -34,6 +34,7 @@ pub(super) fn spawn<A: App + Send>(
     let limits = mio::Config {
         swarm: config.swarm,
         entropy: config.entropy,
+        recorder: config.recorder,
     };
     let mut node = Node::new(identity, limits, &mut app.protocols()).map_err(failed)?;
     let waker = node.waker().map_err(failed)?;
@@ -79,6 +80,7 @@ impl<A: App> Loop<A> {
                 self.desk.tell(&event);
                 self.app.handle_event(event);
             }
+            self.node.swarm().mark_turn();
             self.app.after_drive();
             self.desk.after_drive(&mut self.app);
             self.resolve();

@@ -17,6 +17,7 @@ mod listen;
 mod metrics;
 mod puppet;
 mod readme;
+mod record;
 mod runtimes;
 mod sim;
 mod support;

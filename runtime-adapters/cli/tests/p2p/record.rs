@@ -1,0 +1,119 @@
+//! `p2p listen --record` and `p2p replay`.
+
+use crate::support::{Listener, dial, file, run};
+use std::fs;
+
+/// A session with a listener on `runtime`, recorded; the folder and the file.
+fn session(runtime: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.rec").to_str().unwrap().to_owned();
+    let mut listener = Listener::start(&["--runtime", runtime, "--record", &path, "--seed", "5"]);
+    let actions = [
+        "ping:2",
+        "identify",
+        "push:/a/1",
+        "perf:300000:300000",
+        "echo:hello",
+        "reqresp:hello",
+        "fetch:a",
+    ];
+    let done = dial(&listener.addr(), &actions, &[]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(listener.stop("TERM"), Some(0));
+    (folder, path)
+}
+
+#[test]
+fn a_recorded_listener_is_repeated_with_equal_outputs_on_every_runtime() {
+    for runtime in ["tokio", "smol", "async-std", "mio"] {
+        let (_folder, path) = session(runtime);
+        let done = run(&["replay", &path]);
+        assert_eq!(done.code, Some(0), "{runtime}: {done:?}");
+        let lines = done.lines();
+        let end = lines.last().unwrap();
+        assert_eq!(
+            (&end["equal"], &end["whole"]),
+            (&true.into(), &true.into()),
+            "{runtime}: {end}"
+        );
+        assert!(
+            end["outputs"].as_u64().unwrap() > 10 && end["unseen"].is_null(),
+            "{end}"
+        );
+        assert!(lines.iter().any(|line| {
+            line["what"]
+                .as_str()
+                .is_some_and(|what| what.contains("Connected"))
+        }));
+        // The secret of --seed 5.
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains(&format!("05{}", "0".repeat(62))));
+    }
+}
+
+#[test]
+fn a_changed_recording_is_told_with_its_line_and_exit_status_1() {
+    let (_folder, path) = session("tokio");
+    let text = fs::read_to_string(&path).unwrap();
+    let number = text.lines().position(|line| line.starts_with("event ")).unwrap();
+    let changed: String = text
+        .lines()
+        .enumerate()
+        .map(|(place, line)| {
+            if place == number {
+                String::from("event 0\n")
+            } else {
+                format!("{line}\n")
+            }
+        })
+        .collect();
+    fs::write(&path, changed).unwrap();
+    let done = run(&["replay", &path]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let lines = done.lines();
+    let end = lines.last().unwrap();
+    assert_eq!(end["equal"], false);
+    assert!(
+        end["error"]
+            .as_str()
+            .unwrap()
+            .starts_with(&format!("line {}: ", number + 1)),
+        "{end}"
+    );
+
+    fs::write(&path, text.replacen(" turn\n", " twirl\n", 1)).unwrap();
+    let done = run(&["replay", &path]);
+    assert_eq!(done.code, Some(1));
+    assert!(
+        done.stderr.contains("line ") && done.stderr.contains("twirl"),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn a_recording_never_overwrites_a_file_and_does_not_go_with_an_address_book() {
+    let (_folder, path) = file("old", "precious");
+    let done = run(&["listen", "--record", &path]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(
+        done.stderr.contains(&path) && done.stderr.contains("exists"),
+        "{done:?}"
+    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+
+    let (_folder, config) = file("p2p.toml", "address_book = \"book\"\n");
+    let done = run(&["listen", "--config", &config, "--record", "/nowhere/file"]);
+    assert_eq!(done.code, Some(64), "{done:?}");
+    assert!(done.stderr.contains("address_book"), "{done:?}");
+}
+
+#[test]
+fn what_is_no_recording_is_refused_with_its_reason() {
+    let (_folder, path) = file("text", "hello\n");
+    let done = run(&["replay", &path]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.stderr.contains("line 1: not a recording"), "{done:?}");
+    let done = run(&["replay", "/nowhere/file"]);
+    assert_eq!(done.code, Some(1));
+    assert!(done.stderr.contains("/nowhere/file"), "{done:?}");
+}

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+mod lines;
+mod recorder;
+mod replay;
+
+pub use lines::{Line, Wrong};
+pub use recorder::{Recorder, VERSION};
+pub use replay::{Divergence, Header, Replay, Step};
+
+use siphasher::sip::SipHasher13;
+use std::{fmt::Debug, hash::Hasher as _};
+
+/// 64 bits that stand for something that came out: of its debug text, which is the same on every platform.
+fn digest(value: &impl Debug) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(format!("{value:?}").as_bytes());
+    hasher.finish()
+}
