@@ -35,6 +35,7 @@ fn every_command_of_the_readme_runs() {
         ("node.key", at("node.key")),
         ("kubo.json", at("kubo.json")),
         ("node.toml", at("node.toml")),
+        ("run.rec", at("run.rec")),
     ]);
     let lines = examples("sh");
     assert!(lines.len() > 8, "{lines:?}");
