@@ -1,7 +1,7 @@
 //! What a dialer can be asked to do.
 
 use crate::args::seconds;
-use libp2p_proto_core::ProtocolName;
+use libp2p_proto_core::{PeerId, ProtocolName};
 use std::{str::FromStr, time::Duration};
 
 /// One `--do`: its text, as it is reported, and its meaning.
@@ -38,12 +38,25 @@ pub(crate) enum Kind {
         count: u32,
         size: usize,
     },
+    /// A query of Kademlia.
+    Kad(Query),
     Wait {
         time: Duration,
     },
     Alive,
     /// A word that this program has no action for.
     Unsupported,
+}
+
+/// What is asked of Kademlia. Keys are those of the contract: `/interop/KEY`, and the multihash sha2-256 of a text.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Query {
+    Put { key: String, value: String },
+    Get { key: String },
+    Provide { text: String },
+    FindProviders { text: String },
+    FindPeer { peer: PeerId },
+    Closest { text: String },
 }
 
 /// Round trips of a `ping` without a number.
@@ -92,6 +105,32 @@ impl FromStr for Action {
                 key: needs("KEY")?.to_owned(),
             },
             "gossip" => gossip(needs("TOPIC[:N[:SIZE]]")?)?,
+            "kad-put" => {
+                let (key, value) = needs("KEY:VALUE")?
+                    .split_once(':')
+                    .ok_or("write kad-put:KEY:VALUE")?;
+                Kind::Kad(Query::Put {
+                    key: key.to_owned(),
+                    value: value.to_owned(),
+                })
+            }
+            "kad-get" => Kind::Kad(Query::Get {
+                key: needs("KEY")?.to_owned(),
+            }),
+            "kad-provide" => Kind::Kad(Query::Provide {
+                text: needs("TEXT")?.to_owned(),
+            }),
+            "kad-find-providers" => Kind::Kad(Query::FindProviders {
+                text: needs("TEXT")?.to_owned(),
+            }),
+            "kad-find-peer" => Kind::Kad(Query::FindPeer {
+                peer: needs("ID")?
+                    .parse()
+                    .map_err(|_| "write kad-find-peer:ID with a peer id")?,
+            }),
+            "kad-closest" => Kind::Kad(Query::Closest {
+                text: needs("TEXT")?.to_owned(),
+            }),
             "wait" => Kind::Wait {
                 time: seconds(needs("SECS")?)?,
             },
@@ -173,7 +212,14 @@ mod tests {
         assert_eq!(kind("gossip:t"), gossip(1, 0));
         assert_eq!(kind("gossip:t:3"), gossip(3, 0));
         assert_eq!(kind("gossip:t:1:100"), gossip(1, 100));
-        assert_eq!(kind("kad-get:k"), Ok(Kind::Unsupported));
+        assert_eq!(
+            kind("kad-put:k:a:b"),
+            Ok(Kind::Kad(super::Query::Put {
+                key: "k".into(),
+                value: "a:b".into(),
+            }))
+        );
+        assert_eq!(kind("rendezvous-discover:n"), Ok(Kind::Unsupported));
     }
 
     #[test]
@@ -201,6 +247,9 @@ mod tests {
             "gossip:t:1:262145",
             "gossip:t:1:1:1",
             "wait",
+            "kad-put:a",
+            "kad-get",
+            "kad-find-peer:x",
             "wait:",
             "wait:x",
             "wait:-1",

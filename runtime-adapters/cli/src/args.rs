@@ -64,6 +64,11 @@ Actions, each reported in a line of its own:
   fetch:KEY       the value of interop/KEY; for the key `missing`, that there is none
   gossip:TOPIC[:N[:SIZE]]
                   publish N (1) messages of SIZE bytes, and hear that each arrived
+  kad-put:K:V     store V under /interop/K at the nearest peers
+  kad-get:K       the value of /interop/K
+  kad-provide:T   say that we provide the multihash sha2-256 of T
+  kad-find-providers:T, kad-find-peer:ID, kad-closest:T
+                  who provides it, where a peer is, who is nearest
   wait:SECS       keep the connection open
   alive           whether the connection is still open
 
@@ -117,7 +122,7 @@ pub(crate) struct Common {
     /// Gossip topic to join (repeatable) [default: interop]
     #[arg(long = "topic", value_name = "T")]
     pub(crate) topics: Vec<String>,
-    /// Kademlia protocol id (accepted, but kad is not there yet) [default: /interop/kad/1.0.0]
+    /// Kademlia protocol id [default: /interop/kad/1.0.0]
     #[arg(long, value_name = "P")]
     pub(crate) kad_protocol: Option<String>,
 }
@@ -130,7 +135,7 @@ pub(crate) struct Listen {
     /// [default: /ip4/127.0.0.1/tcp/0]
     #[arg(long = "listen", value_name = "MULTIADDR")]
     pub(crate) addrs: Vec<Multiaddr>,
-    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch, gossip [default: all]
+    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch, gossip, kad [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) services: Option<Vec<String>>,
     /// Relay to reserve a slot at (not supported yet)

@@ -43,6 +43,14 @@ async fn connect_and_act(args: &args::Dial, config: &Config, out: Output) -> Res
     let node = spawn(args, config, limit)?;
     let began = Instant::now();
     restore(&node, config).await?;
+    if args
+        .actions
+        .iter()
+        .any(|action| matches!(action.kind, Kind::Kad(_)))
+    {
+        // Whoever provides something must be there for those who want it.
+        node.listen(Multiaddr::tcp([127, 0, 0, 1].into(), 0)).await?;
+    }
     let mut session = match Session::connect(node.clone(), whom(&args.addr), deadline, out).await {
         Ok(session) => session,
         Err(error) => {
@@ -74,7 +82,13 @@ pub(crate) fn spawn(args: &args::Dial, config: &Config, limit: Duration) -> Resu
             _ => {}
         }
     }
-    let dialer = Dialer::new(&identity, &names, limit)?;
+    let kad = args
+        .actions
+        .iter()
+        .any(|action| matches!(action.kind, Kind::Kad(_)))
+        .then(|| node::kademlia(&identity, args.common.kad_protocol.as_deref()))
+        .transpose()?;
+    let dialer = Dialer::new(&identity, &names, limit, kad)?;
     let mut swarm = config.swarm.clone();
     // Whoever runs the command says when it is over.
     swarm.idle_timeout = None;

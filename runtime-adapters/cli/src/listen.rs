@@ -68,7 +68,16 @@ async fn listen(
     let printer = Printer::start(out);
     let record = args.record.as_deref();
     let recording = record
-        .map(|path| Recording::start(path, &identity, config, &services, topics(args)))
+        .map(|path| {
+            Recording::start(
+                path,
+                &identity,
+                config,
+                &services,
+                topics(args),
+                args.common.kad_protocol.clone(),
+            )
+        })
         .transpose()?;
     let node = spawn(args, identity, config, &services, &printer, recording.as_ref())?;
     if let Some(path) = config.address_book.clone() {
@@ -178,7 +187,13 @@ fn spawn(
     recording: Option<&Recording>,
 ) -> Result<Node<Listener>, Error> {
     let signing = recording.map_or(&identity, Recording::identity);
-    let listener = Listener::new(signing, services, &topics(args), printer.lines())?;
+    let listener = Listener::new(
+        signing,
+        services,
+        &topics(args),
+        args.common.kad_protocol.as_deref(),
+        printer.lines(),
+    )?;
     let config = driver::Config {
         swarm: config.swarm.clone(),
         resolver: node::resolver(),

@@ -3,12 +3,13 @@
 mod mio_loop;
 
 use crate::{args::Common, config::Config, error::Error, keys, support::key_type};
-use libp2p_proto_core::ProtocolName;
+use libp2p_proto_core::{ProtocolName, UnixTime};
 use libp2p_proto_dns as dns;
 use libp2p_proto_driver::{self as driver, App, Handle, Resolver};
 use libp2p_proto_gossipsub::{self as gossipsub, Gossipsub};
 use libp2p_proto_identify::{self as identify, Identify};
 use libp2p_proto_identity::{Identity, KeyType, Keypair};
+use libp2p_proto_kad::{self as kad, Invalid, Kad, Mode, Validator, Validators};
 use libp2p_proto_request_response::{self as reqresp, RequestResponse};
 use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -76,6 +77,38 @@ pub(crate) fn requests(serve: bool, timeout: Duration) -> Result<RequestResponse
 /// Pubsub as the contract has it: strict signing, and ids of author and number.
 pub(crate) fn pubsub(identity: &Identity) -> Result<Gossipsub, Error> {
     Gossipsub::new(identity.clone(), gossipsub::Config::default()).map_err(broken)
+}
+
+/// The name of the network in the contract.
+const KAD: &str = "/interop/kad/1.0.0";
+
+/// Kademlia as the contract wants it: any peer at any address; keys under `/interop/` take any value, and the last one that came counts.
+pub(crate) fn kademlia(identity: &Identity, name: Option<&str>) -> Result<Kad, Error> {
+    let name = ProtocolName::new(name.unwrap_or(KAD)).map_err(|error| Error::Usage(error.to_string()))?;
+    let mut validators = Validators::public();
+    // The public network has namespaces of its own.
+    if name != libp2p_proto_kad::PUBLIC {
+        validators = validators.with("interop", LastValue);
+    }
+    let config = kad::Config {
+        mode: Mode::Server,
+        ..kad::Config::private(name, validators)
+    };
+    Kad::new(identity.peer_id(), config).map_err(broken)
+}
+
+/// Any value; whoever writes last has written.
+#[derive(Debug)]
+struct LastValue;
+
+impl Validator for LastValue {
+    fn validate(&self, _: UnixTime, _: &[u8], _: &[u8]) -> Result<(), Invalid> {
+        Ok(())
+    }
+
+    fn is_better(&self, _: &[u8], new: &[u8], old: &[u8]) -> bool {
+        new != old
+    }
 }
 
 /// A protocol refuses the configuration that this program gives it.

@@ -22,6 +22,9 @@ const LIMIT: u64 = 256 << 20;
 pub(crate) struct Built {
     pub(crate) services: Vec<String>,
     pub(crate) topics: Vec<String>,
+    /// The name of Kademlia, if it is not that of the contract.
+    #[serde(default)]
+    pub(crate) kad_protocol: Option<String>,
     /// As in a configuration file.
     pub(crate) limits: String,
 }
@@ -42,6 +45,7 @@ impl Recording {
         config: &Config,
         services: &[&str],
         topics: Vec<String>,
+        kad_protocol: Option<String>,
     ) -> Result<Self, Error> {
         let mut options = File::options();
         options.write(true).create_new(true);
@@ -51,6 +55,7 @@ impl Recording {
         let built = Built {
             services: services.iter().map(ToString::to_string).collect(),
             topics,
+            kad_protocol,
             limits: current_limits(&config.swarm),
         };
         let built = serde_json::to_string(&built).map_err(|error| Error::file(path, error))?;

@@ -31,7 +31,13 @@ pub(crate) fn run(args: &args::Replay) -> Result<Exit, Error> {
         Config::limits(&built.limits).ok_or_else(|| broken("limits that this program does not know"))?;
     let identity = replay.identity();
     let services: Vec<&str> = built.services.iter().map(String::as_str).collect();
-    let mut app = Listener::new(&identity, &services, &built.topics, Lines::nowhere())?;
+    let mut app = Listener::new(
+        &identity,
+        &services,
+        &built.topics,
+        built.kad_protocol.as_deref(),
+        Lines::nowhere(),
+    )?;
     let mut swarm = Swarm::with_dice(identity, limits, &header.dice, &mut app.protocols())
         .map_err(|error| broken(&error.to_string()))?;
     // As every adapter does.

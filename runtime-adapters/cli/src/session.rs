@@ -3,6 +3,7 @@
 mod dialer;
 mod echo;
 mod gossip;
+mod kad;
 mod streams;
 
 use crate::{
@@ -138,6 +139,7 @@ impl Session {
             Kind::Request { text } => self.request(text).await,
             Kind::Fetch { key } => self.fetch(key).await,
             Kind::Gossip { topic, count, size } => self.gossip(topic, *count, *size).await,
+            Kind::Kad(query) => self.kad(query).await,
             Kind::Wait { .. } | Kind::Alive | Kind::Unsupported => Err(Trouble::Unsupported),
         }
     }

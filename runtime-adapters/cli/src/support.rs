@@ -5,8 +5,8 @@ use libp2p_proto_core::{Component, Multiaddr};
 use libp2p_proto_identity::KeyType;
 
 /// Services, in the order in which they are announced.
-pub(crate) const SERVICES: [&str; 8] = [
-    "identify", "push", "ping", "perf", "echo", "reqresp", "fetch", "gossip",
+pub(crate) const SERVICES: [&str; 9] = [
+    "identify", "push", "ping", "perf", "echo", "reqresp", "fetch", "gossip", "kad",
 ];
 
 /// The key type of an option.

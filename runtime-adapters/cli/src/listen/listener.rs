@@ -3,7 +3,7 @@
 use crate::{
     error::Error,
     explain,
-    node::{ECHO, broken, introduce, pubsub, requests},
+    node::{ECHO, broken, introduce, kademlia, pubsub, requests},
     output::Lines,
 };
 use libp2p_proto_core::{PeerId, bytes::Bytes};
@@ -13,6 +13,7 @@ use libp2p_proto_fetch::Fetch;
 use libp2p_proto_gossipsub::{self as gossipsub, Gossipsub};
 use libp2p_proto_identify::{self as identify, Identify};
 use libp2p_proto_identity::Identity;
+use libp2p_proto_kad::Kad;
 use libp2p_proto_perf::{self as perf, Perf};
 use libp2p_proto_ping::{self as ping, Ping};
 use libp2p_proto_request_response::{self as reqresp, RequestResponse};
@@ -55,6 +56,7 @@ pub(crate) struct Listener {
     pub(crate) requests: Option<RequestResponse>,
     fetch: Option<Fetch>,
     gossip: Option<Gossipsub>,
+    kad: Option<Kad>,
     lines: Lines,
     pub(crate) tally: Tally,
     /// Who is connected.
@@ -66,6 +68,7 @@ impl Listener {
         identity: &Identity,
         services: &[&str],
         topics: &[String],
+        kad_protocol: Option<&str>,
         lines: Lines,
     ) -> Result<Self, Error> {
         let has = |name: &str| services.contains(&name);
@@ -93,6 +96,7 @@ impl Listener {
             requests: has("reqresp").then(|| requests(true, REQUEST)).transpose()?,
             fetch: has("fetch").then(|| Fetch::new(lookup)),
             gossip,
+            kad: has("kad").then(|| kademlia(identity, kad_protocol)).transpose()?,
             lines,
             tally: Tally::default(),
             peers: BTreeSet::new(),
@@ -166,6 +170,7 @@ impl App for Listener {
             lend(&mut self.requests),
             lend(&mut self.fetch),
             lend(&mut self.gossip),
+            lend(&mut self.kad),
         ];
         all.into_iter().flatten().collect()
     }
@@ -233,5 +238,6 @@ impl App for Listener {
         while self.ping.as_mut().and_then(Ping::poll_event).is_some() {}
         while self.perf.as_mut().and_then(Perf::poll_event).is_some() {}
         while self.fetch.as_mut().and_then(Fetch::poll_event).is_some() {}
+        while self.kad.as_mut().and_then(Kad::poll_event).is_some() {}
     }
 }

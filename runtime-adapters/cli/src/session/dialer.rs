@@ -12,6 +12,7 @@ use libp2p_proto_fetch::Fetch;
 use libp2p_proto_gossipsub::Gossipsub;
 use libp2p_proto_identify::{self as identify, Failure, Identify, PeerInfo};
 use libp2p_proto_identity::Identity;
+use libp2p_proto_kad::Kad;
 use libp2p_proto_perf::{self as perf, Perf};
 use libp2p_proto_ping::{self as ping, Ping};
 use libp2p_proto_request_response::RequestResponse;
@@ -47,6 +48,8 @@ pub(crate) struct Dialer {
     pub(super) perf: Perf,
     pub(super) fetch: Fetch,
     pub(super) requests: RequestResponse,
+    /// For a run that asks it something.
+    pub(super) kad: Option<Kad>,
     pub(super) echo: Echo,
     pub(super) gossip: Gossipsub,
     /// The protocols that it may begin to handle.
@@ -60,7 +63,12 @@ pub(crate) struct Dialer {
 
 impl Dialer {
     /// A dialer that can be asked to handle these names, and whose exchanges may take this long.
-    pub(crate) fn new(identity: &Identity, names: &[ProtocolName], limit: Duration) -> Result<Self, Error> {
+    pub(crate) fn new(
+        identity: &Identity,
+        names: &[ProtocolName],
+        limit: Duration,
+        kad: Option<Kad>,
+    ) -> Result<Self, Error> {
         let ping = ping::Config {
             interval: None,
             ..ping::Config::default()
@@ -79,6 +87,7 @@ impl Dialer {
             perf: Perf::new(perf).map_err(broken)?,
             fetch: Fetch::new(|_| None),
             requests: requests(false, limit)?,
+            kad,
             echo: Echo::new()?,
             gossip: pubsub(identity)?,
             handled: Streams::new(names, unannounced).map_err(broken)?,
@@ -118,7 +127,7 @@ impl Dialer {
 
 impl App for Dialer {
     fn protocols(&mut self) -> Vec<&mut dyn Protocol> {
-        vec![
+        let mut all: Vec<&mut dyn Protocol> = vec![
             &mut self.identify,
             &mut self.ping,
             &mut self.perf,
@@ -127,7 +136,9 @@ impl App for Dialer {
             self.echo.protocol(),
             &mut self.gossip,
             &mut self.handled,
-        ]
+        ];
+        all.extend(self.kad.as_mut().map(|kad| kad as &mut dyn Protocol));
+        all
     }
 
     fn handle_event(&mut self, event: Event) {
@@ -206,7 +217,7 @@ mod tests {
     #[test]
     fn a_connection_that_came_and_went_before_anyone_asked_is_known_and_lost() {
         let identity = Identity::from(Keypair::ed25519_from_seed([1; 32]));
-        let mut dialer = Dialer::new(&identity, &[], Duration::from_secs(1)).unwrap();
+        let mut dialer = Dialer::new(&identity, &[], Duration::from_secs(1), None).unwrap();
         let (peer, conn) = (identity.peer_id(), ConnectionId::new(7));
         let gone = |conn| Event::Disconnected {
             peer,

@@ -95,11 +95,11 @@ fn an_unknown_action_is_unsupported_and_the_others_are_done() {
     let listener = Listener::start(&[]);
     let done = dial(
         &listener.addr(),
-        &["gossip:t", "ping:1", "kad-put:a:b", "dance"],
+        &["ping:1", "rendezvous-discover:n", "dance"],
         &[],
     );
     assert_eq!(done.code, Some(2), "{done:?}");
-    for action in ["gossip:t", "kad-put:a:b", "dance"] {
+    for action in ["rendezvous-discover:n", "dance"] {
         let line = done.line(action);
         assert_eq!(line["ok"], false);
         assert_eq!(line["unsupported"], true);
@@ -110,7 +110,7 @@ fn an_unknown_action_is_unsupported_and_the_others_are_done() {
 #[test]
 fn a_failure_weighs_more_than_what_is_not_supported() {
     let listener = Listener::start(&["--services", "ping"]);
-    let done = dial(&listener.addr(), &["gossip:t", "echo:x"], &[]);
+    let done = dial(&listener.addr(), &["dance", "echo:x"], &[]);
     assert_eq!(done.code, Some(1), "{done:?}");
 }
 

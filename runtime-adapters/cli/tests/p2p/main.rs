@@ -12,6 +12,7 @@ mod config;
 mod decode;
 mod demo;
 mod dial;
+mod kad;
 mod keys;
 mod listen;
 mod metrics;

@@ -16,6 +16,8 @@ fn session(runtime: &str) -> (tempfile::TempDir, String) {
         "echo:hello",
         "reqresp:hello",
         "fetch:a",
+        "kad-put:k:v",
+        "kad-get:k",
     ];
     let done = dial(&listener.addr(), &actions, &[]);
     assert_eq!(done.code, Some(0), "{done:?}");

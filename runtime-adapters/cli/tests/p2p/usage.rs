@@ -107,7 +107,6 @@ fn a_listener_says_what_it_does_not_have_and_ends_with_2() {
         (["--security", "plaintext"], "security plaintext"),
         (["--muxer", "mplex"], "muxer mplex"),
         (["--key", "dsa"], "key type dsa"),
-        (["--services", "kad"], "service kad"),
         (["--services", "nonsense"], "service nonsense"),
         (["--relay", "/ip4/127.0.0.1/tcp/1"], "relay"),
         (

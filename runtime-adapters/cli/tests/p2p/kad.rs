@@ -1,0 +1,66 @@
+//! Kademlia between processes: what one dialer leaves at a listener, another one finds there.
+
+use crate::support::{Done, Listener, dial};
+use serde_json::json;
+
+fn all_well(done: &Done) {
+    assert_eq!(done.code, Some(0), "{done:?}");
+}
+
+#[test]
+fn what_one_dialer_puts_and_provides_another_finds() {
+    let listener = Listener::start(&["--services", "identify,kad"]);
+    let left = dial(&listener.addr(), &["kad-put:k:value", "kad-provide:text"], &[]);
+    all_well(&left);
+    assert_eq!(left.line("kad-put:k:value")["peers"], 1);
+
+    let find_peer = format!("kad-find-peer:{}", listener.peer());
+    let actions = [
+        "kad-get:k",
+        "kad-find-providers:text",
+        &find_peer,
+        "kad-closest:text",
+    ];
+    let found = dial(&listener.addr(), &actions, &[]);
+    all_well(&found);
+    assert_eq!(found.line("kad-get:k")["value"], "value");
+    let providers = &found.line("kad-find-providers:text")["providers"];
+    assert_eq!(providers.as_array().map(Vec::len), Some(1));
+    let addr = found.line(&find_peer)["addrs"][0]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    assert!(listener.addr().starts_with(&addr), "{addr}");
+    let peers = found.line("kad-closest:text")["peers"].clone();
+    assert!(
+        peers.as_array().unwrap().contains(&json!(listener.peer())),
+        "{peers}"
+    );
+}
+
+#[test]
+fn what_nobody_has_is_not_found_and_another_network_is_another_one() {
+    let listener = Listener::start(&["--kad-protocol", "/x/kad/1"]);
+    let done = dial(
+        &listener.addr(),
+        &["kad-get:none"],
+        &["--kad-protocol", "/x/kad/1"],
+    );
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_eq!(done.line("kad-get:none")["error"], "not found");
+    let done = dial(&listener.addr(), &["kad-get:none"], &[]);
+    assert_eq!(done.line("kad-get:none")["error"], "no peers to ask");
+}
+
+#[test]
+fn a_listener_without_the_service_is_nobody_to_ask() {
+    let listener = Listener::start(&["--services", "identify,ping"]);
+    let actions = ["kad-closest:x", "kad-provide:t", "kad-find-providers:t", "ping:1"];
+    let done = dial(&listener.addr(), &actions, &[]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    // Nor are we one who provides what nobody was told of.
+    for action in &actions[..3] {
+        assert_eq!(done.line(action)["ok"], false, "{done:?}");
+    }
+    assert_eq!(done.line("ping:1")["ok"], true);
+}
