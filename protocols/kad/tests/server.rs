@@ -313,7 +313,7 @@ fn a_provider_speaks_for_itself_and_stands_once_under_any_multihash() {
     }
 }
 
-// covers: KAD-170, KAD-171
+// covers: KAD-170
 #[test]
 fn a_provider_is_told_for_two_days_and_its_addresses_for_one() {
     let mut net = served(private());
