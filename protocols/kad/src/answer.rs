@@ -1,7 +1,7 @@
 //! What we answer others.
 
 use crate::{
-    Contact, Kad, Key, Malformed, Message, MessageType, Record, StoredProvider, StoredValue,
+    Contact, Invalid, Kad, Key, Malformed, Message, MessageType, Record, StoredProvider, StoredValue,
     address::Group,
     kad::{MAX_KEY, MAX_PROVIDER_KEY},
     rfc3339,
@@ -10,6 +10,16 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use libp2p_proto_core::{PeerId, StreamId, UnixTime};
 use libp2p_proto_stream_protocol::Context;
+
+/// Why a value is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unkept {
+    Invalid(Invalid),
+    /// A better one is there.
+    Older,
+    /// The store has no room for it.
+    NoRoom,
+}
 
 impl Kad {
     /// Serves one request: an answer, none, or the end of the stream.
@@ -123,26 +133,19 @@ impl Kad {
         let record = record
             .filter(|record| record.key == *key)
             .ok_or(Malformed::BadRecord)?;
-        if self.keep_value(cx, &record) {
-            Ok(Record {
-                received: None,
-                ..record
-            })
-        } else {
-            Err(Malformed::BadRecord)
-        }
+        self.keep_value(cx, &record).map_err(|_| Malformed::BadRecord)?;
+        Ok(Record {
+            received: None,
+            ..record
+        })
     }
 
-    /// Judges, compares and stores a value, under our own time. Says whether it, or an equal one, is stored now.
-    pub(crate) fn keep_value(&mut self, cx: &Context<'_>, record: &Record) -> bool {
-        if self
-            .config
-            .validators
+    /// Judges, compares and stores a value, under our own time.
+    pub(crate) fn keep_value(&mut self, cx: &Context<'_>, record: &Record) -> Result<(), Unkept> {
+        let validators = &self.config.validators;
+        validators
             .validate(cx.unix, &record.key, &record.value)
-            .is_err()
-        {
-            return false;
-        }
+            .map_err(Unkept::Invalid)?;
         if let Some(known) = self.stored_value(cx, &record.key) {
             let better = self
                 .config
@@ -150,7 +153,7 @@ impl Kad {
                 .of(&record.key)
                 .is_ok_and(|validator| validator.is_better(&record.key, &record.value, &known.value));
             if !better && known.value != record.value {
-                return false;
+                return Err(Unkept::Older);
             }
         }
         let stored = StoredValue {
@@ -162,7 +165,7 @@ impl Kad {
             stored: cx.now,
             received: cx.unix,
         };
-        self.store.put_value(stored).is_ok()
+        self.store.put_value(stored).map_err(|_| Unkept::NoRoom)
     }
 
     /// Stores that a peer provides a content, by its own word only.

@@ -144,6 +144,9 @@ pub enum QueryError {
     /// The record that was to be stored is not valid.
     #[error("record refused: {0}")]
     BadRecord(Invalid),
+    /// A better record than the one that was to be stored is known here.
+    #[error("a better record is known")]
+    OldRecord,
     /// By command.
     #[error("cancelled")]
     Cancelled,

@@ -89,6 +89,8 @@ pub(crate) struct Known {
     pub(crate) addrs: Vec<Multiaddr>,
     /// Where we reached it.
     pub(crate) dialed: Option<Multiaddr>,
+    /// It said what it speaks, and our protocol was not among it.
+    pub(crate) asks_only: bool,
 }
 
 /// Kademlia: one network, one table, both roles.
@@ -223,7 +225,7 @@ impl Kad {
     }
 
     /// Stores a value here and at the nearest peers, and again every [`republish`](Config::republish). The value is judged, and compared with what is stored here, at the next
-    /// drive: the end of the query says if it is refused.
+    /// drive: the end of the query says if it is refused, and then it is not repeated either.
     ///
     /// # Errors
     ///
@@ -243,7 +245,12 @@ impl Kad {
             }
         }
         self.room()?;
-        self.upkeep.publish_value(&record, self.config.max_published)?;
+        let fresh = |query: &&Query| query.phase == Phase::New && matches!(query.kind, Kind::Put { .. });
+        let more = self.queries.values().filter(fresh).count();
+        let max = self.config.max_published;
+        if !self.upkeep.has_room_for_value(&record.key, more, max) {
+            return Err(Error::TooManyKeys);
+        }
         let sent = Sent::default();
         self.command(record.key.clone(), Kind::Put { record, sent })
     }
@@ -274,8 +281,7 @@ impl Kad {
 
     /// Asks these peers whether they work, so that they come into the table: where an owner begins who knows some.
     pub fn add_peer(&mut self, peer: PeerId, addrs: Vec<Multiaddr>) {
-        self.upkeep
-            .invite(Contact { peer, addrs }, self.config.max_checks);
+        self.upkeep.invite(Contact { peer, addrs });
         self.wish = true;
     }
 
@@ -437,7 +443,7 @@ impl Kad {
         self.timers.clear(Timer::Query(query.id));
         self.ready.remove(&query.id);
         if query.internal {
-            self.upkeep_ended(cx, &query);
+            self.upkeep_ended(cx, &query, result);
             return;
         }
         query.effort.asked = query.lookup.asked();

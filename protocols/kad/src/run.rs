@@ -3,6 +3,7 @@
 use crate::{
     Contact, Event, Failure, Kad, Key, Message, MessageType, Outcome, QueryError, QueryId, Record, Step,
     address,
+    answer::Unkept,
     kad::Timer,
     query::{Dialing, Kind, Phase, Query},
     rpc::{Ask, News, Report, Token},
@@ -320,15 +321,16 @@ impl Kad {
                 let own = self.told_providers(cx, &query.key);
                 self.tell_providers(cx, query, own);
             }
-            Kind::Put { record, .. } => {
-                let judged = self
-                    .config
-                    .validators
-                    .validate(cx.unix, &record.key, &record.value);
-                judged.map_err(QueryError::BadRecord)?;
+            Kind::Put { record, .. } => match self.keep_value(cx, record) {
+                Err(Unkept::Invalid(why)) => return Err(QueryError::BadRecord(why)),
+                Err(Unkept::Older) => return Err(QueryError::OldRecord),
                 // A store that is full does not keep us from publishing.
-                let _kept = self.keep_value(cx, record);
-            }
+                Ok(()) | Err(Unkept::NoRoom) => {
+                    if !query.internal {
+                        self.upkeep.publish_value(record);
+                    }
+                }
+            },
             _ => {}
         }
         Ok(())

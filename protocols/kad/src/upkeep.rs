@@ -1,7 +1,7 @@
 //! What a node does for itself: checks of newcomers, refresh, bootstrap, repetition of what it publishes, its mode.
 
 use crate::{
-    Contact, Error, Event, Kad, MessageType, Mode, Record,
+    Contact, Error, Event, Kad, MessageType, Mode, Outcome, QueryError, Record,
     answer::shuffle,
     kad::{Timer, part},
     query::{Kind, Query, Sent},
@@ -49,6 +49,8 @@ const MAX_INVITED: usize = 5120;
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
     started: bool,
+    /// The last attempt to reach the bootstrap peers.
+    bootstrapped: Instant,
     checks: BTreeSet<PeerId>,
     backoffs: BTreeMap<PeerId, Backoff>,
     pub(crate) invited: VecDeque<Contact>,
@@ -106,7 +108,7 @@ impl Upkeep {
         !self.started || !self.checks.is_empty() || !self.invited.is_empty()
     }
 
-    pub(crate) fn invite(&mut self, contact: Contact, _max: usize) {
+    pub(crate) fn invite(&mut self, contact: Contact) {
         if self.invited.len() < MAX_INVITED {
             self.invited.push_back(contact);
         }
@@ -127,16 +129,17 @@ impl Upkeep {
         Ok(())
     }
 
-    pub(crate) fn publish_value(&mut self, record: &Record, max: usize) -> Result<(), Error> {
+    /// Whether a value may be published besides `more` others that are about to be.
+    pub(crate) fn has_room_for_value(&self, key: &Bytes, more: usize, max: usize) -> bool {
+        self.publish.values.contains_key(key) || self.publish.values.len().saturating_add(more) < max
+    }
+
+    /// A value that was judged is repeated from now on.
+    pub(crate) fn publish_value(&mut self, record: &Record) {
         let key = &record.key;
-        let due = match self.publish.values.get(key) {
-            Some((_, due)) => *due,
-            None if self.publish.values.len() >= max => return Err(Error::TooManyKeys),
-            None => None,
-        };
+        let due = self.publish.values.get(key).and_then(|(_, due)| *due);
         self.publish.values.insert(key.clone(), (record.clone(), due));
         self.publish.fresh.push((What::Value, key.clone()));
-        Ok(())
     }
 
     pub(crate) fn withdraw_key(&mut self, key: &[u8]) {
@@ -296,6 +299,7 @@ impl Kad {
             Timer::LowMark => {
                 self.timers.set(Timer::LowMark, cx.now + LOW_MARK_INTERVAL);
                 if self.table.len() < self.config.low_mark {
+                    self.upkeep.bootstrapped = cx.now;
                     self.bootstrap(cx);
                 }
             }
@@ -371,7 +375,16 @@ impl Kad {
     }
 
     /// A query of our own is over.
-    pub(crate) fn upkeep_ended(&mut self, cx: &mut Context<'_>, query: &Query) {
+    pub(crate) fn upkeep_ended(
+        &mut self,
+        cx: &mut Context<'_>,
+        query: &Query,
+        result: Result<Outcome, QueryError>,
+    ) {
+        if let Err(QueryError::BadRecord(_) | QueryError::OldRecord) = result {
+            // It has expired, or somebody has published a better one: it is not repeated any more.
+            self.upkeep.withdraw_value(&query.key);
+        }
         if query.is_refresh() {
             self.upkeep.walk.running = false;
             self.walk_on(cx);
@@ -474,7 +487,9 @@ impl Kad {
     pub(crate) fn admit(&mut self, cx: &mut Context<'_>, peer: PeerId) {
         self.table.saw(cx.now, &peer);
         let addrs = self.addrs_of(&peer);
-        if peer == self.local || !addrs.iter().any(self.filters.admitted) {
+        // An answer that was on its way does not bring back who has ceased to serve.
+        let asks_only = self.known.get(&peer).is_some_and(|known| known.asks_only);
+        if peer == self.local || asks_only || !addrs.iter().any(self.filters.admitted) {
             return;
         }
         let first = self.table.is_empty();
@@ -510,9 +525,11 @@ impl Kad {
             self.added(cx, newcomer);
         }
         if gone && self.table.len() < self.config.low_mark && !self.config.bootstrap.is_empty() {
-            // At most one attempt in an interval: the timer stands already.
-            let due = self.timers.get(Timer::LowMark);
-            self.timers.set_or_clear(Timer::LowMark, due);
+            // Now, if the last attempt is an interval ago.
+            let at = cx.now.max(self.upkeep.bootstrapped + LOW_MARK_INTERVAL);
+            if self.timers.get(Timer::LowMark).is_none_or(|due| due > at) {
+                self.timers.set(Timer::LowMark, at);
+            }
         }
     }
 
@@ -529,6 +546,9 @@ impl Kad {
 
     /// A peer says whether it speaks our protocol.
     pub(crate) fn handle_protocols(&mut self, cx: &mut Context<'_>, peer: PeerId, serves: bool) {
+        if let Some(known) = self.known.get_mut(&peer) {
+            known.asks_only = !serves;
+        }
         if !serves {
             self.dismiss(cx, &peer);
         } else if !self.table.contains(&peer) && self.known.contains_key(&peer) {

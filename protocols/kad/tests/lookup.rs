@@ -181,34 +181,109 @@ fn contact_of(index: usize) -> Contact {
     }
 }
 
-// covers: KAD-067, KAD-107, KAD-029
-#[test]
-fn vul_109_of_a_huge_answer_forty_others_count_and_none_comes_into_the_table() {
-    let liar = for_key(KEY, |request| {
-        let mut named: Vec<_> = vec![contact(0), contact(1)];
-        named.extend((100..5000).map(contact_of));
-        Reply::Message(naming(request.kind, named))
+/// What comes of one answer with these peers: how many of them counted, and who was dialed for it.
+fn after_naming(named: Vec<Contact>) -> (usize, BTreeSet<PeerId>, Net) {
+    let liar = for_key(KEY, move |request| {
+        Reply::Message(naming(request.kind, named.clone()))
     });
     let mut net = among(one_path(), vec![liar]);
     let query = net.kad(0).closest_peers(KEY).unwrap();
-    net.run(SECOND);
-    let events = net.events(0);
-    let named = events.iter().find_map(|event| match event {
-        Event::Step {
-            step: Step::Answered { named },
-            ..
-        } => Some(*named),
-        _ => None,
-    });
-    assert_eq!(named, Some(38), "forty, without us and itself");
-    assert!(events.iter().all(|event| !matches!(event, Event::Added { .. })));
-    let dialed: BTreeSet<_> = net.bench.dials(0).iter().filter_map(|dial| dial.peer).collect();
-    assert!(!dialed.contains(&peer(0)) && dialed.len() <= 39);
-    assert!(
-        events
-            .iter()
-            .any(|event| matches!(event, Event::Finished { query: ended, .. } if *ended == query))
-    );
+    let (mut counted, mut ended) = (None, false);
+    for _ in 0..200 {
+        net.run(SECOND);
+        for event in net.events(0) {
+            match event {
+                Event::Step {
+                    step: Step::Answered { named },
+                    ..
+                } => counted = Some(named),
+                Event::Finished { query: over, .. } => ended = over == query,
+                Event::Added { peer, .. } => panic!("{peer} came into the table by a word"),
+                _ => {}
+            }
+        }
+        if ended {
+            break;
+        }
+    }
+    let dialed = dialed(&net);
+    assert!(ended && net.kad(0).census().queries == 0);
+    (counted.unwrap(), dialed, net)
+}
+
+// covers: KAD-067, KAD-107, KAD-029, KAD-008
+#[test]
+fn vul_109_of_a_huge_answer_forty_others_count_and_none_comes_into_the_table() {
+    // One more than a bucket has.
+    let (counted, asked, _) = after_naming((100..121).map(contact_of).collect());
+    assert_eq!((counted, asked.len()), (21, 21));
+    // As many as an answer of 16 KiB has room for, and thousands.
+    for count in [300, 1000, 5000] {
+        let (counted, asked, _) = after_naming((100..100 + count).map(contact_of).collect());
+        assert_eq!(counted, 40);
+        assert!(asked.len() <= 40);
+    }
+    // Ourselves and who answers.
+    let mut named: Vec<_> = vec![contact(0), contact(1)];
+    named.extend((100..5000).map(contact_of));
+    let (counted, asked, _) = after_naming(named);
+    assert_eq!(counted, 38, "forty, without us and itself");
+    assert!(!asked.contains(&peer(0)) && !asked.contains(&peer(1)));
+    // One peer, forty times.
+    let (_, asked, mut net) = after_naming(vec![contact_of(100); 40]);
+    assert_eq!(asked, [peer(100)].into());
+    let dials = net
+        .bench
+        .dials(0)
+        .iter()
+        .filter(|dial| dial.peer == Some(peer(100)));
+    assert_eq!(dials.count(), 1);
+    // What the machine holds after ten thousand names is what it held before.
+    let base = bytes_of(&mut net);
+    for round in 0..10 {
+        let (_, _, mut net) = after_naming((1000 * round..1000 * round + 1000).map(contact_of).collect());
+        assert!(bytes_of(&mut net) < base + 32 * 1024);
+    }
+}
+
+/// The memory of the machine at node 0, which is gone for it.
+fn bytes_of(net: &mut Net) -> i64 {
+    let gone = Node::Fake(Fake::silent());
+    let node = std::mem::replace(&mut net.nodes[0], gone);
+    -allocation_counter::measure(|| drop(node)).bytes_current
+}
+
+// covers: KAD-086
+#[test]
+fn a_hundred_thousand_names_in_an_hour_leave_no_memory_behind() {
+    fn run(queries: usize) -> i64 {
+        let mut next = 1000;
+        let liar = for_key(KEY, move |request| {
+            next += 40;
+            let named = (next..next + 40).map(|index| Contact {
+                peer: peer(index),
+                addrs: vec![support::addr(index % 10_000)],
+            });
+            Reply::Message(naming(request.kind, named.collect()))
+        });
+        let config = Config {
+            progress: false,
+            max_asked: 40,
+            ..one_path()
+        };
+        let mut net = among(config, vec![liar]);
+        for _ in 0..queries {
+            let query = net.kad(0).closest_peers(KEY).unwrap();
+            net.end(0, query).unwrap();
+        }
+        net.run(SECOND * 3600);
+        let census = net.kad(0).census();
+        assert_eq!((census.queries, census.requests, census.checks), (0, 0, 0));
+        bytes_of(&mut net)
+    }
+    // The rates of dials to four thousand hosts are remembered.
+    let (few, many) = (run(1), run(2500));
+    assert!(many < few + 1024 * 1024, "{few} and {many} bytes");
 }
 
 // covers: KAD-020, KAD-038, KAD-054
@@ -431,7 +506,7 @@ fn forty_names_of_one_address_cause_three_dials_to_it_in_a_minute() {
 
 // covers: KAD-109
 #[test]
-fn vul_114_a_crowd_of_one_network_in_an_answer_is_ignored() {
+fn a_crowd_of_one_network_in_an_answer_is_ignored() {
     let named: Vec<Contact> = (100..110_u8)
         .map(|index| Contact {
             peer: peer(usize::from(index)),
@@ -443,11 +518,6 @@ fn vul_114_a_crowd_of_one_network_in_an_answer_is_ignored() {
         diversity: Some(Diversity::default()),
         ..one_path()
     };
-    assert_eq!(
-        Config::default().paths,
-        3,
-        "and a lookup takes disjoint paths by default"
-    );
     let script = for_key(KEY, move |request| {
         Reply::Message(naming(request.kind, named.clone()))
     });
@@ -455,6 +525,63 @@ fn vul_114_a_crowd_of_one_network_in_an_answer_is_ignored() {
     let query = net.kad(0).closest_peers(KEY).unwrap();
     net.end(0, query).unwrap();
     assert_eq!(dialed(&net), (110..115).map(peer).collect());
+}
+
+#[test]
+fn vul_114_one_network_that_fills_an_answer_is_not_asked_and_each_path_has_another_source() {
+    let crowd = |first: u8| -> Vec<Contact> {
+        let index = first..first + 20;
+        let contact = |index| Contact {
+            peer: peer(usize::from(index)),
+            addrs: vec![Multiaddr::tcp([44, 44, 1, index].into(), 4001)],
+        };
+        index.map(contact).collect()
+    };
+    let paths = Config::default().paths;
+    assert_eq!(paths, 3);
+    let config = Config {
+        diversity: Some(Diversity::default()),
+        progress: true,
+        ..private()
+    };
+    // All that two of three sources say is one network; the third one names the others.
+    let liar = |first| {
+        for_key(KEY, move |request| {
+            Reply::Message(naming(request.kind, crowd(first)))
+        })
+    };
+    let honest = for_key(KEY, |request| {
+        Reply::Message(naming(request.kind, (110..115).map(contact).collect()))
+    });
+    let mut net = among(config, vec![liar(120), liar(150), honest]);
+    let query = net.kad(0).closest_peers(KEY).unwrap();
+    net.end(0, query).unwrap();
+    assert_eq!(dialed(&net), (110..115).map(peer).collect());
+    // No more of one network than an answer may have, when they come in small groups.
+    let few = for_key(KEY, move |request| {
+        Reply::Message(naming(request.kind, crowd(120)[..3].to_vec()))
+    });
+    let config = Config {
+        diversity: Some(Diversity::default()),
+        ..one_path()
+    };
+    let mut net = among(config, vec![few]);
+    let query = net.kad(0).closest_peers(KEY).unwrap();
+    net.end(0, query).unwrap();
+    assert_eq!(dialed(&net).len(), 3);
+    // The paths begin with different peers, and nobody is asked on two of them.
+    let seeds = (0..9).map(|_| for_key(KEY, |request| Reply::Message(naming(request.kind, vec![]))));
+    let mut net = among(private(), seeds.collect());
+    let query = net.kad(0).closest_peers(KEY).unwrap();
+    net.end(0, query).unwrap();
+    for index in 1..=9 {
+        let times = net
+            .fake(index)
+            .asked
+            .iter()
+            .filter(|(_, _, asked)| asked.key == KEY);
+        assert!(times.count() <= 1);
+    }
 }
 
 // covers: KAD-112, KAD-113
@@ -522,4 +649,93 @@ fn many_queries_never_have_more_requests_open_than_the_limit() {
         100
     );
     assert_eq!(net.kad(0).census().queries, 0);
+}
+
+// covers: KAD-075
+#[test]
+fn seeds_that_answer_within_twice_the_time_of_the_fastest_have_been_of_use() {
+    let slow = |millis| {
+        for_key(KEY, |request| Reply::Message(naming(request.kind, vec![])))
+            .after(Duration::from_millis(millis))
+    };
+    // With 40 ms on the way, 70, 130 and 150 ms.
+    let mut net = among(one_path(), vec![slow(30), slow(90), slow(110)]);
+    let before = net.bench.now();
+    let query = net.kad(0).closest_peers(KEY).unwrap();
+    net.end(0, query).unwrap();
+    let useful = |net: &mut Net, index: usize| {
+        let known = net
+            .kad(0)
+            .table()
+            .find(|known| known.peer == peer(index))
+            .unwrap()
+            .useful;
+        known > before
+    };
+    let marked = [1, 2, 3].map(|index| useful(&mut net, index));
+    assert_eq!(marked, [true, true, false]);
+}
+
+// covers: KAD-077
+#[test]
+fn a_peer_that_takes_a_minute_to_answer_does_not_come_into_the_table() {
+    let answer = || Fake::new(|_, request| Reply::Message(naming(request.kind, vec![contact(900)])));
+    let nodes = [
+        answer().after(SECOND * 61),
+        answer().after(SECOND * 11),
+        answer().after(SECOND * 5),
+    ];
+    let mut net = Net::with(one_path(), nodes.into_iter().map(Node::Fake).collect());
+    for index in 1..=3 {
+        net.connect(0, index);
+    }
+    net.run(SECOND * 200);
+    let known: Vec<_> = net.kad(0).table().map(|known| known.peer).collect();
+    assert_eq!(known, [peer(3)]);
+}
+
+// covers: KAD-111
+#[test]
+fn an_answer_without_a_nearer_peer_is_no_error_and_the_lookup_ends() {
+    let key = Key::of(KEY);
+    let mut far: Vec<usize> = (10..60).collect();
+    far.sort_by_key(|index| std::cmp::Reverse(key.distance(&Key::of_peer(&peer(*index)))));
+    let mut near: Vec<usize> = (1..=9).collect();
+    near.sort_by_key(|index| key.distance(&Key::of_peer(&peer(*index))));
+    let named: Vec<Contact> = far[..5].iter().map(|index| contact(*index)).collect();
+    assert!(
+        near.iter().all(
+            |near| key.distance(&Key::of_peer(&peer(*near))) < key.distance(&Key::of_peer(&peer(far[4])))
+        )
+    );
+    let fakes = (0..9).map(|_| {
+        let named = named.clone();
+        for_key(KEY, move |request| {
+            Reply::Message(naming(request.kind, named.clone()))
+        })
+    });
+    let mut net = among(one_path(), fakes.collect());
+    let query = net.kad(0).closest_peers(KEY).unwrap();
+    let Ok(Outcome::Closest(found)) = net.end(0, query) else {
+        panic!("not found")
+    };
+    let found: Vec<_> = found.iter().map(|contact| contact.peer).collect();
+    assert_eq!(
+        found[..9],
+        near.iter().map(|index| peer(*index)).collect::<Vec<_>>(),
+        "the near ones did not fail"
+    );
+    assert!(
+        found[9..]
+            .iter()
+            .all(|found| named.iter().any(|named| named.peer == *found)),
+        "and the far ones are candidates"
+    );
+    let asked = near.iter().filter(|index| {
+        net.fake(**index)
+            .asked
+            .iter()
+            .any(|(_, _, asked)| asked.key == KEY)
+    });
+    assert!(asked.count() >= 3);
 }

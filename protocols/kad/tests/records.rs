@@ -13,7 +13,7 @@ use bytes::Bytes;
 use core::time::Duration;
 use libp2p_proto_core::Multiaddr;
 use libp2p_proto_kad::{
-    Config, Contact, Event, Failure, Message, MessageType, Network, Outcome, QueryError, Record, Step,
+    Config, Contact, Event, Failure, Key, Message, MessageType, Network, Outcome, QueryError, Record, Step,
 };
 use support::{Fake, LATENCY, Net, Node, Reply, SECOND, contact, peer, private};
 
@@ -108,6 +108,24 @@ fn the_best_value_wins_and_those_who_had_an_old_one_or_none_get_it_after_the_end
         let wanted = usize::from(!(6..=12).contains(&index));
         assert_eq!(puts(&mut net, index), wanted, "peer {index}");
     }
+}
+
+// covers: KAD-151
+#[test]
+fn a_search_that_ends_early_leaves_the_value_with_the_nearest_that_lacked_it() {
+    let mut fakes: Vec<Fake> = (0..6).map(|_| holder(None)).collect();
+    fakes.push(holder(Some(b"1")).after(SECOND));
+    let mut net = among(one_path(), fakes);
+    let query = net.kad(0).get_value(&b"/x/k"[..], Some(1)).unwrap();
+    assert!(matches!(net.end(0, query), Ok(Outcome::Value { agreed: 1, .. })));
+    net.run(SECOND * 2);
+    let key = Key::of(b"/x/k");
+    let nearest = (1..=6).min_by_key(|index| key.distance(&Key::of_peer(&peer(*index))));
+    let puts = net.fake(nearest.unwrap()).kinds();
+    assert_eq!(
+        puts.iter().filter(|kind| **kind == MessageType::PutValue).count(),
+        1
+    );
 }
 
 // covers: KAD-142, KAD-141

@@ -354,6 +354,34 @@ fn vul_121_empty_lists_are_lists() {
     }
 }
 
+/// One message of each kind, with everything in it that may be.
+fn sample(which: usize) -> Message {
+    use libp2p_proto_kad::{Contact, MessageType, Record};
+    let kinds = [
+        MessageType::PutValue,
+        MessageType::GetValue,
+        MessageType::AddProvider,
+        MessageType::GetProviders,
+        MessageType::FindNode,
+        MessageType::Ping,
+    ];
+    let key = bytes::Bytes::from_static(b"/x/key");
+    let mut message = Message::new(kinds[which], key.clone());
+    let addrs = vec!["/ip4/198.51.100.7/tcp/4002".parse().unwrap(); 3];
+    let contact = |number: u8| Contact {
+        peer: libp2p_proto_core::PeerId::from_encoded_key(&[number; 36]),
+        addrs: addrs.clone(),
+    };
+    message.closer = (0..20).map(contact).collect();
+    message.providers = (30..40).map(contact).collect();
+    message.record = Some(Record {
+        key,
+        value: bytes::Bytes::from_static(&[7; 300]),
+        ..Record::default()
+    });
+    message
+}
+
 proptest! {
     // covers: KAD-210
     #[test]
@@ -361,6 +389,25 @@ proptest! {
         if let Ok(message) = decode(&data) {
             prop_assert_eq!(decode(&message.encode()).unwrap(), message);
         }
+    }
+
+    // covers: KAD-210
+    #[test]
+    fn a_changed_message_takes_no_more_memory_than_its_length_allows(
+        which in 0_usize..6, cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        twice in any::<bool>(),
+    ) {
+        let mut data = sample(which).encode();
+        if twice {
+            data = data.repeat(8);
+        }
+        for (at, byte) in cuts {
+            let at = at.index(data.len());
+            data[at] = byte;
+        }
+        // A peer of two bytes takes some hundreds; nothing is worse.
+        let spent = allocation_counter::measure(|| drop(decode(&data))).bytes_max;
+        prop_assert!(spent <= 4096 + 256 * u64::try_from(data.len()).unwrap(), "{spent} bytes for {}", data.len());
     }
 
     #[test]

@@ -10,7 +10,7 @@
 
 use bytes::Bytes;
 use core::time::Duration;
-use libp2p_proto_core::{ConnectionId, DialId, Multiaddr, PeerId, ProtocolName, StreamId};
+use libp2p_proto_core::{ConnectionId, Deadline, DialId, Instant, Multiaddr, PeerId, ProtocolName, StreamId};
 use libp2p_proto_kad::{
     AnyValue, Config, Contact, Event, Kad, Message, MessageType, Mode, Outcome, QueryError, QueryId,
     Validators,
@@ -59,6 +59,9 @@ pub(crate) struct Fake {
     script: Script,
     /// Whether a second request on a stream is answered with a reset.
     pub(crate) once: bool,
+    /// How long it takes to answer.
+    pub(crate) delay: Duration,
+    later: Vec<(Instant, StreamId, Reply)>,
     /// Who asked what, on which stream.
     pub(crate) asked: Vec<(PeerId, StreamId, Message)>,
 }
@@ -69,7 +72,31 @@ impl Fake {
             specs: [spec(64)],
             script: Box::new(script),
             once: false,
+            delay: Duration::ZERO,
+            later: Vec::new(),
             asked: Vec::new(),
+        }
+    }
+
+    /// The same, slower.
+    pub(crate) fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    fn reply(cx: &mut Context<'_>, stream: StreamId, reply: Reply) {
+        match reply {
+            Reply::Message(message) => {
+                let _gone = cx.write(stream, message.encode());
+            }
+            Reply::Frames(frames) => {
+                for frame in frames {
+                    let _gone = cx.write(stream, frame);
+                }
+            }
+            Reply::Reset => cx.reset(stream),
+            Reply::Finish => cx.finish(stream),
+            Reply::Silence => {}
         }
     }
 
@@ -107,23 +134,26 @@ impl Protocol for Fake {
                     cx.reset(stream);
                     return;
                 }
-                match (self.script)(peer, &request) {
-                    Reply::Message(message) => {
-                        let _gone = cx.write(stream, message.encode());
-                    }
-                    Reply::Frames(frames) => {
-                        for frame in frames {
-                            let _gone = cx.write(stream, frame);
-                        }
-                    }
-                    Reply::Reset => cx.reset(stream),
-                    Reply::Finish => cx.finish(stream),
-                    Reply::Silence => {}
+                let reply = (self.script)(peer, &request);
+                if self.delay.is_zero() {
+                    Self::reply(cx, stream, reply);
+                } else {
+                    self.later.push((cx.now + self.delay, stream, reply));
+                }
+            }
+            Input::Timeout => {
+                while self.later.first().is_some_and(|(at, ..)| *at <= cx.now) {
+                    let (_, stream, reply) = self.later.remove(0);
+                    Self::reply(cx, stream, reply);
                 }
             }
             Input::Finished { stream } => cx.finish(stream),
             _ => {}
         }
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline> {
+        self.later.first().map(|(at, ..)| Deadline::new(*at, "script"))
     }
 }
 
