@@ -217,6 +217,8 @@ pub struct Dial {
     pub force: bool,
     /// The role that we take on the new connection; a hole punch may need the listener's. Default [`Side::Dialer`].
     pub side: Side,
+    /// Whether the link is to begin at a port where we listen, so that a NAT on the way maps both alike: a hole punch needs it. An adapter that can't do so uses any port. Default false.
+    pub reuse_port: bool,
 }
 
 impl Dial {
@@ -227,6 +229,7 @@ impl Dial {
             addrs: Vec::new(),
             force: false,
             side: Side::Dialer,
+            reuse_port: false,
         }
     }
 
@@ -237,6 +240,7 @@ impl Dial {
             addrs: alloc::vec![addr],
             force: false,
             side: Side::Dialer,
+            reuse_port: false,
         }
     }
 }

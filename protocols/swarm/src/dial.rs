@@ -28,6 +28,7 @@ const HOLD: Duration = Duration::from_millis(500);
 pub(crate) struct Dialing {
     pub(crate) peer: Option<PeerId>,
     side: Side,
+    reuse_port: bool,
     planned: Vec<(Instant, Multiaddr)>,
     active: SmallVec<[ConnectionId; 2]>,
     pub(crate) resolving: SmallVec<[ResolveId; 2]>,
@@ -51,10 +52,11 @@ pub(crate) struct Ended {
 }
 
 impl Dialing {
-    fn new(now: Instant, peer: Option<PeerId>, side: Side, timeout: Duration) -> Self {
+    fn new(now: Instant, peer: Option<PeerId>, dial: &Dial, timeout: Duration) -> Self {
         Self {
             peer,
-            side,
+            side: dial.side,
+            reuse_port: dial.reuse_port,
             planned: Vec::new(),
             active: SmallVec::new(),
             resolving: SmallVec::new(),
@@ -144,7 +146,7 @@ impl Core {
         let fresh = self.worth_dialing(dial, peer, &addrs)?;
         let id = DialId::new(self.next_dial);
         self.next_dial = self.next_dial.saturating_add(1);
-        let dialing = Dialing::new(self.now, peer, dial.side, self.config.dial_timeout);
+        let dialing = Dialing::new(self.now, peer, dial, self.config.dial_timeout);
         self.dials.insert(id, dialing);
         self.plan(id, &fresh, 0);
         self.timers.set(Timer::Dial(id), self.now);
@@ -320,7 +322,7 @@ impl Core {
             return dial.fail(addr, AttemptError::Denied("too-many-attempts"));
         }
         dial.tried.push(addr.clone());
-        let (peer, side) = (dial.peer, dial.side);
+        let (peer, side, reuse_port) = (dial.peer, dial.side, dial.reuse_port);
         let info = ConnectionInfo {
             side,
             local: None,
@@ -333,7 +335,11 @@ impl Core {
         if let Some(dial) = self.dials.get_mut(&id) {
             dial.active.push(conn);
         }
-        self.actions.push_back(Action::Dial { conn, addr });
+        self.actions.push_back(Action::Dial {
+            conn,
+            addr,
+            reuse_port,
+        });
     }
 
     /// A link could not be connected.

@@ -53,6 +53,8 @@ pub enum Action {
         conn: ConnectionId,
         /// Where to.
         addr: Multiaddr,
+        /// Whether to connect from a port where we listen, if the adapter can.
+        reuse_port: bool,
     },
     /// Forget a link that is being connected; no answer is expected.
     CancelDial {

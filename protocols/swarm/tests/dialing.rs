@@ -600,3 +600,20 @@ fn a_transport_that_takes_names_is_handed_the_name() {
         "{actions:?}"
     );
 }
+
+#[test]
+fn a_dial_from_the_port_where_we_listen_says_so_to_the_adapter() {
+    for reuse in [false, true] {
+        let mut bench = Bench::new(Config::default());
+        let dial = Dial {
+            reuse_port: reuse,
+            ..Dial::addr(addr("/ip4/192.0.2.1/tcp/1"))
+        };
+        bench.swarm.dial(at(0), dial).unwrap();
+        let actions = bench.drive(at(0));
+        assert!(
+            matches!(&actions[..], [Action::Dial { reuse_port, .. }] if *reuse_port == reuse),
+            "{actions:?}"
+        );
+    }
+}

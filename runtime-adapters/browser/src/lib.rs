@@ -182,7 +182,7 @@ impl Node {
         let now = instant(now);
         while let Some(action) = self.swarm.poll_action() {
             match action {
-                Action::Dial { conn, addr } => {
+                Action::Dial { conn, addr, .. } => {
                     if let Some(url) = order::url(&addr) {
                         return Some(Order::connect(conn, url, &addr));
                     }

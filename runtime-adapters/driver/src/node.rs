@@ -214,7 +214,7 @@ impl<A: App, R: Runtime> Node<A, R> {
 
     fn act(&mut self, now: Instant, action: Action) {
         match action {
-            Action::Dial { conn, addr } => self.sockets.dial(now, &mut self.swarm, conn, &addr),
+            Action::Dial { conn, addr, .. } => self.sockets.dial(now, &mut self.swarm, conn, &addr),
             Action::CancelDial { conn } => self.sockets.cancel(conn),
             Action::Resolve { query, name, kind } => {
                 let answers = self.answers.0.clone();

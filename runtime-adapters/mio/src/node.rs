@@ -297,7 +297,7 @@ impl Node {
 
     fn act(&mut self, now: Instant, action: Action) {
         match action {
-            Action::Dial { conn, addr } => match self.dial(conn, &addr) {
+            Action::Dial { conn, addr, .. } => match self.dial(conn, &addr) {
                 Ok(socket) => drop(self.dials.insert(conn, socket)),
                 Err(cause) => self
                     .swarm

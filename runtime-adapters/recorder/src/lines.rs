@@ -12,6 +12,8 @@ use std::{collections::BTreeSet, fmt::Write as _, str::FromStr};
 /// Words that a reader keeps for the life of the process, because causes are words fixed at compile time; and how long each may be.
 const MAX_WORDS: usize = 256;
 const MAX_WORD: usize = 64;
+/// Says of a dial that it is to begin at a port where we listen.
+const REUSE: &str = "reuse";
 
 /// What a line says.
 #[derive(Clone, Debug)]
@@ -103,6 +105,9 @@ pub(crate) fn write_call(now: Instant, call: &Call) -> Option<String> {
             } else {
                 "listener"
             });
+            if dial.reuse_port {
+                add(&REUSE);
+            }
             dial.addrs.iter().for_each(|addr| add(addr));
         }
         Call::CancelDial(dial) => {
@@ -338,20 +343,21 @@ impl Reader {
                     message: self.news(conn, words)?,
                 }
             }
-            "dial" => Call::Dial(Dial {
-                peer: words.optional::<PeerId>("peer id")?,
-                force: words.one_of("force or once", ["force", "once"])?,
-                side: if words.one_of("side", ["dialer", "listener"])? {
-                    Side::Dialer
-                } else {
-                    Side::Listener
-                },
-                addrs: words
-                    .0
-                    .by_ref()
-                    .map(|word| word.parse::<Multiaddr>().map_err(|_| wrong("address", word)))
-                    .collect::<Result<_, _>>()?,
-            }),
+            "dial" => {
+                let peer = words.optional::<PeerId>("peer id")?;
+                let force = words.one_of("force or once", ["force", "once"])?;
+                let dials = words.one_of("side", ["dialer", "listener"])?;
+                let mut rest = words.0.by_ref().peekable();
+                let reuse_port = rest.next_if_eq(&REUSE).is_some();
+                let addrs = rest.map(|word| word.parse::<Multiaddr>().map_err(|_| wrong("address", word)));
+                Call::Dial(Dial {
+                    peer,
+                    force,
+                    side: if dials { Side::Dialer } else { Side::Listener },
+                    reuse_port,
+                    addrs: addrs.collect::<Result<_, _>>()?,
+                })
+            }
             "cancel" => Call::CancelDial(words.parse("dial").map(DialId::new)?),
             "disconnect" => Call::Disconnect(words.conn()?),
             "close" => Call::Close,

@@ -20,6 +20,9 @@ const GRANT: usize = WINDOW / 2;
 /// The last message of the handshake, which the listener waits for.
 const LAST: u8 = 5;
 
+/// What two dialers on one link end with.
+const CLASH: &str = "noise";
+
 const NOISE: ProtocolName = ProtocolName::from_static("/noise");
 const YAMUX: ProtocolName = ProtocolName::from_static("/yamux/1.0.0");
 
@@ -399,6 +402,14 @@ impl Direct {
             return;
         }
         let known = match (step, self.side) {
+            // Both took the dialer's role, and neither answers the other.
+            (1 | 3, Side::Dialer) => {
+                let error = LinkError {
+                    fault: Fault::Peer,
+                    code: CLASH,
+                };
+                return self.end(Some(error), Some(Wire::Goodbye), out);
+            }
             (1..=3, _) => {
                 out.wires.push(self.hello(step.saturating_add(1)));
                 return;

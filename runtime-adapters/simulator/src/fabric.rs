@@ -2,6 +2,7 @@
 
 use crate::{
     check::Violation,
+    nat::Usage,
     net::{Chunks, Net, Passage},
     pipe::{Body, Load, Parcel, Pipe, PipeId, Way},
     queue::{Due, Queue},
@@ -89,7 +90,7 @@ impl Fabric {
     /// Hands something to the link.
     pub(crate) fn send(&mut self, id: PipeId, from: u8, load: Load) {
         let now = self.now;
-        let net = &self.net;
+        let net = &mut self.net;
         let Some(pipe) = self
             .pipes
             .get_mut(id as usize)
@@ -104,9 +105,13 @@ impl Fabric {
         if forgotten {
             pipe.ways.iter_mut().for_each(|way| way.dead = true);
         }
-        let Some(way) = pipe.way(from).filter(|way| !way.dead) else {
+        let trail = &pipe.trail;
+        let way = pipe.ways.get_mut(usize::from(from));
+        let Some(way) = way.filter(|way| !way.dead) else {
             return;
         };
+        let usage = if pipe.direct { Usage::Kept } else { Usage::Link };
+        net.touch(now, trail, usage);
         way.used = now;
         let mut load = load;
         let mut broken = false;
@@ -244,11 +249,12 @@ impl Fabric {
     }
 
     pub(crate) fn forget_if_over(&mut self, id: PipeId) {
-        if self.pipe(id).is_some_and(|pipe| pipe.is_over()) {
-            if let Some(slot) = self.pipes.get_mut(id as usize) {
-                *slot = None;
-                self.open_pipes = self.open_pipes.saturating_sub(1);
-            }
+        if !self.pipe(id).is_some_and(|pipe| pipe.is_over()) {
+            return;
+        }
+        if let Some(pipe) = self.pipes.get_mut(id as usize).and_then(Option::take) {
+            self.open_pipes = self.open_pipes.saturating_sub(1);
+            self.net.touch(self.now, &pipe.trail, Usage::Over);
         }
     }
 }

@@ -156,18 +156,13 @@ impl<A: App> Sim<A> {
         if let Some(nat) = self.fabric.net.nats.get_mut(nat) {
             nat.reboot();
         }
-        let behind = |place: usize| {
-            let mut next = self.fabric.net.ports.get(place).and_then(|port| port.nat);
-            let nats = &self.fabric.net.nats;
-            core::iter::from_fn(|| {
-                let this = next?;
-                next = nats.get(this).and_then(|nat| nat.outer);
-                Some(this)
-            })
-            .take(nats.len())
-            .any(|this| this == nat)
+        let passes = |slot: &Option<Box<crate::pipe::Pipe>>| {
+            let pipe = slot.as_deref();
+            pipe.is_some_and(|pipe| pipe.trail.iter().any(|hop| hop.nat == nat))
         };
-        for id in self.pipes(|a, b| behind(a) != behind(b)) {
+        let pipes = (0..).zip(&self.fabric.pipes);
+        let through: Vec<PipeId> = pipes.filter(|(_, slot)| passes(slot)).map(|(id, _)| id).collect();
+        for id in through {
             if let Some(pipe) = self.fabric.pipe(id) {
                 for way in &mut pipe.ways {
                     way.dead = true;

@@ -5,7 +5,7 @@ use crate::{
     clock::Clock,
     direct::{Direct, Out},
     fabric::Fabric,
-    net::seen_addr,
+    net::socket_addr,
     pipe::{Body, Full, Load, PipeId, other},
     queue::Due,
     stats::Histogram,
@@ -85,6 +85,7 @@ pub(crate) struct Host<A> {
 pub(crate) struct Wish {
     pub(crate) conn: ConnectionId,
     pub(crate) to: (std::net::Ipv4Addr, u16),
+    pub(crate) reuse_port: bool,
 }
 
 impl<A: App> Host<A> {
@@ -235,10 +236,12 @@ impl<A: App> Host<A> {
     fn dialed(&mut self, fabric: &mut Fabric, local: Instant, (id, end, conn): (PipeId, u8, ConnectionId)) {
         let Some(life) = &mut self.life else { return };
         life.dials.remove(&conn);
-        let remote = seen_addr(fabric.pipes.get(id as usize), end);
+        let Some(pipe) = fabric.pipe(id) else { return };
+        let (port, remote) = (pipe.local(end), socket_addr(pipe.far(end)));
+        let port = fabric.net.ports.get(self.place as usize).map(|at| (at.ip, port));
         let seat = life
             .swarm
-            .handle_dialed(local, conn, Some(self.addr.clone()), remote);
+            .handle_dialed(local, conn, port.map(socket_addr), remote);
         if let Ok(seat) = seat {
             self.sit(fabric, id, end, seat);
         } else {
@@ -252,7 +255,7 @@ impl<A: App> Host<A> {
         let (local, _) = self.times(fabric.now);
         let Some(life) = &mut self.life else { return };
         let conn = seat.conn;
-        let body = match (&life.keys, fabric.net.is_direct(fabric.pipes.get(id as usize))) {
+        let body = match (&life.keys, fabric.pipe(id).is_some_and(|pipe| pipe.direct)) {
             (_, true) => {
                 let direct = Direct::new(seat, self.identity.peer_id());
                 direct.begin(&mut self.out);
@@ -432,9 +435,17 @@ impl<A: App> Host<A> {
         while let Some(action) = self.life.as_mut().and_then(|life| life.swarm.poll_action()) {
             match action {
                 Action::Order { conn, message } => self.order(fabric, local, conn, message),
-                Action::Dial { conn, addr } => {
+                Action::Dial {
+                    conn,
+                    addr,
+                    reuse_port,
+                } => {
                     if let Some((IpAddr::V4(ip), port)) = addr.socket_tcp() {
-                        wishes.push(Wish { conn, to: (ip, port) });
+                        wishes.push(Wish {
+                            conn,
+                            to: (ip, port),
+                            reuse_port,
+                        });
                     } else if let Some(life) = &mut self.life {
                         let error = AttemptError::Transport("unsupported");
                         life.swarm.handle_dial_failed(local, conn, error);

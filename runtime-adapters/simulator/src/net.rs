@@ -1,9 +1,6 @@
 //! The network's shape: how far it is, what passes, and who is where.
 
-use crate::{
-    nat::{Nat, Sock},
-    pipe::{End, Pipe},
-};
+use crate::nat::{Nat, Sock};
 use core::time::Duration;
 use libp2p_proto_core::{Multiaddr, PeerId, Rng};
 use std::{collections::BTreeMap, net::Ipv4Addr};
@@ -190,14 +187,6 @@ impl Net {
     }
 }
 
-/// How the other end of a pipe looks from one end.
-pub(crate) fn seen_addr(pipe: Option<&Option<Box<Pipe>>>, end: u8) -> Multiaddr {
-    let pipe = pipe.and_then(|slot| slot.as_deref());
-    let socks = pipe.map(|pipe| pipe.socks);
-    let sock = socks.map(|[dialer, listener]| if end == 0 { listener } else { dialer });
-    socket_addr(sock.unwrap_or((Ipv4Addr::UNSPECIFIED, 0)))
-}
-
 /// A socket's address.
 pub(crate) fn socket_addr(sock: Sock) -> Multiaddr {
     Multiaddr::tcp(sock.0.into(), sock.1)
@@ -209,13 +198,10 @@ impl Net {
         self.peers.get(place as usize).copied().flatten()
     }
 
-    /// Whether messages cross a pipe, not bytes: both ends are hosts at swarm level.
-    pub(crate) fn is_direct(&self, pipe: Option<&Option<Box<Pipe>>>) -> bool {
-        let pipe = pipe.and_then(|slot| slot.as_deref());
-        pipe.is_some_and(|pipe| {
-            let swarm = |end: &End| self.direct.get(end.place as usize).is_some_and(|direct| *direct);
-            pipe.ends.iter().all(swarm)
-        })
+    /// Whether messages cross between two places, not bytes: both are hosts at swarm level.
+    pub(crate) fn are_direct(&self, a: u32, b: u32) -> bool {
+        let swarm = |place: u32| self.direct.get(place as usize).is_some_and(|direct| *direct);
+        swarm(a) && swarm(b)
     }
 }
 

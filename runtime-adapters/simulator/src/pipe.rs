@@ -2,7 +2,7 @@
 
 use crate::{
     direct::{Direct, Wire},
-    nat::Sock,
+    nat::{Sock, Trail},
 };
 use libp2p_proto_connection::Connection;
 use libp2p_proto_core::{ConnectionId, Instant};
@@ -117,6 +117,12 @@ pub(crate) struct Pipe {
     pub(crate) silent: bool,
     /// How long NATs on the way remember an idle link.
     pub(crate) patience: Option<Duration>,
+    /// The ports that dialer and listener use themselves.
+    pub(crate) locals: [u16; 2],
+    /// The NATs on the way.
+    pub(crate) trail: Trail,
+    /// Whether messages cross it, not bytes: both ends are hosts at swarm level.
+    pub(crate) direct: bool,
 }
 
 impl Pipe {
@@ -126,6 +132,17 @@ impl Pipe {
 
     pub(crate) fn end(&mut self, end: u8) -> Option<&mut End> {
         self.ends.get_mut(usize::from(end))
+    }
+
+    /// The port that an end uses itself.
+    pub(crate) fn local(&self, end: u8) -> u16 {
+        self.locals.get(usize::from(end)).copied().unwrap_or_default()
+    }
+
+    /// The other end as it looks from this one.
+    pub(crate) fn far(&self, end: u8) -> Sock {
+        let [dialer, listener] = self.socks;
+        if end == 0 { listener } else { dialer }
     }
 
     /// Whether both ends are closed.

@@ -15,6 +15,8 @@ pub(crate) enum Due {
     Room(PipeId, u8),
     /// A link that somebody dials gets an answer.
     Syn(u32),
+    /// A link that somebody dials is asked for again.
+    Again(u32),
     /// A dial is refused.
     Refused(u32),
     /// A swarm-level pipe gave no sign of life for as long as a multiplexer waits. The number tells whether it is still the same silence.

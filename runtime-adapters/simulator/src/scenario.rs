@@ -100,10 +100,15 @@ impl Scenario {
             let earlier = nat.outer.is_none_or(|outer| outer < index);
             earlier && nat.hosts.iter().all(|host| *host < self.hosts)
         });
+        let kinds = || self.nats.iter().map(|nat| nat.kind);
+        let table = kinds().all(|kind| (1..=40_000).contains(&kind.table));
+        let timeout = kinds().all(|kind| kind.timeout > Duration::ZERO);
         let checks = [
             ("hosts", (1..=1_000_000).contains(&self.hosts)),
             ("keys", !self.keys.is_empty()),
             ("nats", outer),
+            ("nats.kind.table", table),
+            ("nats.kind.timeout", timeout),
             ("link.latency", self.link.latency.0 <= self.link.latency.1),
             ("link.bandwidth", self.link.bandwidth != Some(0)),
             ("link.buffer", self.link.buffer > 0),

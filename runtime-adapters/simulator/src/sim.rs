@@ -273,6 +273,7 @@ impl<A: App> Sim<A> {
                 }
             }
             Due::Syn(number) => self.syn_arrives(number),
+            Due::Again(number) => self.send_again(number),
             Due::Refused(number) => self.syn_refused(number),
             Due::Silent(id, silence) => self.silent(id, silence),
             Due::OpenBy(id, end, key) => self.poke(id, end, |direct, out| {
@@ -311,7 +312,7 @@ impl<A: App> Sim<A> {
         };
         let wishes = host.settle(&mut self.fabric);
         for wish in wishes {
-            self.dial_link(place, wish.conn, wish.to);
+            self.dial_link(place, wish);
         }
     }
 

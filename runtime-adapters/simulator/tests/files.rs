@@ -11,11 +11,11 @@ mod support;
 
 use libp2p_proto_core::{Deadline, ProtocolName};
 use libp2p_proto_simulator::{
-    App, Chances, Dependence, Error, Fault, FaultKind, Lent, NatKind, Places, Plan, Scenario, Sim, plots,
+    App, Chances, Error, Fault, FaultKind, Lent, Places, Plan, Scenario, Sim, plots,
 };
 use libp2p_proto_stream_protocol::{Context, Framing, Input, Protocol, StreamSpec};
 use std::{fs, path::PathBuf};
-use support::{apart, build, connected, millis, seconds};
+use support::{apart, millis, seconds};
 
 fn files() -> Vec<(String, String)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scenarios");
@@ -73,7 +73,51 @@ fn a_value_out_of_its_range_is_told_with_its_line_and_the_range() {
         ),
         ("hosts = 2\n[[fault]]\nkind = \"storm\"", 3, "black-hole"),
         ("hosts = 2\n[[clock]]\nppm = 1000000", 3, "-900000 to 900000"),
-        ("hosts = 2\n[[nat]]\nouter = 0", 3, "nat.outer"),
+        (
+            "hosts = 2\n[[nat]]\nouter = 0",
+            3,
+            "there are no NATs before this one",
+        ),
+        (
+            "hosts = 2\n[[nat]]\n[[nat]]\nouter = 1",
+            4,
+            "nat.outer: 1 is out of its range, 0 to 0",
+        ),
+        (
+            "[[nat]]\nmapping = \"cone\"",
+            2,
+            "endpoint-independent, address-dependent",
+        ),
+        (
+            "[[nat]]\nfiltering = \"none\"",
+            2,
+            "address-dependent, address-and-port-dependent",
+        ),
+        ("[[nat]]\nports = \"any\"", 2, "preserve, sequential, random"),
+        ("[[nat]]\nunsolicited = \"reset\"", 2, "silence, refusal"),
+        (
+            "[[nat]]\ntimeout = \"0s\"",
+            2,
+            "nat.timeout: \"0s\" is out of its range, 1s",
+        ),
+        (
+            "[[nat]]\ntable = 0",
+            2,
+            "nat.table: 0 is out of its range, 1 to 40000",
+        ),
+        ("[[nat]]\nhairpin = \"yes\"", 2, "boolean"),
+        ("[[nat]]\nhosts = 7", 2, "nat.hosts: not hosts of 0 to 1"),
+        (
+            "[[nat]]\nhosts = 0\n[[nat]]\nhosts = [0, 1]",
+            4,
+            "host 0 is behind an earlier NAT",
+        ),
+        ("reuse_port = 1", 1, "boolean"),
+        (
+            "[[fault]]\nkind = \"nat-reboot\"\nnat = 0",
+            3,
+            "there are no NATs",
+        ),
         ("hosts = 2\n[goal]\nconnected = 1.5", 3, "0.0 to 1.0"),
         (
             "hosts = 2\nrun = \"1m\"\n[chances]\nuntil = \"2m\"",
@@ -274,52 +318,4 @@ fn chances_are_drawn_from_the_seed_alone() {
             .iter()
             .all(|fault| fault.at >= seconds(10) && fault.ends().unwrap() <= seconds(110))
     );
-}
-
-#[test]
-fn a_nat_lets_in_whom_its_filter_lets_in() {
-    use Dependence::{AddressDependent, AddressPortDependent, EndpointIndependent};
-    // Host 0 is behind a NAT; it has dialed host 1 from the port where it listens. Who reaches it at its outer address?
-    for (filtering, stranger, friend) in [
-        (EndpointIndependent, true, true),
-        (AddressDependent, false, true),
-        (AddressPortDependent, false, true),
-    ] {
-        let kind = NatKind {
-            filtering,
-            ..NatKind::default()
-        };
-        let mut scenario = Scenario::new(3).link(apart(millis(20))).nat(kind, [0]);
-        scenario.reuse_port = true;
-        let mut sim = build(scenario, 1);
-        assert!(sim.dial(0, 1));
-        sim.run_for(seconds(2)).unwrap();
-        assert!(connected(&sim, 1, 0));
-        let peer = sim.peer(0).unwrap();
-        let outer = sim.swarm(1).unwrap().connections(peer)[0];
-        let outer = sim
-            .swarm(1)
-            .unwrap()
-            .connection_info(outer)
-            .unwrap()
-            .remote
-            .clone();
-        for (host, reaches) in [(2, stranger), (1, friend)] {
-            let dial = libp2p_proto_stream_protocol::Dial {
-                addrs: vec![outer.clone()],
-                force: true,
-                ..libp2p_proto_stream_protocol::Dial::peer(peer)
-            };
-            let before = sim.swarm(host).unwrap().connections(peer).len();
-            sim.command(host, |_, swarm, now| swarm.dial(now, dial).is_ok())
-                .unwrap();
-            sim.run_for(seconds(40)).unwrap();
-            let more = sim.swarm(host).unwrap().connections(peer).len() > before
-                || sim.app(host).unwrap().events.len() > 2 && before > 0 && host == 1;
-            assert_eq!(more, reaches, "{filtering:?}, host {host}");
-        }
-        // Its inner address is of no use outside.
-        assert!(sim.address_of(0).unwrap().to_string().starts_with("/ip4/10."));
-        sim.wind_down(seconds(40)).unwrap();
-    }
 }

@@ -15,13 +15,11 @@ func main() {
 	contract.Main(&contract.Implementation{
 		Name:       "kubo",
 		Version:    version,
-		Services:   []string{"identify", "push", "ping", "gossip", "kad", "relay", "autonat", "autonat2"},
+		Services:   []string{"identify", "push", "ping"},
 		Keys:       keys.All,
 		Transports: []string{"tcp", "ws", "quic"},
 		Security:   []string{"noise", "tls"},
 		Muxers:     []string{"yamux"},
-		// The daemon's Kademlia of local networks: that of the public network takes no loopback address.
-		Kad:   "/ipfs/lan/kad/1.0.0",
-		Start: start,
+		Start:      start,
 	})
 }

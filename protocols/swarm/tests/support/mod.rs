@@ -155,7 +155,7 @@ impl Bench {
 
     pub fn dials(&mut self, now: Instant) -> Vec<(ConnectionId, String)> {
         let dial = |action| match action {
-            Action::Dial { conn, addr } => Some((conn, addr.to_string())),
+            Action::Dial { conn, addr, .. } => Some((conn, addr.to_string())),
             _ => None,
         };
         self.drive(now).into_iter().filter_map(dial).collect()

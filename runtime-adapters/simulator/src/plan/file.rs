@@ -113,6 +113,7 @@ struct NatPart {
     filtering: Text,
     ports: Text,
     hairpin: bool,
+    unsolicited: Text,
     timeout: Text,
     table: Int,
 }
@@ -191,6 +192,22 @@ fn int<T: TryFrom<i64>>(name: &str, value: &Int, range: RangeInclusive<i64>) -> 
             format!("{name}: {number} is out of its range, {low} to {high}"),
         )
     })
+}
+
+/// The number of something of which there are `count`.
+fn index(name: &str, value: &Int, count: usize, what: &str) -> Checked<Option<usize>> {
+    if let Some(value) = value.as_ref().filter(|_| count == 0) {
+        let number = value.get_ref();
+        return Err(wrong(
+            value,
+            format!("{name}: {number} is none: there are no {what}"),
+        ));
+    }
+    int(
+        name,
+        value,
+        0..=i64::try_from(count).unwrap_or(i64::MAX).saturating_sub(1),
+    )
 }
 
 /// `250ms`, `1.5s`, `10m`, `2h`, `3d`, `1y`.
@@ -349,7 +366,8 @@ impl File {
         self.link.apply(&mut scenario.link)?;
         self.limits.apply(&mut scenario.swarm)?;
         for nat in &self.nat {
-            scenario.nats.push(nat.read(hosts, scenario.nats.len())?);
+            let nat = nat.read(hosts, &scenario.nats)?;
+            scenario.nats.push(nat);
         }
         for clock in &self.clock {
             scenario.skews.push(clock.read(hosts)?);
@@ -517,7 +535,7 @@ impl ChancesPart {
 }
 
 impl NatPart {
-    fn read(&self, hosts: usize, earlier: usize) -> Checked<NatPlace> {
+    fn read(&self, hosts: usize, earlier: &[NatPlace]) -> Checked<NatPlace> {
         let mut kind = NatKind::default();
         set(&mut kind.mapping, word("nat.mapping", &self.mapping, DEPENDENCE)?);
         set(
@@ -531,16 +549,25 @@ impl NatPart {
         ];
         set(&mut kind.ports, word("nat.ports", &self.ports, &ports)?);
         kind.hairpin = self.hairpin;
+        let answers = [("silence", false), ("refusal", true)];
+        let refuses = word("nat.unsolicited", &self.unsolicited, &answers)?;
+        set(&mut kind.refuses, refuses);
         set(&mut kind.timeout, duration("nat.timeout", &self.timeout, SECOND)?);
         set(&mut kind.table, int("nat.table", &self.table, 1..=40_000)?);
-        let last = i64::try_from(earlier).unwrap_or(i64::MAX).saturating_sub(1);
-        let behind = match places("nat.hosts", &self.hosts, hosts)? {
+        let behind: Vec<usize> = match places("nat.hosts", &self.hosts, hosts)? {
             Some(places) => (0..hosts).filter(|host| places.contains(*host)).collect(),
             None => Vec::new(),
         };
+        let twice = |host: &usize| earlier.iter().any(|nat| nat.hosts.contains(host));
+        if let Some((host, value)) = behind.iter().copied().find(twice).zip(self.hosts.as_ref()) {
+            return Err(wrong(
+                value,
+                format!("nat.hosts: host {host} is behind an earlier NAT already"),
+            ));
+        }
         Ok(NatPlace {
             kind,
-            outer: int("nat.outer", &self.outer, 0..=last)?,
+            outer: index("nat.outer", &self.outer, earlier.len(), "NATs before this one")?,
             hosts: behind,
         })
     }
@@ -590,7 +617,6 @@ impl FaultPart {
         let from = places("fault.from", &self.from, all)?.unwrap_or_default();
         let to = places("fault.to", &self.to, all)?.unwrap_or_default();
         let hosts = places("fault.hosts", &self.hosts, all)?.unwrap_or_default();
-        let last_nat = i64::try_from(nats).unwrap_or(i64::MAX).saturating_sub(1);
         let kind = match word("fault.kind", &self.kind, KINDS)?.unwrap_or("cut") {
             "black-hole" => FaultKind::BlackHole { from, to },
             "break" => FaultKind::Break { from, to },
@@ -614,7 +640,7 @@ impl FaultPart {
             },
             "freeze" => FaultKind::Freeze { hosts },
             "nat-reboot" => FaultKind::NatReboot {
-                nat: int("fault.nat", &self.nat, 0..=last_nat)?.unwrap_or_default(),
+                nat: index("fault.nat", &self.nat, nats, "NATs")?.unwrap_or_default(),
             },
             "chunked" => FaultKind::Chunked {
                 chunks: chunks("fault.chunks", &self.chunks)?.unwrap_or_default(),
