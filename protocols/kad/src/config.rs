@@ -112,6 +112,13 @@ pub struct Config {
     pub dial_rate: Rate,
     /// Events that wait besides the ends of queries. Default 1 024.
     pub max_events: usize,
+    /// Whether records of ours leave while their lookup still goes on, to peers that are near enough by the estimate of the network's size (go-libp2p-kad-dht `optimistic provide`).
+    /// Default false.
+    pub optimistic: bool,
+    /// Whether a query whose nearest peers are [crowded](crate::Effort::crowded) goes to everybody in the region of the key. Default true.
+    pub widen: bool,
+    /// Peers of a region that a query reaches. Default 200.
+    pub max_region: usize,
     /// Whether each step of a query is an event. Default false.
     pub progress: bool,
 }
@@ -162,6 +169,9 @@ impl Default for Config {
                 burst: 3,
             },
             max_events: 1024,
+            optimistic: false,
+            widen: true,
+            max_region: 200,
             progress: false,
         }
     }
@@ -214,6 +224,7 @@ impl Config {
             ("max_candidates", self.max_candidates >= self.replication),
             ("max_asked", self.max_asked >= self.replication),
             ("max_checks", self.max_checks > 0),
+            ("max_region", self.max_region >= self.replication),
             (
                 "refresh_interval",
                 self.refresh_interval >= Duration::from_secs(1),

@@ -30,6 +30,8 @@ pub enum Event {
         peer: PeerId,
         /// What happened.
         step: Step,
+        /// When, since the query began.
+        at: Duration,
     },
     /// A search has found a value, or a better one than before.
     Value {
@@ -80,6 +82,8 @@ pub enum Step {
         hop: u16,
         /// Its place.
         key: Key,
+        /// Who named it first; nobody if we knew it.
+        from: Option<PeerId>,
     },
     /// It answered.
     Answered {
@@ -165,4 +169,7 @@ pub struct Effort {
     pub hops: u16,
     /// From command to end.
     pub took: Duration,
+    /// The nearest peers stand nearer to the key than the size of the network lets one expect: of a thousand honest keys not one looks like this. Somebody may have placed them
+    /// there to take the key. Known only with an [estimate](crate::Kad::network_size).
+    pub crowded: bool,
 }

@@ -5,10 +5,12 @@ use crate::{
     address::Filters,
     event::Effort,
     lookup::{Lookup, Shape},
-    query::{Dialing, Kind, Phase, Query, Search, Sent},
+    query::{Dialing, Kind, Owner, Phase, Proof, Query, Reach, Search, Sent},
+    region::Regions,
     rpc::{Rpc, SPEC, Token},
     run,
     server::Server,
+    size::Sizes,
     store::MemoryStore,
     table::{self, Table},
     upkeep::{Ourselves, Upkeep},
@@ -25,6 +27,8 @@ use libp2p_proto_stream_protocol::{Context, EventQueue, Fact, Framing, Input, Pr
 
 /// Bytes of a key of providers (Amino text, § RPC Messages).
 pub(crate) const MAX_PROVIDER_KEY: usize = 80;
+/// Records that are still on their way after their query has ended (go-libp2p-kad-dht `optimistic provide`).
+const MAX_LET_GO: usize = 60;
 /// Bytes of any other key that we take.
 pub(crate) const MAX_KEY: usize = 1024;
 
@@ -80,6 +84,8 @@ pub(crate) enum Timer {
     Publish,
     /// The search for the next target of a refresh goes on.
     Walk,
+    /// The same for a target in a region.
+    Region(u64),
 }
 
 /// What is known of a connected peer.
@@ -112,6 +118,8 @@ pub struct Kad {
     pub(crate) ready: BTreeSet<QueryId>,
     cancelled: Vec<QueryId>,
     pub(crate) upkeep: Upkeep,
+    pub(crate) sizes: Sizes,
+    pub(crate) regions: Regions,
     pub(crate) ourselves: Ourselves,
     pub(crate) timers: Timers<Timer>,
     events: EventQueue<Event>,
@@ -167,6 +175,8 @@ impl Kad {
             ready: BTreeSet::new(),
             cancelled: Vec::new(),
             upkeep: Upkeep::default(),
+            sizes: Sizes::new(config.replication),
+            regions: Regions::default(),
             ourselves: Ourselves::default(),
             timers: Timers::new(),
             events: EventQueue::new(config.max_events.saturating_add(config.max_queries)),
@@ -220,8 +230,40 @@ impl Kad {
     /// [`Error::TooManyQueries`], [`Error::BadKey`] for a multihash of 0 bytes or more than 80.
     pub fn find_providers(&mut self, multihash: impl Into<Bytes>, wanted: usize) -> Result<QueryId, Error> {
         let key = provider_key(multihash)?;
-        let found = BTreeMap::new();
-        self.command(key, Kind::Providers { wanted, found })
+        let (found, proof) = (BTreeMap::new(), None);
+        self.command(key, Kind::Providers { wanted, found, proof })
+    }
+
+    /// Who provides a content, and can be reached: each one that somebody names is dialed, and only those count to whom there is a connection then. So no peer that names
+    /// invented providers ends the search before everybody near was asked. `wanted` of them end it; 0 asks everybody near.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`find_providers`](Self::find_providers).
+    pub fn find_reachable_providers(
+        &mut self,
+        multihash: impl Into<Bytes>,
+        wanted: usize,
+    ) -> Result<QueryId, Error> {
+        let key = provider_key(multihash)?;
+        let (found, proof) = (BTreeMap::new(), Some(Proof::default()));
+        self.command(key, Kind::Providers { wanted, found, proof })
+    }
+
+    /// Lets a query that was just begun go to everybody in the region of its key, once the nearest are known: all peers that share as many bits with the key as the nearest
+    /// [`replication`](Config::replication) of an honest network would. Whoever places peers around a key can't take it then. Needs an
+    /// [estimate](Self::network_size) of the network's size; without one the query goes to the nearest.
+    pub fn widen(&mut self, query: QueryId) {
+        if let Some(query) = self.queries.get_mut(&query) {
+            if query.reach == Reach::Nearest {
+                query.reach = Reach::Region;
+            }
+        }
+    }
+
+    /// How many peers the network has, by how near the nearest were to what was looked up in the last two hours. `None` before five such lookups have ended.
+    pub fn network_size(&self, now: Instant) -> Option<f64> {
+        self.sizes.estimate(now)
     }
 
     /// Stores a value here and at the nearest peers, and again every [`republish`](Config::republish). The value is judged, and compared with what is stored here, at the next
@@ -265,8 +307,8 @@ impl Kad {
         let frame = self.announcement(&key).ok_or(Error::NoAddress)?;
         self.room()?;
         self.upkeep.publish_key(&key, self.config.max_published)?;
-        let sent = Sent::default();
-        self.command(key, Kind::Provide { frame, sent })
+        let (sent, fast) = (Sent::default(), None);
+        self.command(key, Kind::Provide { frame, sent, fast })
     }
 
     /// No longer says that we provide a content. What others have stored lives until its age is reached; there is no message against it.
@@ -287,7 +329,7 @@ impl Kad {
 
     /// Ends a query. Its end is told with [`QueryError::Cancelled`]; nobody leaves the table for it.
     pub fn cancel(&mut self, query: QueryId) {
-        if self.queries.get(&query).is_some_and(|known| !known.internal) {
+        if self.queries.get(&query).is_some_and(Query::is_told) {
             self.cancelled.push(query);
             self.wish = true;
         }
@@ -303,6 +345,11 @@ impl Kad {
     pub fn set_mode(&mut self, mode: Mode) {
         self.config.mode = mode;
         self.wish = true;
+    }
+
+    /// Changes whether records of ours leave before their lookup is over: see [`Config::optimistic`].
+    pub const fn set_optimistic(&mut self, optimistic: bool) {
+        self.config.optimistic = optimistic;
     }
 
     /// Whether we answer others.
@@ -371,7 +418,7 @@ impl Kad {
 
     /// Whether one more query may begin.
     fn room(&self) -> Result<(), Error> {
-        let running = self.queries.values().filter(|query| !query.internal).count();
+        let running = self.queries.values().filter(|query| query.is_told()).count();
         if running.saturating_add(self.unread) >= self.config.max_queries {
             return Err(Error::TooManyQueries);
         }
@@ -384,20 +431,24 @@ impl Kad {
         }
         self.room()?;
         self.stats.queries = self.stats.queries.saturating_add(1);
-        let id = self.begin(key, kind, false);
+        let id = self.begin(key, kind, Owner::Application);
         self.wish = true;
         Ok(id)
     }
 
     /// A query that the next drive starts.
-    pub(crate) fn begin(&mut self, key: Bytes, kind: Kind, internal: bool) -> QueryId {
+    pub(crate) fn begin(&mut self, key: Bytes, kind: Kind, owner: Owner) -> QueryId {
         let id = QueryId(self.next_query);
         self.next_query = self.next_query.saturating_add(1);
         let shape = Shape {
             k: self.config.replication,
             alpha: self.config.parallelism,
             beta: self.config.resiliency,
-            paths: if internal { 1 } else { self.config.paths },
+            paths: if matches!(owner, Owner::Walk { .. } | Owner::Region(_)) {
+                1
+            } else {
+                self.config.paths
+            },
             max_heard: self.config.max_candidates,
             max_asked: self.config.max_asked,
         };
@@ -412,7 +463,9 @@ impl Kad {
             deadline: Instant::MAX,
             effort: Effort::default(),
             fastest: None,
-            internal,
+            owner,
+            reach: Reach::Nearest,
+            crowded: false,
         };
         self.queries.insert(id, query);
         self.ready.insert(id);
@@ -438,15 +491,24 @@ impl Kad {
         mut query: Query,
         result: Result<Outcome, QueryError>,
     ) {
+        if let (Kind::Provide { fast: Some(_), .. }, Ok(_)) = (&query.kind, &result) {
+            // What is on its way goes on without us.
+            self.rpc
+                .let_go(Token::Store(query.id), Token::Correction, MAX_LET_GO);
+        }
         let tokens = BTreeSet::from([Token::Query(query.id), Token::Store(query.id)]);
         self.rpc.cancel(cx, &tokens);
+        if let Reach::Exploring(id) = query.reach {
+            self.end_region(cx, id);
+        }
         self.timers.clear(Timer::Query(query.id));
         self.ready.remove(&query.id);
-        if query.internal {
+        if !query.is_told() {
             self.upkeep_ended(cx, &query, result);
             return;
         }
         query.effort.asked = query.lookup.asked();
+        query.effort.crowded = query.crowded;
         query.effort.took = if query.phase == Phase::New {
             Duration::ZERO
         } else {

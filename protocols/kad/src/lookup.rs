@@ -37,8 +37,8 @@ pub(crate) struct Candidate {
     pub(crate) key: Key,
     pub(crate) state: State,
     pub(crate) hop: u16,
-    /// Whether we knew it before the lookup.
-    pub(crate) seed: bool,
+    /// Who named it first; nobody if we knew it.
+    pub(crate) from: Option<PeerId>,
     /// The paths that know it; one alone once it was asked.
     paths: u16,
 }
@@ -77,7 +77,7 @@ impl Lookup {
         let paths = u16::try_from(self.shape.paths).unwrap_or(1);
         for (index, (contact, key)) in (0_u16..).zip(seeds) {
             let path = index.checked_rem(paths).unwrap_or(0);
-            self.add(contact, key, 0, bit(path), true);
+            self.add(contact, key, 0, bit(path), None);
         }
     }
 
@@ -97,7 +97,7 @@ impl Lookup {
                 Some(_) => {}
                 None => {
                     let key = Key::of_peer(&contact.peer);
-                    if self.add(contact, key, hop.saturating_add(1), paths, false) {
+                    if self.add(contact, key, hop.saturating_add(1), paths, Some(*from)) {
                         new = new.saturating_add(1);
                     }
                 }
@@ -106,7 +106,7 @@ impl Lookup {
         new
     }
 
-    fn add(&mut self, contact: Contact, key: Key, hop: u16, paths: u16, seed: bool) -> bool {
+    fn add(&mut self, contact: Contact, key: Key, hop: u16, paths: u16, from: Option<PeerId>) -> bool {
         let distance = self.target.distance(&key);
         if self.places.contains_key(&contact.peer) {
             return false;
@@ -122,7 +122,7 @@ impl Lookup {
                 key,
                 state: State::Heard,
                 hop,
-                seed,
+                from,
                 paths,
             },
         );
@@ -268,6 +268,34 @@ impl Lookup {
             .iter()
             .filter(|(_, known)| known.state != State::Failed);
         alive.take(self.shape.k)
+    }
+
+    /// Adds the peers of a region, and takes as many as those who are in it for the result: at most `max`.
+    pub(crate) fn widen(&mut self, bits: u16, region: impl Iterator<Item = (Contact, Key)>, max: usize) {
+        for (contact, key) in region {
+            let known = self.places.contains_key(&contact.peer);
+            if !known && self.heard < max {
+                let (hop, from) = (1, None);
+                let distance = self.target.distance(&key);
+                self.places.insert(contact.peer, distance);
+                self.heard = self.heard.saturating_add(1);
+                let candidate = Candidate {
+                    contact,
+                    key,
+                    state: State::Heard,
+                    hop,
+                    from,
+                    paths: 1,
+                };
+                self.candidates.insert(distance, candidate);
+            }
+        }
+        let inside = |known: &&Candidate| {
+            known.state != State::Failed && self.target.common_prefix(&known.key) >= bits
+        };
+        let count = self.candidates.values().filter(inside).count();
+        self.shape.k = count.clamp(self.shape.k, max.max(self.shape.k));
+        self.shape.max_asked = self.shape.max_asked.saturating_add(max);
     }
 
     pub(crate) fn asked(&self) -> usize {

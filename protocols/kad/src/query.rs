@@ -4,9 +4,10 @@ use crate::{
     Contact, Effort, MessageType, Outcome, QueryError, QueryId, Record, Validators,
     kad::part,
     lookup::{Lookup, State},
+    size::Thresholds,
 };
 use alloc::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
 use bytes::Bytes;
@@ -15,6 +16,8 @@ use libp2p_proto_core::{Instant, Multiaddr, PeerId, UnixTime};
 
 /// Providers that one query collects.
 pub(crate) const MAX_FOUND: usize = 1000;
+/// Providers that are dialed at the same time.
+const MAX_PROVING: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Query {
@@ -32,8 +35,38 @@ pub(crate) struct Query {
     pub(crate) effort: Effort,
     /// How fast the fastest of those that we knew has answered.
     pub(crate) fastest: Option<Duration>,
-    /// Whether nobody is told of it.
-    pub(crate) internal: bool,
+    pub(crate) owner: Owner,
+    /// Whether the whole region of the key counts.
+    pub(crate) reach: Reach,
+    /// Whether the nearest peers stand nearer than they should.
+    pub(crate) crowded: bool,
+}
+
+/// Whose query it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Application,
+    /// A lookup that refreshes the table; `measures` if its result is to be complete, for the estimate of the network's size.
+    Walk {
+        measures: bool,
+    },
+    /// What we publish is sent again.
+    Publish,
+    /// One lookup in a region.
+    Region(u64),
+}
+
+/// Whom a query reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The nearest; the whole region if these are crowded.
+    Nearest,
+    /// The whole region, once the nearest are known.
+    Region,
+    /// The peers of the region are searched.
+    Exploring(u64),
+    /// They are among the candidates.
+    Explored,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +78,10 @@ pub(crate) enum Phase {
     Lookup,
     /// Everybody of the result is asked.
     FollowUp,
-    /// Records are on their way to so many peers.
-    Storing(usize),
+    /// The peers of the key's region are searched.
+    Explore,
+    /// Records are on their way, or claims are proved.
+    Storing,
 }
 
 #[derive(Debug)]
@@ -63,6 +98,8 @@ pub(crate) enum Kind {
         /// Enough of them; 0: all.
         wanted: usize,
         found: BTreeMap<PeerId, Contact>,
+        /// Only those count that could be reached.
+        proof: Option<Proof>,
     },
     Put {
         record: Record,
@@ -71,7 +108,55 @@ pub(crate) enum Kind {
     Provide {
         frame: Bytes,
         sent: Sent,
+        /// The record leaves while the lookup goes on.
+        fast: Option<Fast>,
     },
+}
+
+/// What an optimistic provide goes by.
+#[derive(Debug)]
+pub(crate) struct Fast {
+    pub(crate) thresholds: Thresholds,
+    /// Whom the record was sent to.
+    pub(crate) told: BTreeSet<PeerId>,
+}
+
+/// Providers that are dialed before they count.
+#[derive(Debug, Default)]
+pub(crate) struct Proof {
+    /// What each peer claims, and how many of its claims were followed.
+    claims: BTreeMap<PeerId, (usize, VecDeque<Contact>)>,
+    pub(crate) pending: BTreeMap<PeerId, Contact>,
+    pub(crate) proved: Vec<Contact>,
+    dialed: usize,
+}
+
+impl Proof {
+    /// Takes the claims of one peer.
+    pub(crate) fn claim(&mut self, by: PeerId, contacts: Vec<Contact>) {
+        self.claims.entry(by).or_default().1.extend(contacts);
+    }
+
+    /// The next claim to follow: each peer in turn, so that nobody's lies push away what others say.
+    pub(crate) fn next(&mut self) -> Option<Contact> {
+        if self.pending.len() >= MAX_PROVING || self.dialed >= MAX_FOUND {
+            return None;
+        }
+        let open = self
+            .claims
+            .iter_mut()
+            .filter(|(_, (_, claims))| !claims.is_empty());
+        let (_, (followed, claims)) = open.min_by_key(|(_, (followed, _))| *followed)?;
+        *followed = followed.saturating_add(1);
+        self.dialed = self.dialed.saturating_add(1);
+        claims.pop_front()
+    }
+
+    /// Whether nobody is dialed and nobody is left.
+    pub(crate) fn is_over(&self) -> bool {
+        let open = self.claims.values().any(|(_, claims)| !claims.is_empty());
+        self.pending.is_empty() && (!open || self.dialed >= MAX_FOUND)
+    }
 }
 
 impl Kind {
@@ -98,6 +183,16 @@ pub(crate) enum Dialing {
 pub(crate) struct Sent {
     pub(crate) peers: usize,
     pub(crate) failed: usize,
+    /// On its way.
+    pub(crate) waiting: usize,
+}
+
+impl Sent {
+    /// Three of four of those it was sent to have answered (go-libp2p-kad-dht: 15 of 20).
+    pub(crate) fn is_mostly_done(self) -> bool {
+        let done = self.peers.saturating_add(self.failed);
+        done > 0 && self.waiting <= done / 3
+    }
 }
 
 /// The search for the best value.
@@ -167,9 +262,14 @@ impl Query {
         self.kind.asks()
     }
 
-    /// Whether it is a lookup of our own that only refreshes the table.
-    pub(crate) const fn is_refresh(&self) -> bool {
-        self.internal && matches!(self.kind, Kind::Closest)
+    /// Whether the application asked for it.
+    pub(crate) const fn is_told(&self) -> bool {
+        matches!(self.owner, Owner::Application)
+    }
+
+    /// Whether it is a lookup of our own, which has less time.
+    pub(crate) const fn is_brief(&self) -> bool {
+        matches!(self.owner, Owner::Walk { .. } | Owner::Region(_))
     }
 
     /// Whether it waits for somebody to begin with.
@@ -179,14 +279,35 @@ impl Query {
 
     /// Whether everybody of the result is asked before the query ends: where each may hold something, or must be reachable.
     pub(crate) const fn follows_up(&self) -> bool {
-        !matches!(self.kind, Kind::Peer { .. } | Kind::Closest)
+        match self.kind {
+            Kind::Peer { .. } => false,
+            Kind::Closest => matches!(
+                (self.owner, self.reach),
+                (Owner::Walk { measures: true } | Owner::Region(_), _) | (_, Reach::Region | Reach::Explored)
+            ),
+            _ => true,
+        }
+    }
+
+    /// Whether the peers of the whole region are still to be found.
+    pub(crate) const fn wants_region(&self, widens: bool) -> bool {
+        match self.reach {
+            Reach::Region => true,
+            Reach::Nearest => {
+                widens && self.crowded && !matches!(self.kind, Kind::Closest | Kind::Peer { .. })
+            }
+            Reach::Exploring(_) | Reach::Explored => false,
+        }
     }
 
     /// Whether nothing more is needed although the lookup goes on.
     pub(crate) fn has_enough(&self) -> bool {
         match &self.kind {
             Kind::Get(search) => search.has_quorum(),
-            Kind::Providers { wanted, found } => *wanted > 0 && found.len() >= *wanted,
+            Kind::Providers { wanted, found, proof } => {
+                let count = proof.as_ref().map_or(found.len(), |proof| proof.proved.len());
+                *wanted > 0 && count >= *wanted
+            }
             _ => false,
         }
     }
@@ -250,6 +371,12 @@ impl Query {
                     agreed: search.agreed,
                 }),
             },
+            Kind::Providers {
+                proof: Some(proof), ..
+            } if proof.proved.is_empty() => Err(nothing),
+            Kind::Providers {
+                proof: Some(proof), ..
+            } => Ok(Outcome::Providers(proof.proved.clone())),
             Kind::Providers { found, .. } if found.is_empty() => Err(nothing),
             Kind::Providers { found, .. } => Ok(Outcome::Providers(found.values().cloned().collect())),
             Kind::Put { sent, .. } | Kind::Provide { sent, .. } if sent.peers == 0 => {
@@ -283,10 +410,10 @@ impl Query {
 
     /// Takes providers that an answer names; those that are new.
     pub(crate) fn take_providers(&mut self, named: Vec<Contact>) -> Vec<Contact> {
-        let Kind::Providers { wanted, found } = &mut self.kind else {
+        let Kind::Providers { wanted, found, proof } = &mut self.kind else {
             return Vec::new();
         };
-        let most = if *wanted == 0 {
+        let most = if *wanted == 0 || proof.is_some() {
             MAX_FOUND
         } else {
             (*wanted).min(MAX_FOUND)

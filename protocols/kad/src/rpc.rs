@@ -502,6 +502,24 @@ impl Rpc {
         }
     }
 
+    /// Gives the requests of one token to another, at most so many that it then has `max`.
+    pub(crate) fn let_go(&mut self, from: Token, to: Token, max: usize) {
+        let held = self.requests.values().filter(|request| request.ask.token == to);
+        let mut room = max.saturating_sub(held.count());
+        for request in self.requests.values_mut() {
+            if request.ask.token == from && room > 0 {
+                request.ask.token = to;
+                room = room.saturating_sub(1);
+            }
+        }
+    }
+
+    /// The addresses of hearsay that may be dialed now.
+    pub(crate) fn allowed(&mut self, now: Instant, addrs: &[Multiaddr]) -> Vec<Multiaddr> {
+        let may = |addr: &&Multiaddr| Self::may_dial(&mut self.dials, now, addr);
+        addrs.iter().filter(may).cloned().collect()
+    }
+
     /// Gives up every request of these tokens, without a report.
     pub(crate) fn cancel(&mut self, cx: &mut Context<'_>, tokens: &BTreeSet<Token>) {
         let ids: Vec<u64> = self

@@ -5,8 +5,10 @@ use crate::{
     address,
     answer::Unkept,
     kad::Timer,
-    query::{Dialing, Kind, Phase, Query},
+    lookup::State,
+    query::{Dialing, Fast, Kind, Phase, Query, Reach},
     rpc::{Ask, News, Report, Token},
+    size,
 };
 use alloc::{collections::BTreeSet, vec::Vec};
 use bytes::Bytes;
@@ -59,7 +61,7 @@ impl Kad {
 
     /// Peers that we knew and that answer within twice the time of the fastest have been of use.
     fn note_use(&mut self, cx: &Context<'_>, query: &mut Query, peer: &PeerId, took: Duration) {
-        if query.lookup.get(peer).is_some_and(|known| known.seed) {
+        if query.lookup.get(peer).is_some_and(|known| known.hop == 0) {
             let fastest = *query.fastest.get_or_insert(took);
             if took <= fastest.saturating_mul(2) {
                 self.table.was_useful(cx.now, peer);
@@ -77,7 +79,7 @@ impl Kad {
         self.step(cx, query, *peer, Step::Answered { named });
         if let Some(record) = &message.record {
             let taken = query.take_value(&self.config.validators, cx.unix, record, Some(*peer));
-            if let Some(value) = taken.filter(|_| !query.internal) {
+            if let Some(value) = taken.filter(|_| query.is_told()) {
                 self.emit(
                     cx.seq,
                     Event::Value {
@@ -87,11 +89,25 @@ impl Kad {
                 );
             }
         }
-        self.tell_providers(cx, query, message.providers);
+        self.tell_providers(cx, query, Some(*peer), message.providers);
     }
 
-    fn tell_providers(&mut self, cx: &Context<'_>, query: &mut Query, named: Vec<Contact>) {
+    fn tell_providers(
+        &mut self,
+        cx: &Context<'_>,
+        query: &mut Query,
+        by: Option<PeerId>,
+        named: Vec<Contact>,
+    ) {
         let providers = query.take_providers(named);
+        if let Kind::Providers {
+            proof: Some(proof), ..
+        } = &mut query.kind
+        {
+            // They are told when they are reached.
+            proof.claim(by.unwrap_or(self.local), providers);
+            return;
+        }
         if !providers.is_empty() {
             let query = query.id;
             self.emit(cx.seq, Event::Providers { query, providers });
@@ -145,7 +161,14 @@ impl Kad {
     /// A dial has ended: queries that search this peer go on.
     pub(crate) fn peer_connected(&mut self, _cx: &Context<'_>, peer: &PeerId) {
         for (id, query) in &self.queries {
-            if matches!(&query.kind, Kind::Peer { peer: wanted, .. } if wanted == peer) {
+            let waits = match &query.kind {
+                Kind::Peer { peer: wanted, .. } => wanted == peer,
+                Kind::Providers {
+                    proof: Some(proof), ..
+                } => proof.pending.contains_key(peer),
+                _ => false,
+            };
+            if waits {
                 self.ready.insert(*id);
             }
         }
@@ -153,6 +176,14 @@ impl Kad {
 
     pub(crate) fn peer_not_reached(&mut self, peer: &PeerId) {
         for (id, query) in &mut self.queries {
+            if let Kind::Providers {
+                proof: Some(proof), ..
+            } = &mut query.kind
+            {
+                if proof.pending.remove(peer).is_some() {
+                    self.ready.insert(*id);
+                }
+            }
             if let Kind::Peer {
                 peer: wanted,
                 dialing,
@@ -182,12 +213,10 @@ impl Kad {
             (_, Ok(_)) => true,
             (_, Err(_)) => false,
         };
-        if let Phase::Storing(left) = &mut query.phase {
-            *left = left.saturating_sub(1);
-        }
         if let Kind::Put { sent, .. } | Kind::Provide { sent, .. } = &mut query.kind {
             let count = if done { &mut sent.peers } else { &mut sent.failed };
             *count = count.saturating_add(1);
+            sent.waiting = sent.waiting.saturating_sub(1);
         }
         self.ready.insert(id);
         if done {
@@ -213,6 +242,7 @@ impl Kad {
             return Some(Ok(reached));
         }
         loop {
+            self.prove(cx, query);
             if query.has_enough() {
                 return Some(query.outcome(false));
             }
@@ -238,6 +268,10 @@ impl Kad {
                     while let Some(contact) = query.lookup.next() {
                         self.ask(cx, query, contact);
                     }
+                    if self.send_ahead(cx, query) {
+                        self.send_out(cx, query);
+                        continue;
+                    }
                     if !query.lookup.is_done() {
                         return None;
                     }
@@ -252,7 +286,11 @@ impl Kad {
                                 ..
                             }
                         );
-                        return if waits { None } else { Some(query.outcome(false)) };
+                        if waits {
+                            return None;
+                        }
+                        self.measure(cx, query);
+                        return Some(query.outcome(false));
                     }
                     while let Some(contact) = query.lookup.next_of_result() {
                         self.ask(cx, query, contact);
@@ -260,10 +298,20 @@ impl Kad {
                     if !query.lookup.result_is_known() {
                         return None;
                     }
+                    self.measure(cx, query);
+                    if query.wants_region(self.config.widen) && self.explore(cx, query) {
+                        query.phase = Phase::Explore;
+                        return None;
+                    }
                     self.send_out(cx, query);
                 }
-                Phase::Storing(0) => return Some(query.outcome(false)),
-                Phase::Storing(_) => return None,
+                Phase::Explore => {
+                    if !self.take_region(query) {
+                        return None;
+                    }
+                    query.phase = Phase::FollowUp;
+                }
+                Phase::Storing => return is_settled(query).then(|| query.outcome(false)),
             }
         }
     }
@@ -293,7 +341,7 @@ impl Kad {
 
     /// Begins: sets the times, and takes what we have ourselves.
     fn set_out(&mut self, cx: &mut Context<'_>, query: &mut Query) -> Result<(), QueryError> {
-        let time = if query.is_refresh() {
+        let time = if query.is_brief() {
             self.config.refresh_timeout
         } else {
             self.config.query_timeout
@@ -319,18 +367,28 @@ impl Kad {
             }
             Kind::Providers { .. } => {
                 let own = self.told_providers(cx, &query.key);
-                self.tell_providers(cx, query, own);
+                self.tell_providers(cx, query, None, own);
             }
             Kind::Put { record, .. } => match self.keep_value(cx, record) {
                 Err(Unkept::Invalid(why)) => return Err(QueryError::BadRecord(why)),
                 Err(Unkept::Older) => return Err(QueryError::OldRecord),
                 // A store that is full does not keep us from publishing.
                 Ok(()) | Err(Unkept::NoRoom) => {
-                    if !query.internal {
+                    if query.is_told() {
                         self.upkeep.publish_value(record);
                     }
                 }
             },
+            Kind::Provide { .. } if self.config.optimistic && query.reach == Reach::Nearest => {
+                // Without an estimate the classic way.
+                let thresholds = self.sizes.thresholds(cx.now);
+                if let Kind::Provide { fast, .. } = &mut query.kind {
+                    *fast = thresholds.map(|thresholds| Fast {
+                        thresholds,
+                        told: BTreeSet::new(),
+                    });
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -352,8 +410,8 @@ impl Kad {
 
     fn ask(&mut self, cx: &mut Context<'_>, query: &Query, contact: Contact) {
         if let Some(known) = query.lookup.get(&contact.peer) {
-            let (hop, key) = (known.hop, known.key);
-            self.step(cx, query, contact.peer, Step::Asked { hop, key });
+            let (hop, key, from) = (known.hop, known.key, known.from);
+            self.step(cx, query, contact.peer, Step::Asked { hop, key, from });
         }
         let ours = self.table.contains(&contact.peer) || self.known.contains_key(&contact.peer);
         let ask = Ask {
@@ -379,13 +437,31 @@ impl Kad {
             Kind::Put { record, .. } => (MessageType::PutValue, put_frame(record)),
             Kind::Provide { frame, .. } => (MessageType::AddProvider, frame.clone()),
             _ => {
-                query.phase = Phase::Storing(0);
+                query.phase = Phase::Storing;
                 return;
             }
         };
-        let nearest = query.closest();
-        query.phase = Phase::Storing(nearest.len());
-        for contact in nearest {
+        let mut nearest = query.closest();
+        if let Kind::Provide { fast: Some(fast), .. } = &query.kind {
+            nearest.retain(|contact| !fast.told.contains(&contact.peer));
+        }
+        query.phase = Phase::Storing;
+        self.send_to(cx, query, nearest, kind, &frame);
+    }
+
+    /// Sends the record of a query to these peers.
+    fn send_to(
+        &mut self,
+        cx: &mut Context<'_>,
+        query: &mut Query,
+        peers: Vec<Contact>,
+        kind: MessageType,
+        frame: &Bytes,
+    ) {
+        if let Kind::Put { sent, .. } | Kind::Provide { sent, .. } = &mut query.kind {
+            sent.waiting = sent.waiting.saturating_add(peers.len());
+        }
+        for contact in peers {
             self.send(
                 cx,
                 Ask {
@@ -402,6 +478,106 @@ impl Kad {
         }
     }
 
+    /// Optimistic provide: sends the record to those who are surely among the nearest. Says whether the lookup may end.
+    fn send_ahead(&mut self, cx: &mut Context<'_>, query: &mut Query) -> bool {
+        let Kind::Provide {
+            frame,
+            fast: Some(fast),
+            ..
+        } = &mut query.kind
+        else {
+            return false;
+        };
+        let nearest: Vec<_> = query
+            .lookup
+            .nearest()
+            .map(|(distance, known)| (*distance, known))
+            .collect();
+        let distances: Vec<_> = nearest.iter().map(|(distance, _)| *distance).collect();
+        if self.sizes.is_crowded(cx.now, &distances) {
+            // No shortcut into a trap.
+            if let Kind::Provide { fast, .. } = &mut query.kind {
+                *fast = None;
+            }
+            return false;
+        }
+        let mut ahead = Vec::new();
+        for (distance, known) in &nearest {
+            if size::share(distance) < fast.thresholds.peer && fast.told.insert(known.contact.peer) {
+                ahead.push(known.contact.clone());
+            }
+        }
+        let k = self.config.replication;
+        let count = f64::from(u32::try_from(k).unwrap_or(u32::MAX));
+        let average = distances.iter().map(size::share).sum::<f64>() / count;
+        let over = fast.told.len() >= k || (nearest.len() >= k && average < fast.thresholds.average);
+        let frame = frame.clone();
+        self.send_to(cx, query, ahead, MessageType::AddProvider, &frame);
+        if over {
+            self.rpc.cancel(cx, &BTreeSet::from([Token::Query(query.id)]));
+        }
+        over
+    }
+
+    /// Learns from a lookup that is over how large the network is, and whether its key is crowded.
+    fn measure(&mut self, cx: &Context<'_>, query: &mut Query) {
+        if query.reach == Reach::Explored {
+            return;
+        }
+        let nearest: Vec<_> = query
+            .lookup
+            .nearest()
+            .map(|(distance, known)| (*distance, known.state))
+            .collect();
+        let distances: Vec<_> = nearest.iter().map(|(distance, _)| *distance).collect();
+        query.crowded = self.sizes.is_crowded(cx.now, &distances);
+        let answered = nearest.iter().all(|(_, state)| *state == State::Answered);
+        if answered && !query.crowded {
+            let prefix = self.local_key.common_prefix(query.lookup.target());
+            let bucket = self.table.in_bucket(prefix);
+            // In a small network there are fewer than `k`.
+            let _few = self.sizes.track(cx.now, &distances, bucket);
+        }
+    }
+
+    /// Follows claims of providers: who is reached is one.
+    fn prove(&mut self, cx: &mut Context<'_>, query: &mut Query) {
+        let id = query.id;
+        let Kind::Providers {
+            proof: Some(proof), ..
+        } = &mut query.kind
+        else {
+            return;
+        };
+        let mut reached = Vec::new();
+        proof.pending.retain(|peer, contact| {
+            let here = cx.connections(*peer).is_empty();
+            if !here {
+                reached.push(contact.clone());
+            }
+            here
+        });
+        while let Some(mut contact) = proof.next() {
+            if !cx.connections(contact.peer).is_empty() || contact.peer == self.local {
+                reached.push(contact);
+                continue;
+            }
+            contact.addrs.retain(self.filters.dialed);
+            let dial = Dial {
+                addrs: self.rpc.allowed(cx.now, &contact.addrs),
+                ..Dial::peer(contact.peer)
+            };
+            if !dial.addrs.is_empty() && matches!(cx.dial(dial), Ok(DialOutcome::Pending(_))) {
+                proof.pending.insert(contact.peer, contact);
+            }
+        }
+        proof.proved.extend(reached.iter().cloned());
+        if !reached.is_empty() {
+            let (query, providers) = (id, reached);
+            self.emit(cx.seq, Event::Providers { query, providers });
+        }
+    }
+
     /// A time of a query has come: that of its lookup, or all of it.
     pub(crate) fn query_due(&mut self, cx: &mut Context<'_>, id: QueryId) {
         let Some(mut query) = self.queries.remove(&id) else {
@@ -413,7 +589,7 @@ impl Kad {
             return;
         }
         self.timers.set(Timer::Query(id), query.deadline);
-        if matches!(query.phase, Phase::Lookup | Phase::FollowUp) {
+        if matches!(query.phase, Phase::Lookup | Phase::FollowUp | Phase::Explore) {
             self.rpc.cancel(cx, &BTreeSet::from([Token::Query(id)]));
             self.send_out(cx, &mut query);
         }
@@ -456,21 +632,31 @@ impl Kad {
     }
 
     fn step(&mut self, cx: &Context<'_>, query: &Query, peer: PeerId, step: Step) {
-        if self.config.progress && !query.internal {
-            let query = query.id;
-            self.emit(cx.seq, Event::Step { query, peer, step });
+        if self.config.progress && query.is_told() {
+            let (query, at) = (query.id, cx.now.since(query.began));
+            self.emit(
+                cx.seq,
+                Event::Step {
+                    query,
+                    peer,
+                    step,
+                    at,
+                },
+            );
         }
     }
 
     fn step_of(&mut self, cx: &Context<'_>, id: QueryId, peer: PeerId, step: Step) {
-        let told = self.queries.get(&id).is_some_and(|query| !query.internal);
-        if self.config.progress && told {
+        let told = self.queries.get(&id).filter(|query| query.is_told());
+        if let Some(began) = told.map(|query| query.began).filter(|_| self.config.progress) {
+            let (query, at) = (id, cx.now.since(began));
             self.emit(
                 cx.seq,
                 Event::Step {
-                    query: id,
+                    query,
                     peer,
                     step,
+                    at,
                 },
             );
         }
@@ -488,6 +674,20 @@ impl Kad {
             addrs,
         });
         Some(message.encode_within(self.config.max_sent).into())
+    }
+}
+
+/// Whether a query that has asked everybody has nothing more to wait for.
+fn is_settled(query: &Query) -> bool {
+    match &query.kind {
+        Kind::Providers {
+            proof: Some(proof), ..
+        } => proof.is_over(),
+        Kind::Provide {
+            sent, fast: Some(_), ..
+        } => sent.waiting == 0 || sent.is_mostly_done(),
+        Kind::Put { sent, .. } | Kind::Provide { sent, .. } => sent.waiting == 0,
+        _ => true,
     }
 }
 
@@ -518,13 +718,18 @@ pub(crate) fn check_frame(peer: &PeerId) -> Bytes {
 
 /// An id whose place shares exactly `prefix` bits with `local`, if one is found in so many tries.
 pub(crate) fn target_in(cx: &mut Context<'_>, local: &Key, prefix: u16, tries: u32) -> Option<PeerId> {
+    target(cx, tries, |key| key.common_prefix(local) == prefix)
+}
+
+/// An id whose place fits, if one is found in so many tries.
+pub(crate) fn target(cx: &mut Context<'_>, tries: u32, fits: impl Fn(&Key) -> bool) -> Option<PeerId> {
     let mut bytes = cx.rng.bytes32();
     for number in 0..tries {
         if let Some(head) = bytes.first_chunk_mut() {
             *head = number.to_be_bytes();
         }
         let id = PeerId::from_encoded_key(&bytes);
-        if Key::of_peer(&id).common_prefix(local) == prefix {
+        if fits(&Key::of_peer(&id)) {
             return Some(id);
         }
     }

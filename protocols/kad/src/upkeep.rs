@@ -4,7 +4,7 @@ use crate::{
     Contact, Error, Event, Kad, MessageType, Mode, Outcome, QueryError, Record,
     answer::shuffle,
     kad::{Timer, part},
-    query::{Kind, Query, Sent},
+    query::{Kind, Owner, Query, Sent},
     rpc::{Ask, News, Report, Token},
     run,
     table::Insert,
@@ -310,6 +310,7 @@ impl Kad {
             }
             Timer::Walk => self.upkeep.walk.wait = None,
             Timer::Publish => self.publish_due(cx),
+            Timer::Region(id) => self.explore_on(cx, id),
             Timer::Query(_) => {}
         }
     }
@@ -352,12 +353,14 @@ impl Kad {
         if walk.running || walk.wait.is_some() {
             return;
         }
-        let target = match walk.left.front() {
-            None => return,
-            Some(Step::Own) => self.local,
-            Some(Step::Bucket(prefix)) => {
+        let Some(step) = walk.left.front().copied() else {
+            return;
+        };
+        let target = match step {
+            Step::Own => self.local,
+            Step::Bucket(prefix) => {
                 walk.rounds = walk.rounds.saturating_add(1);
-                match run::target_in(cx, &self.local_key, *prefix, TRIES) {
+                match run::target_in(cx, &self.local_key, prefix, TRIES) {
                     Some(target) => target,
                     None if walk.rounds < MAX_ROUNDS => {
                         walk.wait = Some(cx.now + ROUND);
@@ -371,7 +374,10 @@ impl Kad {
         walk.left.pop_front();
         walk.rounds = 0;
         walk.running = true;
-        self.begin(Bytes::copy_from_slice(target.as_bytes()), Kind::Closest, true);
+        // One lookup of each refresh is complete, and more at the start: they tell how large the network is.
+        let measures = matches!(step, Step::Bucket(0)) || self.sizes.is_short(cx.now);
+        let owner = Owner::Walk { measures };
+        self.begin(Bytes::copy_from_slice(target.as_bytes()), Kind::Closest, owner);
     }
 
     /// A query of our own is over.
@@ -385,12 +391,17 @@ impl Kad {
             // It has expired, or somebody has published a better one: it is not repeated any more.
             self.upkeep.withdraw_value(&query.key);
         }
-        if query.is_refresh() {
-            self.upkeep.walk.running = false;
-            self.walk_on(cx);
-        } else {
-            self.upkeep.publish.running = self.upkeep.publish.running.saturating_sub(1);
-            self.set_publish_timer();
+        match query.owner {
+            Owner::Walk { .. } => {
+                self.upkeep.walk.running = false;
+                self.walk_on(cx);
+            }
+            Owner::Publish => {
+                self.upkeep.publish.running = self.upkeep.publish.running.saturating_sub(1);
+                self.set_publish_timer();
+            }
+            Owner::Region(id) => self.region_looked_up(cx, id, query),
+            Owner::Application => {}
         }
     }
 
@@ -592,6 +603,7 @@ impl Kad {
                 What::Provider => self.announcement(&key).map(|frame| Kind::Provide {
                     frame,
                     sent: Sent::default(),
+                    fast: None,
                 }),
                 What::Value => self.upkeep.publish.values.get(&key).map(|(record, _)| Kind::Put {
                     record: record.clone(),
@@ -606,7 +618,7 @@ impl Kad {
             self.plan_publish(what, key.clone(), cx.now + wait);
             if let Some(kind) = kind {
                 self.upkeep.publish.running = self.upkeep.publish.running.saturating_add(1);
-                self.begin(key, kind, true);
+                self.begin(key, kind, Owner::Publish);
             }
         }
         self.set_publish_timer();

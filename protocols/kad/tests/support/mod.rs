@@ -19,7 +19,7 @@ use libp2p_proto_stream_protocol::{
     Context, DialError, Fact, Framing, Input, Protocol, StreamSpec, Target,
     bench::{Bench, Puppet},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) const NAME: ProtocolName = ProtocolName::from_static("/test/kad/1.0.0");
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -182,6 +182,8 @@ pub(crate) struct Net {
     pub(crate) down: BTreeSet<usize>,
     /// Nodes that do not say that they speak the protocol.
     pub(crate) shy: BTreeSet<usize>,
+    ids: Vec<PeerId>,
+    places: BTreeMap<PeerId, usize>,
     dialed: Vec<usize>,
     conns: Vec<(usize, usize, ConnectionId)>,
 }
@@ -206,9 +208,15 @@ pub(crate) fn contact(index: usize) -> Contact {
 
 impl Net {
     pub(crate) fn new(seed: u8, nodes: Vec<Node>) -> Self {
-        let peers: Vec<PeerId> = (0..nodes.len()).map(peer).collect();
+        let ids = (0..nodes.len()).map(peer).collect();
+        Self::with_ids(seed, ids, nodes)
+    }
+
+    pub(crate) fn with_ids(seed: u8, ids: Vec<PeerId>, nodes: Vec<Node>) -> Self {
         let mut net = Self {
-            bench: Bench::with_peers(seed, &peers, LATENCY),
+            bench: Bench::with_peers(seed, &ids, LATENCY),
+            places: ids.iter().copied().zip(0..).collect(),
+            ids,
             addrs: (0..nodes.len()).map(addr).collect(),
             down: BTreeSet::new(),
             shy: BTreeSet::new(),
@@ -276,7 +284,7 @@ impl Net {
         } && !self.shy.contains(&about);
         self.tell_protocols(to, about, serves);
         let addrs = [self.addrs[about].clone()].into();
-        let peer = peer(about);
+        let peer = self.ids[about];
         let certified = false;
         self.bench.inject(
             to,
@@ -290,7 +298,7 @@ impl Net {
 
     pub(crate) fn tell_protocols(&mut self, to: usize, about: usize, serves: bool) {
         let protocols = if serves { vec![NAME] } else { vec![] }.into();
-        let peer = peer(about);
+        let peer = self.ids[about];
         self.bench
             .inject(to, Input::Fact(Fact::PeerProtocols { peer, protocols }));
     }
@@ -326,7 +334,7 @@ impl Net {
                 self.dialed[index] += 1;
                 let number = u64::try_from(self.dialed[index]).unwrap();
                 let wanted = dial.peer.unwrap();
-                let target = (0..self.nodes.len()).find(|other| peer(*other) == wanted);
+                let target = self.places.get(&wanted).copied();
                 let reached = target.filter(|target| {
                     let there = &self.addrs[*target];
                     !self.down.contains(target) && (dial.addrs.is_empty() || dial.addrs.contains(there))
@@ -407,7 +415,7 @@ impl Net {
         let Node::Puppet(puppet) = &self.nodes[from] else {
             panic!("node {from} is no puppet")
         };
-        let target = Target::Peer(peer(to));
+        let target = Target::Peer(self.ids[to]);
         let stream = self.bench.with(from, puppet, |cx| cx.open(target, &[0])).unwrap();
         self.run(LATENCY * 3);
         stream
