@@ -7,7 +7,7 @@ mkdir -p "$1"
 dest=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
 
-cp package.json peer.mjs streams.mjs "$dest/"
+cp package.json kad.mjs peer.mjs reach.mjs streams.mjs "$dest/"
 if ! cmp -s package-lock.json "$dest/package-lock.json" || [ ! -e "$dest/.installed" ]; then
     rm -f "$dest/.installed"
     cp package-lock.json "$dest/"

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { noise } from '@chainsafe/libp2p-noise'
+import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPair, generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { fetch } from '@libp2p/fetch'
 import { gossipsub } from '@libp2p/gossipsub'
@@ -15,11 +16,16 @@ import { webSockets } from '@libp2p/websockets'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
+import * as kad from './kad.mjs'
+import * as reach from './reach.mjs'
 import * as streams from './streams.mjs'
 
 const IMPL = 'js-libp2p'
 const VERSION = JSON.parse(readFileSync(new URL('./node_modules/libp2p/package.json', import.meta.url))).version
-const SERVICES = ['identify', 'push', 'ping', 'perf', 'echo', 'reqresp', 'fetch', 'gossip']
+const SERVICES = ['identify', 'push', 'ping', 'perf', 'echo', 'reqresp', 'fetch', 'gossip', 'kad', 'relay', 'dcutr', 'autonat', 'autonat2', 'mdns']
+// A listener mounts these only if it is asked to.
+const ON_REQUEST = ['dcutr', 'autonat', 'autonat2', 'mdns']
+const LISTENING = /^(kad-|relay-reserve|dcutr)/
 const TRANSPORTS = { tcp: '/ip4/127.0.0.1/tcp/0', ws: '/ip4/127.0.0.1/tcp/0/ws' }
 const SECURITY = { noise, tls, plaintext }
 const MUXERS = { yamux, mplex }
@@ -60,7 +66,7 @@ function parse (args) {
     usage(`unknown sub-command ${verb}`)
   }
   const dialing = verb === 'dial'
-  const o = { dialing, transports: [], listen: [], topics: [], security: [], muxers: [], key: 'ed25519', actions: [], timeout: dialing ? 30 : 300, bad: [] }
+  const o = { dialing, transports: [], listen: [], topics: [], security: [], muxers: [], key: 'ed25519', kad: '/interop/kad/1.0.0', actions: [], timeout: dialing ? 30 : 300, bad: [] }
   const choose = (list, known, what, value) => known.includes(value) ? list.push(value) : o.bad.push(`${what} ${value}`)
   while (args.length > 0) {
     let name = args.shift()
@@ -94,9 +100,9 @@ function parse (args) {
       case '--key': if (KNOWN_KEYS.includes(value)) { o.key = value } else { usage(`unknown key type ${value}`) } break
       case '--seed': o.seed = Number(value); if (!Number.isInteger(o.seed) || o.seed < 0 || o.seed > 0xffffffff) { usage(`${value} is no 32-bit number`) } break
       case '--services': o.services = value.split(',').filter((name) => name !== ''); break
-      case '--relay': o.bad.push('relay client'); break
+      case '--relay': o.relay = value; break
       case '--topic': o.topics.push(value); break
-      case '--kad-protocol': break
+      case '--kad-protocol': if (!value.startsWith('/')) { usage(`${value} is no protocol id`) } o.kad = value; break
       case '--timeout': o.timeout = Number(value); if (!(o.timeout >= 0)) { usage(`${value} is no time-out`) } break
       default: usage(`unknown option ${name}`)
     }
@@ -104,8 +110,8 @@ function parse (args) {
   if (dialing && (o.addr == null || o.actions.length === 0)) {
     usage(o.addr == null ? 'no address' : 'no action')
   }
-  for (const addr of dialing ? [o.addr] : o.listen) {
-    if (!/^\/(ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d+(\/(ws|wss|tls\/ws))?(\/p2p\/[^/]+)?$/.test(addr)) {
+  for (const addr of dialing ? [o.addr] : [...o.listen, ...(o.relay == null ? [] : [o.relay])]) {
+    if (!/^\/(ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d+(\/(ws|wss|tls\/ws))?(\/p2p\/[^/]+)?(\/p2p-circuit(\/p2p\/[^/]+)?)?$/.test(addr)) {
       o.bad.push(`address ${addr}`)
     }
   }
@@ -117,8 +123,17 @@ function parse (args) {
       o.bad.push(`service ${name}`)
     }
   }
-  o.mounted = SERVICES.filter((name) => dialing || o.services == null || o.services.includes(name))
-  if (o.listen.length === 0 && !dialing) {
+  const does = (name) => o.actions.some((action) => action === name || action.startsWith(name + '-') || action.startsWith(name + ':'))
+  const usual = SERVICES.slice(0, 8)
+  o.mounted = SERVICES.filter((name) => {
+    if (dialing) {
+      return usual.includes(name) || (name !== 'relay' && does(name))
+    }
+    return o.services == null ? !ON_REQUEST.includes(name) : o.services.includes(name)
+  })
+  if (dialing) {
+    o.listen = o.actions.some((action) => LISTENING.test(action)) ? [TRANSPORTS.tcp] : []
+  } else if (o.listen.length === 0) {
     o.listen = (o.transports.length > 0 ? o.transports : ['tcp']).map((name) => TRANSPORTS[name])
   }
   return o
@@ -145,10 +160,13 @@ async function start (o) {
   if (wants('ping')) { services.ping = ping() }
   if (wants('fetch')) { services.fetch = fetch() }
   if (wants('gossip')) { services.pubsub = gossipsub({ allowPublishToZeroTopicPeers: true }) }
+  if (wants('kad')) { services.kad = kad.service(o.kad, o.dialing) }
+  Object.assign(services, reach.services(wants))
   const node = await createLibp2p({
     privateKey: await privateKey(o),
-    addresses: { listen: o.listen },
-    transports: [tcp(), webSockets()],
+    addresses: { listen: [...o.listen, ...(o.relay == null ? [] : [`${o.relay}/p2p-circuit`])] },
+    transports: [tcp(), webSockets(), circuitRelayTransport()],
+    peerDiscovery: reach.discovery(wants),
     connectionEncrypters: (o.security.length > 0 ? o.security : ['noise', 'tls']).map((name) => SECURITY[name]()),
     streamMuxers: (o.muxers.length > 0 ? o.muxers : ['yamux']).map((name) => MUXERS[name]()),
     connectionGater: { denyDialMultiaddr: () => false },
@@ -156,7 +174,7 @@ async function start (o) {
     connectionManager: { inboundConnectionThreshold: 100000, maxIncomingPendingConnections: 1000, maxConnections: 10000 },
     services
   })
-  const many = { maxInboundStreams: 1000, maxOutboundStreams: 1000 }
+  const many = { maxInboundStreams: 1000, maxOutboundStreams: 1000, runOnLimitedConnection: true }
   const serve = (protocol, handler) => node.handle(protocol, async (stream) => {
     try {
       await handler(stream)
@@ -174,6 +192,7 @@ async function start (o) {
       return name === 'missing' ? undefined : Buffer.from(`value-of-${name}`)
     })
   }
+  if (!o.dialing && wants('kad')) { await kad.serve(node) }
   if (!o.dialing && wants('gossip')) {
     const pubsub = node.services.pubsub
     pubsub.addEventListener('message', ({ detail: { topic, data, from } }) => {
@@ -252,6 +271,15 @@ async function listen (o) {
       line({ event: 'identify-push', peer, protocols })
     }
   })
+  node.addEventListener('peer:discovery', (event) => {
+    if (o.mounted.includes('mdns')) {
+      line({ event: 'discovered', peer: event.detail.id.toString() })
+    }
+  })
+  if (o.relay != null) {
+    await reach.reserved(node, o.timeout * 1000)
+    await line({ event: 'reservation', peer: multiaddr(o.relay).getComponents().at(-1).value })
+  }
   await line({
     event: 'listening', peerId: node.peerId.toString(), addrs: node.getMultiaddrs().map(String), impl: IMPL, version: VERSION, services: o.mounted
   })
@@ -269,7 +297,7 @@ function number (text) {
 async function act (node, connection, action, signal) {
   const [name, ...rest] = action.split(':')
   const text = action.slice(name.length + 1)
-  const open = (protocol) => connection.newStream(protocol, { signal, maxOutboundStreams: 1000 })
+  const open = (protocol) => connection.newStream(protocol, { signal, maxOutboundStreams: 1000, runOnLimitedConnection: true })
   switch (name) {
     case 'ping': {
       // First js-libp2p's own way, one round on a stream that it half-closes at once; then all rounds on one stream.
@@ -343,8 +371,15 @@ async function act (node, connection, action, signal) {
         throw new Error(`the connection is ${connection.status}`)
       }
       return {}
-    default:
-      throw new Unsupported(`${IMPL} cannot do ${name}`)
+    default: {
+      const fields = name.startsWith('kad-')
+        ? await kad.act(node, connection.remotePeer, name, text, signal)
+        : await reach.act(node, connection, name, signal)
+      if (fields == null) {
+        throw new Unsupported(`${IMPL} cannot do ${name}`)
+      }
+      return fields
+    }
   }
 }
 

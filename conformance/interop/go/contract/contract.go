@@ -16,6 +16,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -34,6 +35,8 @@ type Implementation struct {
 	Version string
 	// What it supports; the first security protocols and muxers are its default.
 	Services, Keys, Transports, Security, Muxers []string
+	// Kad is the one protocol id of Kademlia that it can have, if it can't have any.
+	Kad string
 	// Start makes a node. A listener is bound to all its addresses when this returns; a dialer listens nowhere.
 	Start func(ctx context.Context, options *Options) (Node, error)
 }
@@ -56,8 +59,64 @@ type Node interface {
 	// Alive says why the connection is not open any more.
 	Alive() error
 	// Events are the event lines of a listener.
-	Events() <-chan Identified
+	Events() <-chan Event
 	Close() error
+}
+
+// Router is a node with Kademlia. A text stands for the multihash sha2-256 of itself.
+type Router interface {
+	// Put stores a value under a whole key at the nearest peers, the connected one among them.
+	Put(ctx context.Context, key, value string) error
+	Get(ctx context.Context, key string) (string, error)
+	Provide(ctx context.Context, text string) error
+	FindProviders(ctx context.Context, text string) ([]string, error)
+	FindPeer(ctx context.Context, id string) ([]string, error)
+	Closest(ctx context.Context, text string) ([]string, error)
+}
+
+// PubSub is a node that joins topics.
+type PubSub interface {
+	Join(ctx context.Context, topic string) (Topic, error)
+}
+
+// Topic is one that was joined.
+type Topic interface {
+	// Knows says whether a peer is known to have joined, too.
+	Knows(ctx context.Context, peer string) (bool, error)
+	Publish(ctx context.Context, data []byte) error
+	// Next is the next message of somebody else.
+	Next(ctx context.Context) (Message, error)
+}
+
+// Message is one of a topic.
+type Message struct {
+	From string
+	Data []byte
+}
+
+// Reserver is a node that is reached through relays.
+type Reserver interface {
+	// Reserve asks the connected peer for a slot.
+	Reserve(ctx context.Context) (Reservation, error)
+}
+
+// Reservation is a slot at a relay.
+type Reservation struct {
+	Addr   string
+	Expire time.Time
+	Limit  time.Duration
+	Bytes  uint64
+}
+
+// Puncher is a node that makes a direct connection out of a relayed one.
+type Puncher interface {
+	// Direct waits for one to the connected peer.
+	Direct(ctx context.Context) error
+}
+
+// Prober is a node that asks the connected peer whether it can be reached, by version 1 or 2 of AutoNAT.
+type Prober interface {
+	Reachability(ctx context.Context, version int) (string, error)
 }
 
 // Stream is a negotiated stream.
@@ -83,10 +142,16 @@ type Identity struct {
 	ObservedAddr    string   `json:"observedAddr,omitempty"`
 }
 
-// Identified is the news that a peer's protocols became known or changed.
-type Identified struct {
+// Event is news of a listener: by its name, about a peer, and for [Identified] with the peer's protocols.
+type Event struct {
+	Name      string
 	Peer      string
 	Protocols []string
+}
+
+// Identified is the news that a peer's protocols became known or changed.
+func Identified(peer string, protocols []string) Event {
+	return Event{Name: "identify-push", Peer: peer, Protocols: slices.Sorted(slices.Values(protocols))}
 }
 
 // Unsupported is the error of what an implementation does not have.
@@ -146,6 +211,16 @@ func listen(ctx context.Context, implementation *Implementation, options *Option
 		fmt.Fprintln(os.Stderr, "cannot listen:", err)
 		return codeFailed
 	}
+	// Those through a relay come last.
+	slices.SortStableFunc(addrs, func(a, b string) int {
+		return strings.Count(a, circuit) - strings.Count(b, circuit)
+	})
+	if options.Wants("gossip") {
+		if err := acknowledge(ctx, node, options.Topics); err != nil {
+			fmt.Fprintln(os.Stderr, "cannot join:", err)
+			return codeFailed
+		}
+	}
 	line(object{
 		{"event", "listening"}, {"peerId", node.PeerID()}, {"addrs", addrs},
 		{"impl", implementation.Name}, {"version", implementation.Version}, {"services", options.Services},
@@ -155,8 +230,11 @@ func listen(ctx context.Context, implementation *Implementation, options *Option
 		case <-ctx.Done():
 			return codeOK
 		case news := <-node.Events():
-			slices.Sort(news.Protocols)
-			line(object{{"event", "identify-push"}, {"peer", news.Peer}, {"protocols", news.Protocols}})
+			event := object{{"event", news.Name}, {"peer", news.Peer}}
+			if news.Protocols != nil {
+				event = append(event, field{"protocols", news.Protocols})
+			}
+			line(event)
 		}
 	}
 }
@@ -187,8 +265,12 @@ func (o object) MarshalJSON() ([]byte, error) {
 	return text.Bytes(), nil
 }
 
+var lines sync.Mutex
+
 // line prints one line of JSON; standard output is not buffered.
 func line(fields object) {
+	lines.Lock()
+	defer lines.Unlock()
 	encoder := json.NewEncoder(os.Stdout)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(fields); err != nil {

@@ -31,7 +31,7 @@ func dial(ctx context.Context, implementation *Implementation, options *Options)
 	}, nil)
 	code := codeOK
 	for _, action := range options.Actions {
-		fields, err := act(ctx, node, implementation.Name, action)
+		fields, err := act(ctx, node, implementation.Name, connected.Peer, action)
 		switch report(action, fields, reason(ctx, err)) {
 		case codeFailed:
 			code = codeFailed
@@ -69,7 +69,7 @@ func report(action string, fields object, err error) int {
 }
 
 // act does one action; the object holds the extra fields of its line.
-func act(ctx context.Context, node Node, name, action string) (object, error) {
+func act(ctx context.Context, node Node, name, connected, action string) (object, error) {
 	verb, text, given := strings.Cut(action, ":")
 	switch verb {
 	case "ping":
@@ -119,9 +119,20 @@ func act(ctx context.Context, node Node, name, action string) (object, error) {
 		}
 	case "alive":
 		return nil, node.Alive()
+	}
+	fields, err, known := object(nil), error(nil), false
+	switch {
+	case strings.HasPrefix(verb, "kad-"):
+		fields, err, known = route(ctx, node, verb, text)
+	case verb == "gossip":
+		fields, err, known = gossip(ctx, node, connected, text)
 	default:
+		fields, err, known = reach(ctx, node, verb)
+	}
+	if !known {
 		return nil, Unsupported("%s cannot do %s", name, verb)
 	}
+	return fields, err
 }
 
 // useStream does an action that needs a stream of its own.

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"regexp"
@@ -25,10 +26,15 @@ type Options struct {
 	Seed []byte
 	// Services are those that a listener mounts.
 	Services []string
-	Timeout  time.Duration
+	// Relay is where a listener reserves a slot, if anywhere.
+	Relay string
+	// Topics are those that a listener joins.
+	Topics []string
+	// Kad is the protocol id of Kademlia.
+	Kad     string
+	Timeout time.Duration
 
 	transports []string
-	relay      bool
 }
 
 // Everything that the contract knows, whether or not an implementation has it.
@@ -38,6 +44,12 @@ var (
 	knownMuxers     = []string{"yamux", "mplex"}
 	knownKeys       = []string{"ed25519", "secp256k1", "ecdsa", "rsa"}
 )
+
+// onRequest are the services that a listener mounts only if it is asked to.
+var onRequest = []string{"dcutr", "autonat", "autonat2", "rendezvous", "mdns"}
+
+// needsListener are the beginnings of actions for which a dialer has to listen too.
+var needsListener = []string{"kad-", "rendezvous-register", "autonat", "dcutr", "relay-reserve"}
 
 var loopback = map[string]string{
 	"tcp":  "/ip4/127.0.0.1/tcp/0",
@@ -89,6 +101,8 @@ func parse(args []string) (*Options, error) {
 		return nil, fmt.Errorf("no address")
 	case o.Dialing && len(o.Actions) == 0:
 		return nil, fmt.Errorf("no action")
+	case o.Dialing && o.Does(needsListener...):
+		o.Listen = []string{loopback["tcp"]}
 	case o.Dialing:
 		o.Listen = nil
 	case len(o.Listen) == 0 && len(o.transports) == 0:
@@ -133,8 +147,14 @@ func (o *Options) set(name, value string) error {
 	case "--services":
 		o.Services = slices.DeleteFunc(strings.Split(value, ","), func(name string) bool { return name == "" })
 	case "--relay":
-		o.relay = true
-	case "--topic", "--kad-protocol":
+		o.Relay = value
+	case "--topic":
+		o.Topics = append(o.Topics, value)
+	case "--kad-protocol":
+		if !strings.HasPrefix(value, "/") {
+			return fmt.Errorf("%s: %q is no protocol id", name, value)
+		}
+		o.Kad = value
 	case "--timeout":
 		seconds, err := strconv.ParseFloat(value, 64)
 		if err != nil || !(seconds >= 0 && seconds <= 1e9) {
@@ -158,6 +178,11 @@ func (i *Implementation) lacks(o *Options) string {
 		return ""
 	}
 	transport := func(addr string) bool {
+		// A circuit address begins with that of the relay.
+		addr, _, circuit := strings.Cut(addr, circuit)
+		if circuit && !slices.Contains(i.Services, "relay") {
+			return false
+		}
 		for _, name := range i.Transports {
 			if transportOf[name].MatchString(addr) {
 				return true
@@ -186,8 +211,11 @@ func (i *Implementation) lacks(o *Options) string {
 			return what
 		}
 	}
-	if o.relay {
+	if o.Relay != "" && !slices.Contains(i.Services, "relay") {
 		return "relay client"
+	}
+	if o.Kad != "" && i.Kad != "" && o.Kad != i.Kad {
+		return "Kademlia protocol " + o.Kad
 	}
 	return ""
 }
@@ -202,8 +230,40 @@ func (o *Options) fill(i *Implementation) {
 	}
 	asked := o.Services
 	o.Services = slices.DeleteFunc(slices.Clone(i.Services), func(name string) bool {
-		return asked != nil && !slices.Contains(asked, name)
+		if asked == nil {
+			return slices.Contains(onRequest, name)
+		}
+		return !slices.Contains(asked, name)
 	})
+	if len(o.Topics) == 0 {
+		o.Topics = []string{"interop"}
+	}
+	if o.Kad == "" {
+		o.Kad = cmp.Or(i.Kad, "/interop/kad/1.0.0")
+	}
+}
+
+// circuit stands in an address between that of a relay and the peer behind it.
+const circuit = "/p2p-circuit"
+
+// Circuits says whether connections through a relay are needed.
+func (o *Options) Circuits() bool {
+	return o.Relay != "" || strings.Contains(o.Addr, circuit)
+}
+
+// Does says whether one of a dialer's actions begins like one of these.
+func (o *Options) Does(beginnings ...string) bool {
+	return slices.ContainsFunc(o.Actions, func(action string) bool {
+		return slices.ContainsFunc(beginnings, func(beginning string) bool { return strings.HasPrefix(action, beginning) })
+	})
+}
+
+// Uses says whether a node needs a service: a listener by its name, a dialer for an action that begins so.
+func (o *Options) Uses(service, beginning string) bool {
+	if o.Dialing {
+		return o.Does(beginning)
+	}
+	return o.Wants(service)
 }
 
 // Wants says whether a listener shall mount a service; a dialer mounts what identifies it.

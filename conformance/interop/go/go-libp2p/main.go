@@ -8,9 +8,11 @@ import (
 
 func main() {
 	contract.Main(&contract.Implementation{
-		Name:       "go-libp2p",
-		Version:    contract.ModuleVersion("github.com/libp2p/go-libp2p"),
-		Services:   []string{"identify", "push", "ping", "perf", "echo", "reqresp", "fetch"},
+		Name:    "go-libp2p",
+		Version: contract.ModuleVersion("github.com/libp2p/go-libp2p"),
+		Services: []string{
+			"identify", "push", "ping", "perf", "echo", "reqresp", "fetch", "gossip", "kad", "relay", "dcutr", "autonat", "autonat2", "mdns",
+		},
 		Keys:       keys.All,
 		Transports: []string{"tcp", "ws", "quic"},
 		Security:   []string{"noise", "tls", "plaintext"},

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/metrics"
@@ -17,6 +20,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	"github.com/libp2p/go-libp2p/p2p/protocol/autonatv2"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"github.com/libp2p/go-libp2p/p2p/security/insecure"
@@ -37,12 +41,20 @@ type node struct {
 	identified chan event.EvtPeerIdentificationCompleted
 	refused    chan error
 	pushes     *pushes
-	events     chan contract.Identified
+	events     chan contract.Event
 	conn       network.Conn
 	identity   *contract.Identity
+	dht        *dht.IpfsDHT
+	pubsub     *pubsub.PubSub
+	topics     map[string]topic
+	probes     *autonatv2.AutoNAT
+	// slot is the circuit address of a listener that has reserved one.
+	slot multiaddr.Multiaddr
+	// closers are what was started beside the host.
+	closers []io.Closer
 }
 
-func start(_ context.Context, options *contract.Options) (contract.Node, error) {
+func start(ctx context.Context, options *contract.Options) (contract.Node, error) {
 	key, err := keys.Make(options)
 	if err != nil {
 		return nil, err
@@ -52,38 +64,30 @@ func start(_ context.Context, options *contract.Options) (contract.Node, error) 
 		libp2p.Identity(key),
 		libp2p.UserAgent("go-libp2p/" + contract.ModuleVersion("github.com/libp2p/go-libp2p")),
 		libp2p.ListenAddrStrings(options.Listen...),
-		libp2p.Transport(tcp.NewTCPTransport),
-		libp2p.Transport(websocket.New),
-		libp2p.Transport(libp2pquic.NewTransport),
-		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		libp2p.BandwidthReporter(sent),
 		libp2p.Ping(false),
-		libp2p.DisableRelay(),
-		libp2p.DisableMetrics(),
-		// All peers of a test run come from one host.
-		libp2p.ResourceManager(&network.NullResourceManager{}),
 	}
-	if options.Dialing {
+	settings = append(settings, common(options)...)
+	if len(options.Listen) == 0 {
 		settings = append(settings, libp2p.NoListenAddrs)
 	}
-	for _, name := range options.Security {
-		switch name {
-		case "noise":
-			settings = append(settings, libp2p.Security(noise.ID, noise.New))
-		case "tls":
-			settings = append(settings, libp2p.Security(libp2ptls.ID, libp2ptls.New))
-		case "plaintext":
-			settings = append(settings, libp2p.Security(insecure.ID, insecure.NewWithIdentity))
+	n := &node{
+		pushes: sent, events: make(chan contract.Event, 16), topics: map[string]topic{},
+		identified: make(chan event.EvtPeerIdentificationCompleted, 16), refused: make(chan error, 16),
+	}
+	if options.Circuits() {
+		settings = append(settings, libp2p.EnableRelay())
+		if options.Relay != "" {
+			settings = append(settings, libp2p.AddrsFactory(n.withSlot))
 		}
+	} else {
+		settings = append(settings, libp2p.DisableRelay())
 	}
 	host, err := libp2p.New(settings...)
 	if err != nil {
 		return nil, err
 	}
-	n := &node{
-		host: host, pushes: sent, events: make(chan contract.Identified, 16),
-		identified: make(chan event.EvtPeerIdentificationCompleted, 16), refused: make(chan error, 16),
-	}
+	n.host = host
 	n.sub, err = host.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerIdentificationFailed), new(event.EvtPeerProtocolsUpdated),
 	})
@@ -97,7 +101,36 @@ func start(_ context.Context, options *contract.Options) (contract.Node, error) 
 	if !options.Dialing {
 		n.serve(options)
 	}
+	for _, mount := range []func(context.Context, *contract.Options) error{n.mountKad, n.mountGossip, n.mountReach} {
+		if err := mount(ctx, options); err != nil {
+			return nil, errors.Join(err, n.Close())
+		}
+	}
 	return n, nil
+}
+
+// common are the settings of every host.
+func common(options *contract.Options) []libp2p.Option {
+	settings := []libp2p.Option{
+		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Transport(websocket.New),
+		libp2p.Transport(libp2pquic.NewTransport),
+		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
+		libp2p.DisableMetrics(),
+		// All peers of a test run come from one host.
+		libp2p.ResourceManager(&network.NullResourceManager{}),
+	}
+	for _, name := range options.Security {
+		switch name {
+		case "noise":
+			settings = append(settings, libp2p.Security(noise.ID, noise.New))
+		case "tls":
+			settings = append(settings, libp2p.Security(libp2ptls.ID, libp2ptls.New))
+		case "plaintext":
+			settings = append(settings, libp2p.Security(insecure.ID, insecure.NewWithIdentity))
+		}
+	}
+	return settings
 }
 
 func (n *node) serve(options *contract.Options) {
@@ -141,7 +174,7 @@ func (n *node) tell(peer peer.ID) {
 		fmt.Fprintln(os.Stderr, "protocols of", peer, err)
 		return
 	}
-	n.events <- contract.Identified{Peer: peer.String(), Protocols: protocol.ConvertToStrings(known)}
+	n.events <- contract.Identified(peer.String(), protocol.ConvertToStrings(known))
 }
 
 func (n *node) PeerID() string { return n.host.ID().String() }
@@ -180,7 +213,7 @@ func (n *node) Connect(ctx context.Context, addr string) (contract.Connected, er
 func (n *node) Ping(ctx context.Context, count int) ([]time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	results := ping.Ping(ctx, n.host, n.conn.RemotePeer())
+	results := ping.Ping(limited(ctx), n.host, n.conn.RemotePeer())
 	times := make([]time.Duration, 0, count)
 	for len(times) < count {
 		result, ok := <-results
@@ -248,7 +281,7 @@ func (n *node) Push(ctx context.Context, name string) error {
 }
 
 func (n *node) Open(ctx context.Context, name string) (contract.Stream, error) {
-	return n.host.NewStream(ctx, n.conn.RemotePeer(), protocol.ID(name))
+	return n.host.NewStream(limited(ctx), n.conn.RemotePeer(), protocol.ID(name))
 }
 
 func (n *node) Alive() error {
@@ -258,10 +291,14 @@ func (n *node) Alive() error {
 	return nil
 }
 
-func (n *node) Events() <-chan contract.Identified { return n.events }
+func (n *node) Events() <-chan contract.Event { return n.events }
 
 func (n *node) Close() error {
-	return errors.Join(n.host.Close(), n.sub.Close())
+	var errs []error
+	for _, closer := range slices.Backward(n.closers) {
+		errs = append(errs, closer.Close())
+	}
+	return errors.Join(append(errs, n.host.Close(), n.sub.Close())...)
 }
 
 // pushes counts bytes as every reporter does, and notices the first ones of an identify push.

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"os"
@@ -114,30 +116,57 @@ func settings(key crypto.PrivKey, options *contract.Options) (table, error) {
 		}
 		return false
 	}
-	return table{
+	mounted := func(service, beginning string) bool { return options.Uses(service, beginning) }
+	kad, relay := mounted("kad", "kad-"), !options.Dialing && options.Wants("relay")
+	routing := "none"
+	if kad {
+		routing = "dht"
+	}
+	autonat := "disabled"
+	switch {
+	case options.Dialing:
+	case options.Wants("autonat2"):
+		autonat = "enabled"
+	case options.Wants("autonat"):
+		autonat = "legacy-v1"
+	}
+	changes := table{
 		"Identity": table{"PeerID": id.String(), "PrivKey": base64.StdEncoding.EncodeToString(private)},
 		"Addresses": table{
 			"Swarm": append([]string{}, options.Listen...), "API": "/ip4/127.0.0.1/tcp/0", "Gateway": []string{},
 		},
-		"AutoNAT":       table{"ServiceMode": "disabled"},
+		"AutoNAT":       table{"ServiceMode": autonat},
 		"HTTPRetrieval": table{"Enabled": false},
-		"Provide":       table{"Enabled": false},
-		"Routing":       table{"Type": "none"},
+		"Provide":       table{"Enabled": kad},
+		"Pubsub":        table{"Enabled": mounted("gossip", "gossip"), "Router": "gossipsub"},
+		// Every address is a loopback address, which local networks are not told of by default.
+		"Routing": table{"Type": routing, "LoopbackAddressesOnLanDHT": true},
 		"Swarm": table{
 			"ConnMgr":            table{"Type": "none"},
 			"EnableHolePunching": false,
-			"RelayClient":        table{"Enabled": false},
-			"RelayService":       table{"Enabled": false},
+			"RelayClient":        table{"Enabled": options.Relay != ""},
+			"RelayService":       table{"Enabled": relay, "MaxReservations": slots, "MaxReservationsPerIP": slots, "MaxReservationsPerASN": slots},
 			// All peers of a test run come from one host.
 			"ResourceMgr": table{"Enabled": false},
 			"Transports": table{
-				"Network":  table{"QUIC": true, "Relay": false, "TCP": true, "WebRTCDirect": false, "Websocket": true, "WebTransport": false},
+				"Network":  table{"QUIC": true, "Relay": relay || options.Circuits(), "TCP": true, "WebRTCDirect": false, "Websocket": true, "WebTransport": false},
 				"Security": table{"Noise": priority("noise"), "TLS": priority("tls")},
 			},
 		},
 		"Version": table{"SwarmCheckEnabled": false},
-	}, nil
+	}
+	// A daemon relays only when it knows that it is public, and asks relays only when it knows that it is not.
+	if options.Relay != "" {
+		changes["Swarm"].(table)["RelayClient"].(table)["StaticRelays"] = []string{options.Relay}
+		changes["Internal"] = table{"Libp2pForceReachability": "private"}
+	} else if relay {
+		changes["Internal"] = table{"Libp2pForceReachability": "public"}
+	}
+	return changes, nil
 }
+
+// slots is how many reservations a relay allows: all peers come from one host.
+const slots = 1024
 
 // merge writes changes into a configuration, table by table.
 func merge(config, changes table) {
@@ -217,9 +246,30 @@ func (d *daemon) stop() error {
 
 // ask calls a command of the daemon and hands each JSON value of its answer to take.
 func ask[T any](ctx context.Context, d *daemon, command string, query url.Values, take func(T) error) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.api+command+"?"+query.Encode(), nil)
+	return send(ctx, d, command, query, nil, take)
+}
+
+// send is ask with a file, if there is one.
+func send[T any](ctx context.Context, d *daemon, command string, query url.Values, file []byte, take func(T) error) error {
+	var body bytes.Buffer
+	kind := ""
+	if file != nil {
+		form := multipart.NewWriter(&body)
+		part, err := form.CreateFormFile("file", "file")
+		if err == nil {
+			_, err = part.Write(file)
+		}
+		if err = errors.Join(err, form.Close()); err != nil {
+			return err
+		}
+		kind = form.FormDataContentType()
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.api+command+"?"+query.Encode(), &body)
 	if err != nil {
 		return err
+	}
+	if kind != "" {
+		request.Header.Set("Content-Type", kind)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

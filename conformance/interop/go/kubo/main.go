@@ -15,11 +15,13 @@ func main() {
 	contract.Main(&contract.Implementation{
 		Name:       "kubo",
 		Version:    version,
-		Services:   []string{"identify", "push", "ping"},
+		Services:   []string{"identify", "push", "ping", "gossip", "kad", "relay", "autonat", "autonat2"},
 		Keys:       keys.All,
 		Transports: []string{"tcp", "ws", "quic"},
 		Security:   []string{"noise", "tls"},
 		Muxers:     []string{"yamux"},
-		Start:      start,
+		// The daemon's Kademlia of local networks: that of the public network takes no loopback address.
+		Kad:   "/ipfs/lan/kad/1.0.0",
+		Start: start,
 	})
 }

@@ -27,8 +27,11 @@ type node struct {
 	daemon *daemon
 	self   identity
 	remote string
-	events chan contract.Identified
-	done   context.CancelFunc
+	events chan contract.Event
+	topics map[string]*topic
+	// slot is the circuit address of a listener that has reserved one.
+	slot string
+	done context.CancelFunc
 }
 
 // identity is the answer of `ipfs id`.
@@ -43,9 +46,14 @@ func start(ctx context.Context, options *contract.Options) (contract.Node, error
 		return nil, err
 	}
 	ctx, done := context.WithCancel(ctx)
-	n := &node{daemon: daemon, events: make(chan contract.Identified), done: done}
+	n := &node{daemon: daemon, events: make(chan contract.Event), topics: map[string]*topic{}, done: done}
 	if n.self, err = n.id(ctx, ""); err != nil {
 		return nil, errors.Join(err, n.Close())
+	}
+	if options.Relay != "" {
+		if err := n.reserved(ctx, options); err != nil {
+			return nil, errors.Join(err, n.Close())
+		}
 	}
 	if !options.Dialing {
 		go n.follow(ctx)
@@ -72,7 +80,11 @@ func (n *node) Addrs() ([]string, error) {
 	if len(n.self.Addresses) == 0 {
 		return nil, errors.New("the daemon tells no address")
 	}
-	return n.self.Addresses, nil
+	addrs := slices.Clone(n.self.Addresses)
+	if n.slot != "" {
+		addrs = append(addrs, n.slot)
+	}
+	return addrs, nil
 }
 
 func (n *node) Connect(ctx context.Context, addr string) (contract.Connected, error) {
@@ -169,7 +181,7 @@ func (n *node) follow(ctx context.Context) {
 			}
 			known[peer] = protocols
 			select {
-			case n.events <- contract.Identified{Peer: peer, Protocols: found.Protocols}:
+			case n.events <- contract.Identified(peer, found.Protocols):
 			case <-ctx.Done():
 				return
 			}
@@ -177,7 +189,7 @@ func (n *node) follow(ctx context.Context) {
 	}
 }
 
-func (n *node) Events() <-chan contract.Identified { return n.events }
+func (n *node) Events() <-chan contract.Event { return n.events }
 
 func (n *node) Close() error {
 	n.done()
