@@ -25,6 +25,18 @@ const WS_ACTIONS: [(&str, &str); 4] = [
     ("identify", "identify"),
     ("perf:1048576:1048576", "perf"),
 ];
+/// What one dialer stores with Kademlia, and what another then asks for; `{peer}` stands for the listener's id.
+const KAD_ACTIONS: [&[(&str, &str)]; 2] = [
+    &[("kad-put:a:value-of-a", "kad"), ("kad-provide:b", "kad")],
+    &[
+        ("kad-get:a", "kad"),
+        ("kad-find-providers:b", "kad"),
+        ("kad-find-peer:{peer}", "kad"),
+        ("kad-closest:c", "kad"),
+    ],
+];
+/// Those over one protocol of publishing only, whose cells are named `/meshsub/1.0.0 …` and so on.
+const PUBSUB_ACTIONS: [(&str, &str); 1] = [("gossip:interop:3:60000", "gossip")];
 const PUSH: &str = "push:/interop/pushed/1";
 const PUSHED: &str = "/interop/pushed/1";
 const KEYS: [&str; 4] = ["ed25519", "secp256k1", "ecdsa", "rsa"];
@@ -44,6 +56,7 @@ const ERROR_LENGTH: usize = 200;
 pub(crate) fn is_action(name: &str) -> bool {
     ACTIONS
         .iter()
+        .chain(KAD_ACTIONS.into_iter().flatten())
         .any(|(action, _)| name.strip_suffix(action).is_some_and(|rest| rest.ends_with(' ')))
 }
 
@@ -84,6 +97,8 @@ pub(crate) struct Pair<'a> {
     /// What ours runs on, unless it may choose.
     pub(crate) runtime: Option<&'a str>,
     pub(crate) theirs: &'a Path,
+    /// The one protocol id that their Kademlia can have, if it can't have any.
+    pub(crate) kad: Option<&'a str>,
 }
 
 /// Named cells, and what the peer said of its version, if it listened.
@@ -133,33 +148,56 @@ impl Pair<'_> {
 
     /// One listener, one dialer, all actions.
     pub(crate) fn actions(&self) -> Results {
-        self.run("", &ACTIONS, &[])
+        self.run("", &[&ACTIONS], [&[], &[]])
     }
 
     /// The same over a WebSocket, with a few of them.
     pub(crate) fn websocket(&self) -> Results {
-        self.run("ws ", &WS_ACTIONS, &["--transport", "ws"])
+        self.run("ws ", &[&WS_ACTIONS], [&["--transport", "ws"], &[]])
     }
 
-    /// One listener with these options, one dialer, these actions.
-    fn run(&self, prefix: &str, actions: &[(&str, &str)], args: &[&str]) -> Results {
+    /// One listener, and two dialers one after the other: what the first stores the second finds.
+    pub(crate) fn kad(&self) -> Results {
+        let protocol: Vec<_> = self
+            .kad
+            .into_iter()
+            .flat_map(|name| ["--kad-protocol", name])
+            .collect();
+        self.run("", &KAD_ACTIONS, [&protocol, &protocol])
+    }
+
+    /// Messages over one protocol of publishing that they are told to keep to; ours speaks all.
+    pub(crate) fn pubsub(&self, protocol: &str) -> Results {
+        let told: &[&str] = &["--pubsub", protocol];
+        let args = match self.direction {
+            Direction::OursDials => [told, &[]],
+            Direction::DialsOurs => [&[], told],
+        };
+        self.run(&format!("{protocol} "), &[&PUBSUB_ACTIONS], args)
+    }
+
+    /// One listener, a dialer for each list of actions, with the options of the listener and of the dialers.
+    fn run(&self, prefix: &str, dialers: &[&[(&str, &str)]], args: [&[&str]; 2]) -> Results {
+        let [listen, dial] = args;
         let named = |action: &str| [prefix, action].concat();
-        let all = |error: String| {
+        let all = |actions: &[(&str, &str)], error: &str| -> Vec<(String, Cell)> {
             let cell = match error.strip_prefix("unsupported: ") {
                 Some(what) => self.blame(Cell::Skipped(what.to_owned()), Direction::DialsOurs),
-                None => Cell::Failed(error),
+                None => Cell::Failed(error.to_owned()),
             };
-            Results {
-                cells: actions
-                    .iter()
-                    .map(|(action, _)| (named(action), cell.clone()))
-                    .collect(),
-                version: None,
-            }
+            actions
+                .iter()
+                .map(|(action, _)| (named(action), cell.clone()))
+                .collect()
         };
-        let listener = match self.listen(args) {
+        let listener = match self.listen(listen) {
             Ok(listener) => listener,
-            Err(error) => return all(error.to_string()),
+            Err(error) => {
+                return Results {
+                    cells: all(&dialers.concat(), &error.to_string()),
+                    version: None,
+                };
+            }
         };
         let mounted = |service: &str| {
             // A listener that can't report pushes leaves `push` out, but may take them.
@@ -167,27 +205,41 @@ impl Pair<'_> {
                 || service == "push"
                 || listener.says.services.iter().any(|known| known == service)
         };
-        let wanted = actions.iter().skip(1).filter(|(_, service)| mounted(service));
-        // At the end the connection stays for a moment, so that a listener which asks itself for news finds its peer.
-        let wanted: Vec<_> = wanted.map(|(action, _)| *action).chain(["wait:1"]).collect();
-        let lines = match self.dial(&listener.says.addr, &wanted, &[], ACTIONS_LIMIT) {
-            Ok(lines) => lines,
-            Err(error) => return all(error.to_string()),
-        };
-        let cell = |(action, service): &(&str, &str)| {
-            let mut cell = if mounted(service) {
-                self.blame(judge(action, &lines), Direction::OursDials)
-            } else {
-                self.blame(Cell::Skipped("not mounted".to_owned()), Direction::DialsOurs)
+        let peer = listener.says.addr.rsplit('/').next().unwrap_or_default();
+        let filled = |action: &str| action.replace("{peer}", peer);
+        let mut cells = Vec::new();
+        for actions in dialers {
+            let wanted = actions
+                .iter()
+                .filter(|(action, service)| *action != "connect" && mounted(service));
+            // At the end the connection stays for a moment, so that a listener which asks itself for news finds its peer.
+            let wanted: Vec<_> = wanted
+                .map(|(action, _)| filled(action))
+                .chain(["wait:1".to_owned()])
+                .collect();
+            let wanted: Vec<_> = wanted.iter().map(String::as_str).collect();
+            let lines = match self.dial(&listener.says.addr, &wanted, dial, ACTIONS_LIMIT) {
+                Ok(lines) => lines,
+                Err(error) => {
+                    cells.extend(all(actions, &error.to_string()));
+                    continue;
+                }
             };
-            let unseen = || !listener.saw("identify-push", PUSHED, PUSH_LIMIT);
-            if *action == PUSH && matches!(cell, Cell::Passed(_)) && unseen() {
-                cell = Cell::Failed("the listener saw no push".to_owned());
+            for (action, service) in *actions {
+                let mut cell = if mounted(service) {
+                    self.blame(judge(&filled(action), &lines), Direction::OursDials)
+                } else {
+                    self.blame(Cell::Skipped("not mounted".to_owned()), Direction::DialsOurs)
+                };
+                let unseen = || !listener.saw("identify-push", PUSHED, PUSH_LIMIT);
+                if *action == PUSH && matches!(cell, Cell::Passed(_)) && unseen() {
+                    cell = Cell::Failed("the listener saw no push".to_owned());
+                }
+                cells.push((named(action), cell));
             }
-            (named(action), cell)
-        };
+        }
         Results {
-            cells: actions.iter().map(cell).collect(),
+            cells,
             version: (self.direction == Direction::OursDials).then(|| listener.says.version.clone()),
         }
     }
@@ -295,6 +347,11 @@ fn judge(action: &str, lines: &[Value]) -> Cell {
 /// Whether the fields of a successful line are what the action asked for.
 fn is_right(action: &str, line: &Value) -> bool {
     let text = |key: &str| line.get(key).and_then(Value::as_str);
+    let some = |key: &str| {
+        line.get(key)
+            .and_then(Value::as_array)
+            .is_some_and(|list| !list.is_empty())
+    };
     let (name, rest) = action.split_once(':').unwrap_or((action, ""));
     match name {
         "connect" => text("peerId").is_some_and(|id| !id.is_empty()),
@@ -306,6 +363,10 @@ fn is_right(action: &str, line: &Value) -> bool {
         "echo" => text("echo") == Some(rest),
         "reqresp" => text("response").and_then(|text| text.strip_prefix("re:")) == Some(rest),
         "fetch" if rest == "missing" => line.get("value") == Some(&Value::Null),
+        "kad-get" => text("value").and_then(|text| text.strip_prefix("value-of-")) == Some(rest),
+        "kad-find-providers" => some("providers"),
+        "kad-find-peer" => some("addrs"),
+        "kad-closest" => some("peers"),
         "fetch" => text("value").and_then(|text| text.strip_prefix("value-of-")) == Some(rest),
         "gossip" => {
             let wanted = rest.split(':').nth(1).map_or(Some(1), |count| count.parse().ok());
@@ -368,6 +429,10 @@ mod tests {
             ("fetch:missing", json!({"ok": true, "value": null})),
             ("gossip:t", json!({"ok": true, "acks": 1, "published": 2})),
             ("gossip:t:3:100", json!({"ok": true, "acks": 3, "published": 3})),
+            ("kad-get:a", json!({"ok": true, "value": "value-of-a"})),
+            ("kad-find-providers:b", json!({"ok": true, "providers": ["p"]})),
+            ("kad-find-peer:p", json!({"ok": true, "addrs": ["/a"]})),
+            ("kad-closest:c", json!({"ok": true, "peers": ["p"]})),
             ("alive", json!({"ok": true})),
         ] {
             assert!(matches!(one(action, line), Cell::Passed(_)), "{action}");
@@ -392,6 +457,10 @@ mod tests {
             ("fetch:missing", json!({"ok": true})),
             ("gossip:t:3", json!({"ok": true, "acks": 2, "published": 3})),
             ("gossip:t", json!({"ok": true})),
+            ("kad-get:a", json!({"ok": true, "value": "value-of-b"})),
+            ("kad-find-providers:b", json!({"ok": true, "providers": []})),
+            ("kad-find-peer:p", json!({"ok": true})),
+            ("kad-closest:c", json!({"ok": true, "peers": []})),
         ] {
             let cell = one(action, line);
             // The line of `connect` comes first, and is right.
@@ -430,6 +499,7 @@ mod tests {
             ours: Path::new(""),
             runtime: None,
             theirs: Path::new(""),
+            kad: None,
         };
         let blamed = pair(Direction::OursDials).blame(cell.clone(), Direction::OursDials);
         assert_eq!(blamed, Cell::Failed("ours: no fetch".into()));
@@ -444,6 +514,7 @@ mod tests {
             ours: Path::new(""),
             runtime: Some("mio"),
             theirs: Path::new(""),
+            kad: None,
         };
         let args = |pair: Pair, side| pair.args(side, &["--key", "rsa"]).join(" ");
         let told = "--runtime mio --key rsa";
@@ -463,6 +534,7 @@ mod tests {
     fn names_of_cells_tell_actions_from_the_rest() {
         assert!(is_action("go ours dials ping:3"));
         assert!(is_action("litep2p ours dials push:/interop/pushed/1"));
+        assert!(is_action("js dials ours kad-get:a"));
         assert!(!is_action("js dials ours keys rsa to ecdsa"));
         assert!(!is_action("js dials ours idle for 35 s"));
     }

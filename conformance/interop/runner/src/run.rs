@@ -54,6 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
                 ours,
                 runtime,
                 theirs: program,
+                kad: kad_of(peer),
             };
             if !program.exists() {
                 add(&mut table, peer, direction, missing());
@@ -62,10 +63,14 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
             let actions = pair.actions();
             version = version.or(actions.version.clone());
             add(&mut table, peer, direction, actions);
+            add(&mut table, peer, direction, pair.kad());
             add(&mut table, peer, direction, pair.websocket());
             // Which keys there are, and how long a connection rests, is not the runtime's matter.
             if runtime.is_none() {
                 add(&mut table, peer, direction, pair.keys());
+                for protocol in pubsub_of(peer) {
+                    add(&mut table, peer, direction, pair.pubsub(protocol));
+                }
             }
         }
         let version = version.unwrap_or_else(|| "version unknown".to_owned());
@@ -97,6 +102,16 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     Ok(totals.failed == 0)
 }
 
+/// The one protocol id that a peer's Kademlia can have, if it can't have any: a kubo daemon's is fixed.
+fn kad_of(peer: &str) -> Option<&'static str> {
+    (peer == "kubo").then_some("/ipfs/lan/kad/1.0.0")
+}
+
+/// The protocols of publishing that a peer can be told to keep to, by `--pubsub`, which is not in the contract.
+const fn pubsub_of(_peer: &str) -> &'static [&'static str] {
+    &[]
+}
+
 /// What stands in the place of a peer that was not installed.
 fn missing() -> Results {
     let cell = Cell::Failed("not installed: run `interop-runner install`".to_owned());
@@ -116,6 +131,7 @@ fn idle<'a>(ours: &Path, peers: &[(&'a str, PathBuf)]) -> Vec<(&'a str, Directio
                     ours,
                     runtime: None,
                     theirs: program,
+                    kad: None,
                 };
                 rests.push((*peer, direction, scope.spawn(move || pair.idle())));
             }
