@@ -85,7 +85,7 @@ fn draw(folder: &Path, report: &Report) -> Result<(), Error> {
 fn summary(plan: &Plan, report: &Report) -> Value {
     let millis = |share| format!("{:.3} ms", report.latencies.per_mille(share).as_secs_f64() * 1e3);
     let stats = &report.stats;
-    json!({
+    let mut told = json!({
         "scenario": plan.name,
         "seed": report.seed,
         "verdict": report.violation.as_ref().map_or_else(|| String::from("ok"), ToString::to_string),
@@ -101,5 +101,27 @@ fn summary(plan: &Plan, report: &Report) -> Value {
             report.latencies.count(), millis(500), millis(990), report.latencies.max().as_secs_f64() * 1e3
         ),
         "trace hash": report.hash.to_string(),
-    })
+    });
+    let mut tell = |name: &str, what: String| {
+        if let Value::Object(told) = &mut told {
+            told.insert(name.into(), what.into());
+        }
+    };
+    if stats.lookups > 0 {
+        let (found, lookups) = (stats.found, stats.lookups);
+        tell("lookups", format!("{found} of {lookups} found their peer"));
+    }
+    if stats.published > 0 {
+        let millis = |share| report.deliveries.per_mille(share).as_secs_f64() * 1e3;
+        let (published, delivered, wanted) = (stats.published, stats.delivered, stats.wanted);
+        tell(
+            "messages",
+            format!(
+                "{published} published, {delivered} of {wanted} deliveries: median {:.3} ms, 99 % {:.3} ms",
+                millis(500),
+                millis(990)
+            ),
+        );
+    }
+    told
 }

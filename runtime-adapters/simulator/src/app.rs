@@ -50,6 +50,8 @@ pub struct Step<'a> {
     pub(crate) at: Instant,
     pub(crate) trace: &'a mut Trace,
     pub(crate) latencies: &'a mut crate::stats::Histogram,
+    pub(crate) deliveries: &'a mut crate::stats::Histogram,
+    pub(crate) stats: &'a mut crate::stats::Stats,
     pub(crate) wrong: &'a mut Option<String>,
 }
 
@@ -67,6 +69,18 @@ impl Step<'_> {
     /// One more round trip, for the report.
     pub fn measure(&mut self, rtt: Duration) {
         self.latencies.add(rtt);
+    }
+
+    /// A message that was published at `at`, in the simulation's time, is here, for the report.
+    pub fn delivered(&mut self, at: Instant) {
+        self.stats.delivered = self.stats.delivered.saturating_add(1);
+        self.deliveries.add(self.at.since(at));
+    }
+
+    /// A lookup is over, for the report.
+    pub fn looked_up(&mut self, found: bool) {
+        self.stats.looked_up = self.stats.looked_up.saturating_add(1);
+        self.stats.found = self.stats.found.saturating_add(u64::from(found));
     }
 
     /// What a peer sent is not what was sent to us: a violation of G2.

@@ -68,6 +68,7 @@ pub(crate) struct Host<A> {
     pub(crate) deaf: bool,
     pub(crate) dialed: u64,
     pub(crate) latencies: Histogram,
+    pub(crate) deliveries: Histogram,
     /// The earliest wake-up in the heap.
     wake_at: Instant,
     /// Rounds since the host's time last moved.
@@ -101,6 +102,7 @@ impl<A: App> Host<A> {
             deaf: false,
             dialed: 0,
             latencies: Histogram::default(),
+            deliveries: Histogram::default(),
             wake_at: Instant::MAX,
             rounds: 0,
             last: Instant::MAX,
@@ -416,6 +418,8 @@ impl<A: App> Host<A> {
                 at: fabric.now,
                 trace: &mut fabric.trace,
                 latencies: &mut self.latencies,
+                deliveries: &mut self.deliveries,
+                stats: &mut fabric.stats,
                 wrong: &mut wrong,
             };
             if let Some(event) = event {

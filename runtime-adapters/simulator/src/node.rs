@@ -1,4 +1,4 @@
-//! The application of ready-made scenarios: ping, identify, and friends that are dialed again whenever they are lost.
+//! The application of ready-made scenarios: ping, identify, Kademlia and GossipSub if they are wished for, and friends that are dialed again whenever they are lost.
 
 use crate::{
     app::{App, Birth, Lent, Step},
@@ -6,9 +6,12 @@ use crate::{
 };
 use core::time::Duration;
 use libp2p_proto_core::{Instant, Multiaddr, PeerId, Timers};
+use libp2p_proto_gossipsub as gossipsub;
 use libp2p_proto_identify as identify;
+use libp2p_proto_identity::Identity;
+use libp2p_proto_kad as kad;
 use libp2p_proto_ping as ping;
-use libp2p_proto_stream_protocol::{Dial, DialOutcome};
+use libp2p_proto_stream_protocol::{Dial, DialOutcome, Protocol};
 use libp2p_proto_swarm::Event;
 use std::collections::BTreeMap;
 
@@ -22,7 +25,16 @@ pub struct NodeConfig {
     pub ping: ping::Config,
     /// What identify says, and its limits.
     pub identify: identify::Config,
+    /// Kademlia, if it is served. Default `None`.
+    pub kad: Option<kad::Config>,
+    /// GossipSub, if it is served; every node subscribes to one topic. Default `None`.
+    pub gossipsub: Option<gossipsub::Config>,
 }
+
+/// The topic that every node of a scenario subscribes to.
+pub const TOPIC: &str = "simulation";
+/// Bytes in front of each message: when it was published, in nanoseconds of the simulation.
+const STAMP: usize = 8;
 
 /// Ping, identify, and friends.
 #[derive(Debug)]
@@ -31,6 +43,13 @@ pub struct Node {
     pub ping: ping::Ping,
     /// Identify.
     pub identify: identify::Identify,
+    /// Kademlia, if it is served.
+    pub kad: Option<kad::Kad>,
+    /// GossipSub, if it is served.
+    pub gossipsub: Option<gossipsub::Gossipsub>,
+    me: PeerId,
+    /// Lookups of ours that are under way.
+    lookups: BTreeMap<kad::QueryId, PeerId>,
     /// Whom to keep connected.
     friends: BTreeMap<PeerId, Multiaddr>,
     /// When to dial those that are not.
@@ -54,7 +73,20 @@ impl Node {
     pub fn new(config: &NodeConfig, birth: &Birth<'_>) -> Result<Self, Error> {
         let ping = ping::Ping::new(config.ping.clone()).map_err(|error| Error::App(error.to_string()))?;
         let identify = identify::Identify::new(birth.identity.clone(), config.identify.clone());
+        let kad = config
+            .kad
+            .clone()
+            .map(|config| kad::Kad::new(birth.identity.peer_id(), config));
+        let kad = kad.transpose().map_err(|error| Error::App(error.to_string()))?;
+        let gossipsub = config.gossipsub.clone();
+        let gossipsub = gossipsub
+            .map(|config| subscribed(birth.identity, config))
+            .transpose()?;
         Ok(Self {
+            kad,
+            gossipsub,
+            me: birth.identity.peer_id(),
+            lookups: BTreeMap::new(),
             ping,
             identify: identify.map_err(|error| Error::App(error.to_string()))?,
             friends: BTreeMap::new(),
@@ -75,8 +107,57 @@ impl Node {
 
     /// Dials a peer at a time of the host's clock, and again whenever it is lost.
     pub fn befriend(&mut self, at: Instant, peer: PeerId, addr: Multiaddr) {
+        if let Some(kad) = &mut self.kad {
+            kad.add_peer(peer, vec![addr.clone()]);
+        }
         self.friends.insert(peer, addr);
         self.redials.set(peer, at);
+    }
+
+    /// Looks for a peer with Kademlia; says whether that began.
+    pub fn look_up(&mut self, peer: PeerId) -> bool {
+        let query = self.kad.as_mut().and_then(|kad| kad.find_peer(peer).ok());
+        query.is_some_and(|query| self.lookups.insert(query, peer).is_none())
+    }
+
+    /// Publishes so many bytes, at least 8, with GossipSub; says whether that began. `at`: the simulation's time.
+    pub fn publish(&mut self, at: Instant, bytes: usize) -> bool {
+        let mut data = at.as_nanos().to_le_bytes().to_vec();
+        data.resize(bytes.max(STAMP), 0);
+        let gossipsub = self.gossipsub.as_mut();
+        gossipsub.is_some_and(|gossipsub| gossipsub.publish(TOPIC, data, false).is_ok())
+    }
+
+    fn hear_kad(&mut self, cx: &mut Step<'_>) {
+        while let Some(event) = self.kad.as_mut().and_then(kad::Kad::poll_event) {
+            let kad::Event::Finished { query, result, .. } = event else {
+                continue;
+            };
+            if let Some(wanted) = self.lookups.remove(&query) {
+                let found = matches!(result, Ok(kad::Outcome::Peer { peer, .. }) if peer == wanted);
+                cx.looked_up(found);
+                if self.tells {
+                    cx.note(format_args!("looked up {wanted}: {found}"));
+                }
+            }
+        }
+    }
+
+    fn hear_gossip(&mut self, cx: &mut Step<'_>) {
+        while let Some(event) = self.gossipsub.as_mut().and_then(gossipsub::Gossipsub::poll_event) {
+            let gossipsub::Event::Message { source, message, .. } = event else {
+                continue;
+            };
+            let data = message.data.unwrap_or_default();
+            let stamp = data.first_chunk::<STAMP>().copied();
+            let Some(stamp) = stamp.filter(|_| source != self.me) else {
+                continue;
+            };
+            cx.delivered(Instant::from_nanos(u64::from_le_bytes(stamp)));
+            if self.tells {
+                cx.note(format_args!("message by way of {source}"));
+            }
+        }
     }
 
     /// Friends, and how many of them are connected.
@@ -103,6 +184,15 @@ impl Node {
     }
 }
 
+fn subscribed(identity: &Identity, config: gossipsub::Config) -> Result<gossipsub::Gossipsub, Error> {
+    let mut gossipsub =
+        gossipsub::Gossipsub::new(identity.clone(), config).map_err(|error| Error::App(error.to_string()))?;
+    gossipsub
+        .subscribe(TOPIC)
+        .map_err(|error| Error::App(error.to_string()))?;
+    Ok(gossipsub)
+}
+
 fn again(cx: &mut Step<'_>) -> Instant {
     let spread = u64::try_from(AGAIN.as_millis()).unwrap_or(u64::MAX);
     cx.now + AGAIN + Duration::from_millis(cx.dice.below(spread))
@@ -113,6 +203,12 @@ impl App for Node {
         let mut lent = Lent::new();
         lent.push(&mut self.ping);
         lent.push(&mut self.identify);
+        lent.extend(self.kad.as_mut().map(|kad| kad as &mut dyn Protocol));
+        lent.extend(
+            self.gossipsub
+                .as_mut()
+                .map(|gossipsub| gossipsub as &mut dyn Protocol),
+        );
         lent
     }
 
@@ -128,6 +224,8 @@ impl App for Node {
 
     fn step(&mut self, cx: &mut Step<'_>) {
         self.dial_friends(cx);
+        self.hear_kad(cx);
+        self.hear_gossip(cx);
         while let Some(event) = self.ping.poll_event() {
             match event {
                 ping::Event::Pong { peer, rtt, .. } => {
@@ -165,9 +263,19 @@ impl App for Node {
 
     fn census(&self) -> usize {
         let census = self.identify.census();
-        census
+        let own = census
             .peers
             .saturating_add(census.exchanges)
-            .saturating_add(census.pushes)
+            .saturating_add(census.pushes);
+        let kad = self.kad.as_ref().map(kad::Kad::census).unwrap_or_default();
+        let gossip = self
+            .gossipsub
+            .as_ref()
+            .map(gossipsub::Gossipsub::census)
+            .unwrap_or_default();
+        let kad = kad.peers.saturating_add(kad.requests).saturating_add(kad.inbound);
+        own.saturating_add(kad)
+            .saturating_add(gossip.peers)
+            .saturating_add(gossip.queued)
     }
 }

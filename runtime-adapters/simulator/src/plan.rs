@@ -35,8 +35,34 @@ pub struct Plan {
     pub friends: usize,
     /// They are first dialed within this time. Default 1 s.
     pub dial_within: Duration,
+    /// What the nodes do besides.
+    pub traffic: Traffic,
     /// What is to be reached.
     pub goal: Goal,
+}
+
+/// What the nodes of a scenario do with their services, all of them together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Lookups of other hosts with Kademlia in a minute. Default 60.
+    pub lookups: u32,
+    /// Messages with GossipSub in a minute. Default 60.
+    pub messages: u32,
+    /// Bytes of a message, at least 8. Default 256.
+    pub bytes: usize,
+    /// When it begins. Default 30 s.
+    pub from: Duration,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self {
+            lookups: 60,
+            messages: 60,
+            bytes: 256,
+            from: Duration::from_secs(30),
+        }
+    }
 }
 
 /// What is to be reached at the end of a run (G7).
@@ -46,6 +72,10 @@ pub struct Goal {
     pub connected: u32,
     /// Round trips that every host measured, in all of its lives. Default 0.
     pub pongs: u64,
+    /// Per mille of the lookups that found their peer. Default 0.
+    pub found: u32,
+    /// Per mille of the deliveries that published messages should come to. Default 0.
+    pub delivered: u32,
     /// How long after the end of the run it may take. Default 0.
     pub within: Duration,
 }
@@ -62,6 +92,7 @@ impl Default for Plan {
             run: Duration::from_secs(60),
             friends: 1,
             dial_within: Duration::from_secs(1),
+            traffic: Traffic::default(),
             goal: Goal::default(),
         }
     }
@@ -83,6 +114,8 @@ pub struct Report {
     pub stats: Stats,
     /// Round trips of ping.
     pub latencies: Histogram,
+    /// How long messages took to each receiver.
+    pub deliveries: Histogram,
     /// Figures over time.
     pub samples: Vec<Sample>,
     /// Friendships, and how many of them were connected at the end of the run.
@@ -135,7 +168,14 @@ impl Plan {
                     continue;
                 };
                 let addr = socket_addr((ip, LISTEN));
-                sim.command(place, |node, _, now| node.befriend(now + after, peer, addr));
+                let protects = self.node.kad.is_some();
+                sim.command(place, |node, swarm, now| {
+                    node.befriend(now + after, peer, addr);
+                    if protects {
+                        // Lookups make many connections; these are to stay.
+                        swarm.protect(peer, true);
+                    }
+                });
             }
         }
     }
@@ -177,6 +217,7 @@ impl Plan {
             time: sim.now().since(Instant::ZERO),
             stats: sim.stats(),
             latencies: sim.latencies(),
+            deliveries: sim.deliveries(),
             samples: sim.samples().to_vec(),
             friends,
             faults: sim.faults().to_vec(),
@@ -202,6 +243,9 @@ impl Plan {
                     self.introduce(sim, Some(place));
                 }
             }
+            if sim.now() < end {
+                self.busy(sim);
+            }
             progress(sim);
         }
         let mut missing = self.missing(sim, friends);
@@ -215,6 +259,70 @@ impl Plan {
             sim.fabric.accuse("G7", 0, missing);
         }
         sim.wind_down(WIND_DOWN)
+    }
+
+    /// Lets nodes look each other up and publish, as much as is due in a second.
+    fn busy(&self, sim: &mut Sim<Node>) {
+        let second = sim.now().as_nanos() / 1_000_000_000;
+        let Some(second) = second.checked_sub(self.traffic.from.as_secs()) else {
+            return;
+        };
+        let mut dice = sim.dice.fork("traffic", second);
+        let due = |per_minute: u32| {
+            let until = |second: u64| second.saturating_mul(u64::from(per_minute)) / 60;
+            until(second.saturating_add(1)).saturating_sub(until(second))
+        };
+        if self.node.kad.is_some() {
+            for _ in 0..due(self.traffic.lookups) {
+                self.look_up(sim, &mut dice);
+            }
+        }
+        if self.node.gossipsub.is_some() {
+            for _ in 0..due(self.traffic.messages) {
+                self.publish(sim, &mut dice);
+            }
+        }
+    }
+
+    fn any(&self, dice: &mut Rng) -> usize {
+        usize::try_from(dice.below(self.scenario.hosts as u64)).unwrap_or(0)
+    }
+
+    fn look_up(&self, sim: &mut Sim<Node>, dice: &mut Rng) {
+        let (from, to) = (self.any(dice), self.any(dice));
+        let Some(peer) = sim.peer(to).filter(|_| from != to) else {
+            return;
+        };
+        if sim.command(from, |node, _, _| node.look_up(peer)) == Some(true) {
+            let stats = &mut sim.fabric.stats;
+            stats.lookups = stats.lookups.saturating_add(1);
+        }
+    }
+
+    fn publish(&self, sim: &mut Sim<Node>, dice: &mut Rng) {
+        let (from, now, bytes) = (self.any(dice), sim.now(), self.traffic.bytes);
+        let up = (0..self.scenario.hosts)
+            .filter(|host| sim.app(*host).is_some())
+            .count();
+        if sim.command(from, |node, _, _| node.publish(now, bytes)) == Some(true) {
+            let stats = &mut sim.fabric.stats;
+            stats.published = stats.published.saturating_add(1);
+            stats.wanted = stats.wanted.saturating_add(up.saturating_sub(1) as u64);
+        }
+    }
+
+    /// What is missing to the goal in what the services came to.
+    fn unserved(&self, sim: &Sim<Node>) -> Option<String> {
+        let stats = sim.stats();
+        let falls_short =
+            |got: u64, of: u64, mille: u32| got.saturating_mul(1000) < of.saturating_mul(u64::from(mille));
+        let (found, lookups) = (stats.found, stats.lookups);
+        let (delivered, wanted) = (stats.delivered, stats.wanted);
+        if falls_short(found, lookups, self.goal.found) {
+            return Some(format!("{found} of {lookups} lookups found their peer"));
+        }
+        falls_short(delivered, wanted, self.goal.delivered)
+            .then(|| format!("{delivered} of {wanted} deliveries came"))
     }
 
     /// What is missing to the goal.
@@ -240,12 +348,13 @@ impl Plan {
             ));
         }
         let (pongs, place) = least.unwrap_or_default();
-        (pongs < self.goal.pongs).then(|| {
-            format!(
+        if pongs < self.goal.pongs {
+            return Some(format!(
                 "host {place} measured {pongs} round trips, {} wanted",
                 self.goal.pongs
-            )
-        })
+            ));
+        }
+        self.unserved(sim)
     }
 
     /// The fewest faults with which a failing seed still fails by the same criterion, found in `most` runs at most. `None`: it does not fail.

@@ -657,10 +657,19 @@ impl<A> Sim<A> {
 
     /// Round trips that applications measured.
     pub fn latencies(&self) -> Histogram {
+        self.merged(|host| &host.latencies)
+    }
+
+    /// How long published messages took to each receiver, by [`Step::delivered`](crate::Step::delivered).
+    pub fn deliveries(&self) -> Histogram {
+        self.merged(|host| &host.deliveries)
+    }
+
+    fn merged(&self, of: impl Fn(&Host<A>) -> &Histogram) -> Histogram {
         let mut all = Histogram::default();
         for place in &self.places {
             if let Place::Host(host) = place {
-                all.merge(&host.latencies);
+                all.merge(of(host));
             }
         }
         all

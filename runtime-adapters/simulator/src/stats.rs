@@ -21,6 +21,18 @@ pub struct Stats {
     pub disconnected: u64,
     /// Faults that began.
     pub faults: u64,
+    /// Messages that a scenario had published with GossipSub.
+    pub published: u64,
+    /// Deliveries that should follow: one for each other host that was up.
+    pub wanted: u64,
+    /// Deliveries that followed.
+    pub delivered: u64,
+    /// Lookups that a scenario had begun with Kademlia.
+    pub lookups: u64,
+    /// Of them, those that are over.
+    pub looked_up: u64,
+    /// Of them, those that found the peer.
+    pub found: u64,
 }
 
 /// Figures at one moment.

@@ -114,6 +114,19 @@ fn a_value_out_of_its_range_is_told_with_its_line_and_the_range() {
         ),
         ("reuse_port = 1", 1, "boolean"),
         (
+            "services = [\"ping\", \"http\"]",
+            1,
+            "services: \"http\" is none of ping, identify, kad, gossipsub",
+        ),
+        (
+            "[traffic]\nbytes = 7",
+            2,
+            "traffic.bytes: 7 is out of its range, 8 to 262144",
+        ),
+        ("[traffic]\nlookups = -1", 2, "0 to 1000000"),
+        ("[goal]\nfound = 2.0", 2, "goal.found: 2 is out of its range"),
+        ("[goal]\ndelivered = -0.1", 2, "0.0 to 1.0"),
+        (
             "[[fault]]\nkind = \"nat-reboot\"\nnat = 0",
             3,
             "there are no NATs",

@@ -14,6 +14,7 @@ use crate::{
 use core::{ops::RangeInclusive, time::Duration};
 use libp2p_proto_core::{Instant, UnixTime};
 use libp2p_proto_identity::KeyType;
+use libp2p_proto_kad as kad;
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
@@ -21,6 +22,7 @@ type Int = Option<Spanned<i64>>;
 type Text = Option<Spanned<String>>;
 type Any = Option<Spanned<Value>>;
 type Flag = Option<bool>;
+type Share = Option<Spanned<f64>>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -36,9 +38,11 @@ struct File {
     reuse_port: Flag,
     strict: Flag,
     keys: Vec<Spanned<String>>,
+    services: Option<Vec<Spanned<String>>>,
     link: LinkPart,
     ping: PingPart,
     identify: IdentifyPart,
+    traffic: TrafficPart,
     limits: LimitsPart,
     goal: GoalPart,
     chances: Option<ChancesPart>,
@@ -75,6 +79,15 @@ struct IdentifyPart {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+struct TrafficPart {
+    lookups: Int,
+    messages: Int,
+    bytes: Int,
+    from: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct LimitsPart {
     max_connections: Int,
     max_inbound: Int,
@@ -90,8 +103,10 @@ struct LimitsPart {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct GoalPart {
-    connected: Option<Spanned<f64>>,
+    connected: Share,
     pongs: Int,
+    found: Share,
+    delivered: Share,
     within: Text,
 }
 
@@ -192,6 +207,20 @@ fn int<T: TryFrom<i64>>(name: &str, value: &Int, range: RangeInclusive<i64>) -> 
             format!("{name}: {number} is out of its range, {low} to {high}"),
         )
     })
+}
+
+/// A share, in per mille.
+fn share(name: &str, value: &Share) -> Checked<Option<u32>> {
+    let Some(value) = value else { return Ok(None) };
+    let share = *value.get_ref();
+    if !(0.0..=1.0).contains(&share) {
+        return Err(wrong(
+            value,
+            format!("{name}: {share} is out of its range, 0.0 to 1.0"),
+        ));
+    }
+    let mille = Duration::from_secs_f64(share).as_millis();
+    Ok(Some(u32::try_from(mille).unwrap_or(1000)))
 }
 
 /// The number of something of which there are `count`.
@@ -405,8 +434,65 @@ impl File {
             &mut identify.push_delay,
             duration("identify.push_delay", &self.identify.push_delay, ZERO)?,
         );
+        self.serve(&mut plan)?;
+        self.traffic.apply(&mut plan.traffic)?;
         self.goal.apply(&mut plan)?;
         Ok(plan)
+    }
+}
+
+/// What a node may serve. Ping and identify always are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Service {
+    Base,
+    Kad,
+    Gossipsub,
+}
+
+const SERVICES: &[(&str, Service)] = &[
+    ("ping", Service::Base),
+    ("identify", Service::Base),
+    ("kad", Service::Kad),
+    ("gossipsub", Service::Gossipsub),
+];
+
+impl File {
+    fn serve(&self, plan: &mut Plan) -> Checked<()> {
+        for service in self.services.iter().flatten() {
+            match word("services", &Some(service.clone()), SERVICES)? {
+                Some(Service::Kad) => {
+                    plan.node.kad = Some(kad::Config {
+                        mode: kad::Mode::Server,
+                        ..kad::Config::default()
+                    });
+                }
+                Some(Service::Gossipsub) => {
+                    plan.node.gossipsub = Some(libp2p_proto_gossipsub::Config::default());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TrafficPart {
+    fn apply(&self, traffic: &mut crate::plan::Traffic) -> Checked<()> {
+        const MOST: i64 = 1_000_000;
+        set(
+            &mut traffic.lookups,
+            int("traffic.lookups", &self.lookups, 0..=MOST)?,
+        );
+        set(
+            &mut traffic.messages,
+            int("traffic.messages", &self.messages, 0..=MOST)?,
+        );
+        set(
+            &mut traffic.bytes,
+            int("traffic.bytes", &self.bytes, 8..=262_144)?,
+        );
+        set(&mut traffic.from, duration("traffic.from", &self.from, ZERO)?);
+        Ok(())
     }
 }
 
@@ -490,17 +576,15 @@ impl LimitsPart {
 
 impl GoalPart {
     fn apply(&self, plan: &mut Plan) -> Checked<()> {
-        if let Some(value) = &self.connected {
-            let share = *value.get_ref();
-            if !(0.0..=1.0).contains(&share) {
-                return Err(wrong(
-                    value,
-                    format!("goal.connected: {share} is out of its range, 0.0 to 1.0"),
-                ));
-            }
-            let mille = Duration::from_secs_f64(share).as_millis();
-            plan.goal.connected = u32::try_from(mille).unwrap_or(1000);
-        }
+        set(
+            &mut plan.goal.connected,
+            share("goal.connected", &self.connected)?,
+        );
+        set(&mut plan.goal.found, share("goal.found", &self.found)?);
+        set(
+            &mut plan.goal.delivered,
+            share("goal.delivered", &self.delivered)?,
+        );
         set(
             &mut plan.goal.pongs,
             int("goal.pongs", &self.pongs, 0..=1_000_000_000)?,
