@@ -1,7 +1,8 @@
 //! A connection over a pipe that it has to itself: from the first byte to the last.
 
 use crate::{
-    Config, Error,
+    Config, Error, Step,
+    meter::Meter,
     running::{PREFIX, Running},
 };
 use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
@@ -58,8 +59,7 @@ pub(crate) struct Bare {
     deadline: Option<Deadline>,
     failed: Option<Error>,
     now: Instant,
-    bytes_in: u64,
-    bytes_out: u64,
+    meter: Meter,
     /// Bytes of the last input that were not taken: they are handed in again, unless the link ends before they are whole.
     untaken: usize,
 }
@@ -77,8 +77,7 @@ impl Bare {
             messages: VecDeque::new(),
             failed: None,
             now,
-            bytes_in: 0,
-            bytes_out: 0,
+            meter: Meter::default(),
             untaken: 0,
         }
     }
@@ -110,10 +109,11 @@ impl Bare {
                 Err(error) => break Err(error),
             }
         };
-        self.bytes_in = self.bytes_in.saturating_add(taken as u64);
+        self.meter.take_in(taken);
         self.untaken = input.len().saturating_sub(taken);
         if let Phase::Running(running) = &mut self.phase {
             running.end_read(self.now);
+            self.meter.watch(self.now);
         }
         match result {
             Ok(()) => {
@@ -301,11 +301,11 @@ impl Bare {
     /// The deadline has come; harmless if early.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        if self.deadline.is_some_and(|deadline| deadline.is_due(self.now)) {
+        if self.is_due(now) {
             self.deadline = None;
             match self.phase {
                 Phase::Closing(_) => self.phase = Phase::Closed,
-                _ => drop(self.fail(Error::UpgradeTimeout)),
+                _ => drop(self.fail(Error::UpgradeTimeout(self.step_of_upgrade()))),
             }
             return;
         }
@@ -315,6 +315,21 @@ impl Bare {
             }
         }
         self.check_over();
+    }
+
+    /// Whether the time for the upgrade, or for closing, is over.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        let now = self.now.max(now);
+        self.deadline.is_some_and(|deadline| deadline.is_due(now))
+    }
+
+    const fn step_of_upgrade(&self) -> Step {
+        match self.phase {
+            Phase::Security(..) => Step::Security,
+            Phase::Handshake(..) => Step::Handshake,
+            Phase::Authenticated(..) => Step::Admission,
+            _ => Step::Muxer,
+        }
     }
 
     /// Closes once the remote goes away and nothing stands any longer.
@@ -334,7 +349,8 @@ impl Bare {
             self.fail(error);
         }
         let sent = out.len().saturating_sub(before);
-        self.bytes_out = self.bytes_out.saturating_add(sent as u64);
+        self.meter.take_out(sent);
+        self.meter.watch(self.now);
         if sent == 0 && matches!(self.phase, Phase::Closing(_)) && out.remaining() >= 64 {
             self.phase = Phase::Closed;
         }
@@ -370,10 +386,16 @@ impl Bare {
     pub(crate) fn poll_message(&mut self) -> Option<FromConnection> {
         if let Phase::Running(running) = &mut self.phase {
             // `Established` was queued before the first stream.
+            let (now, meter) = (self.now, &mut self.meter);
             return self
                 .messages
                 .pop_front()
-                .or_else(|| running.poll_message(self.now));
+                .or_else(|| running.poll_message(now))
+                .or_else(|| {
+                    meter
+                        .poll_report(now, running.mux().rtt())
+                        .map(FromConnection::Carried)
+                });
         }
         let message = self.messages.pop_front();
         if self.messages.is_empty() {
@@ -385,7 +407,10 @@ impl Bare {
     /// When `handle_timeout` is due.
     pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
         match &self.phase {
-            Phase::Running(running) => running.poll_timeout(),
+            Phase::Running(running) => {
+                let report = self.meter.poll_timeout(running.mux().rtt());
+                Deadline::earliest(running.poll_timeout(), report)
+            }
             Phase::Closed => None,
             _ => self.deadline,
         }
@@ -412,11 +437,10 @@ impl Bare {
             _ => None,
         };
         ConnectionStats {
-            bytes_in: self.bytes_in,
-            bytes_out: self.bytes_out,
             streams: running.map_or(0, |running| running.mux().stream_count()),
             unread: running.map_or(0, |running| running.unread()),
             rtt: running.and_then(|running| running.mux().rtt()),
+            ..self.meter.stats()
         }
     }
 
@@ -470,6 +494,8 @@ impl Bare {
             Phase::Running(mut running) => {
                 running.close_streams();
                 self.drain_streams(&mut running);
+                let report = self.meter.last_report(running.mux().rtt());
+                self.messages.extend(report.map(FromConnection::Carried));
                 self.messages.push_back(FromConnection::Disconnected { error });
                 self.phase = Phase::Closing(running);
                 self.deadline = Some(Deadline::new(self.now + CLOSING, "closing"));

@@ -8,7 +8,7 @@ use alloc::{boxed::Box, sync::Arc};
 use core::fmt;
 use libp2p_proto_core::{ConnectionId, Deadline, Instant, Rng, Side, TransmitBuf, WebSocketTarget};
 use libp2p_proto_stream_protocol::{FromConnection, Seat, ToConnection};
-use libp2p_proto_websocket::{CloseCode, Event, WebSocket};
+use libp2p_proto_websocket::{self as websocket, CloseCode, Event, WebSocket};
 
 /// One connection over one byte pipe. See the crate's page for the calling contract.
 pub struct Connection {
@@ -118,8 +118,15 @@ impl Connection {
 
     /// The deadline has come; harmless if early.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Some(Err(error)) = self.web.as_mut().map(|web| web.handle_timeout(now)) {
-            self.bare.fail_below(now, error.into());
+        if let Some(web) = &mut self.web {
+            let result = web.handle_timeout(now);
+            if let Err(error) = result {
+                self.bare.fail_below(now, error.into());
+            } else if web.is_upgrading() && self.bare.is_due(now) {
+                // Nothing above has begun: it is the WebSocket that was too slow.
+                web.abort();
+                self.bare.fail_below(now, websocket::Error::UpgradeTimeout.into());
+            }
         }
         self.bare.handle_timeout(now);
         self.carry(now);

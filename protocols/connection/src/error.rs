@@ -1,5 +1,6 @@
 //! Why a connection ended.
 
+use core::fmt;
 use libp2p_proto_core::Fault;
 use libp2p_proto_stream_protocol::LinkError;
 use libp2p_proto_yamux as yamux;
@@ -24,9 +25,9 @@ pub enum Error {
     /// The multiplexer failed.
     #[error("yamux: {0}")]
     Yamux(#[from] yamux::Error),
-    /// The upgrade took too long.
-    #[error("upgrade timed out")]
-    UpgradeTimeout,
+    /// The upgrade took too long: this step had not ended.
+    #[error("timed out in the {0}")]
+    UpgradeTimeout(Step),
     /// The link ended before the upgrade was done, inside a frame, or with open streams.
     #[error("unexpected end of the link")]
     UnexpectedEof,
@@ -52,6 +53,7 @@ impl Error {
             Self::Noise(error) => error.fault(),
             Self::Yamux(error) => error.fault(),
             Self::WebSocket(error) => error.fault(),
+            Self::UpgradeTimeout(Step::Admission) => Fault::Local,
             _ => Fault::Peer,
         }
     }
@@ -63,7 +65,7 @@ impl Error {
             Self::NoCommonProtocol => "no-common-protocol",
             Self::Noise(error) => error.code(),
             Self::Yamux(error) => error.code(),
-            Self::UpgradeTimeout => "upgrade-timeout",
+            Self::UpgradeTimeout(step) => step.timeout(),
             Self::UnexpectedEof => "eof",
             Self::GoAway(_) => "go-away",
             Self::WebSocket(error) => error.code(),
@@ -77,5 +79,40 @@ impl Error {
             fault: self.fault(),
             code: self.code(),
         }
+    }
+}
+
+/// A step of the upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Agreeing on the security protocol.
+    Security,
+    /// The handshake of the secure channel.
+    Handshake,
+    /// The peer is known, and waits for the swarm to admit it.
+    Admission,
+    /// Agreeing on the multiplexer.
+    Muxer,
+}
+
+impl Step {
+    const fn timeout(self) -> &'static str {
+        match self {
+            Self::Security => "security-timeout",
+            Self::Handshake => "handshake-timeout",
+            Self::Admission => "admission-timeout",
+            Self::Muxer => "muxer-timeout",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Security => "negotiation of the security protocol",
+            Self::Handshake => "handshake of the secure channel",
+            Self::Admission => "wait for the swarm",
+            Self::Muxer => "negotiation of the multiplexer",
+        })
     }
 }

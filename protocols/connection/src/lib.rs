@@ -21,9 +21,10 @@ mod bare;
 mod config;
 mod connection;
 mod error;
+mod meter;
 mod running;
 
 pub use bare::ConnectionStats;
 pub use config::Config;
 pub use connection::Connection;
-pub use error::Error;
+pub use error::{Error, Step};

@@ -39,6 +39,8 @@ fn vul_035_unread_bytes_stop_the_link_and_then_cost_the_stream_that_holds_most()
     let mut pair = stuffed();
     let limits = StreamLimits::default();
     assert!(pair.ends[1].stats().unread <= limits.unread + 65_536);
+    // Behind the report of what was carried.
+    pair.wait(SECOND);
     let end = pair.ends[1].poll_timeout().unwrap();
     assert_eq!((end.why, end.at), ("unread", NOW + SECOND * 10));
     pair.ends[1].handle_timeout(end.at - Duration::from_nanos(1));
@@ -74,6 +76,7 @@ fn an_honest_peer_of_a_briefly_slow_reader_loses_nothing() {
 fn a_pause_in_reading_is_not_the_peers_silence() {
     let mut pair = Pair::established(100_000);
     pair.grant = false;
+    pair.wait(SECOND);
     // A ping is sent, and its answer will wait behind more than is read.
     let ping_at = pair.ends[1].poll_timeout().unwrap();
     assert_eq!(ping_at.why, "ping");

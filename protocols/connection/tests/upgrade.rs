@@ -11,7 +11,7 @@ mod support;
 
 use core::time::Duration;
 use libp2p_proto_connection::{Config, Connection, Error};
-use libp2p_proto_core::{ConnectionId, Side, StreamId, TransmitBuf};
+use libp2p_proto_core::{ConnectionId, Fault, Side, StreamId, TransmitBuf};
 use libp2p_proto_stream_protocol::{FromConnection, ToConnection};
 use std::sync::Arc;
 use support::{
@@ -106,8 +106,71 @@ fn vul_054_two_dialers_and_two_listeners_fail_and_never_agree() {
     for end in 0..2 {
         pair.ends[end].handle_timeout(NOW + Duration::from_secs(10));
         pair.messages(end);
-        assert_eq!(last_code(&pair.told[end]), "upgrade-timeout");
+        assert_eq!(last_code(&pair.told[end]), "security-timeout");
     }
+}
+
+// covers: CON-012
+#[test]
+fn a_time_out_names_the_step_that_did_not_end() {
+    let plain = |seed: u8| {
+        let config = Config::new(&identity(seed), [seed; 32]).unwrap();
+        Arc::new(config.without_inlined_muxer().unwrap())
+    };
+    let mut seen = [Vec::new(), Vec::new()];
+    // Each round carries one flight more before both ends are left to their deadlines.
+    for flights in 0.. {
+        let mut pair = Pair::new(
+            Connection::new(NOW, plain(1), seat(1, Side::Dialer)),
+            Connection::new(NOW, plain(2), seat(2, Side::Listener)),
+            1000,
+        );
+        for flight in 0..flights {
+            let (from, mut wire) = (flight % 2, Vec::new());
+            while pair.ends[from].poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)) {}
+            pair.tails[1 - from].extend(wire);
+            pair.feed(1 - from);
+            pair.messages(0);
+            pair.messages(1);
+        }
+        if pair.is_established() {
+            break;
+        }
+        let told = pair.told.each_ref().map(Vec::len);
+        for (end, seen) in seen.iter_mut().enumerate() {
+            pair.ends[end].handle_timeout(NOW + Duration::from_secs(10));
+            pair.messages(end);
+            if pair.told[end].len() > told[end] && pair.ends[end].is_closed() {
+                seen.push(last_code(&pair.told[end]));
+            }
+        }
+    }
+    for mut seen in seen {
+        seen.dedup();
+        assert_eq!(
+            seen[..3],
+            ["security-timeout", "handshake-timeout", "muxer-timeout"]
+        );
+    }
+    // The swarm's own silence accuses nobody else.
+    let mut pair = Pair::new(connection(1, Side::Dialer), connection(2, Side::Listener), 1000);
+    for flight in 0..6 {
+        let (from, mut wire) = (flight % 2, Vec::new());
+        while pair.ends[from].poll_transmit(NOW, &mut TransmitBuf::new(&mut wire, 1000)) {}
+        pair.tails[1 - from].extend(wire);
+        pair.feed(1 - from);
+    }
+    let slow = &mut pair.ends[0];
+    slow.handle_timeout(NOW + Duration::from_secs(10));
+    let told: Vec<_> = core::iter::from_fn(|| slow.poll_message()).collect();
+    let [
+        FromConnection::Authenticated { .. },
+        FromConnection::Disconnected { error: Some(error) },
+    ] = told[..]
+    else {
+        panic!("{told:?}")
+    };
+    assert_eq!((error.fault, error.code), (Fault::Local, "admission-timeout"));
 }
 
 // covers: CON-012, CON-013, MSS-034, MSS-035, NOI-036

@@ -343,8 +343,14 @@ fn has_group(error: ProtobufError) -> bool {
     matches!(error, ProtobufError::BadWireType(3))
 }
 
+/// `PROPTEST_CASES` asks for more.
+fn cases() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    ProptestConfig::with_cases(asked.cases.max(4096))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #![proptest_config(cases())]
 
     // covers: COR-017, COR-021
     #[test]

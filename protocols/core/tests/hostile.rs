@@ -383,8 +383,14 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
         })
 }
 
+/// `PROPTEST_CASES` asks for more.
+fn cases() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    ProptestConfig::with_cases(asked.cases.max(4096))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #![proptest_config(cases())]
 
     // covers: COR-067, COR-069
     #[test]

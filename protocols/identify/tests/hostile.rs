@@ -233,17 +233,22 @@ fn vul_129_exchanges_that_break_off_anywhere_leave_nothing_behind() {
         scene.bench.take_facts(0);
         events(&mut scene.machine);
     };
-    for number in 0..3000 {
-        life(&mut scene, number);
-        if number % 100 == 0 {
-            let census = scene.machine.census();
-            assert_eq!(
-                (census.peers, census.exchanges, census.pushes, census.timers),
-                (0, 0, 0, 0)
-            );
-            assert!(census.shared <= 128, "{census:?}");
+    let mut lives = |numbers: core::ops::Range<u32>| {
+        for number in numbers {
+            life(&mut scene, number);
+            if number % 100 == 0 {
+                let census = scene.machine.census();
+                assert_eq!(
+                    (census.peers, census.exchanges, census.pushes, census.timers),
+                    (0, 0, 0, 0)
+                );
+                assert!(census.shared <= 128, "{census:?}");
+            }
         }
-    }
+    };
+    lives(0..10_000);
+    let left = allocation_counter::measure(|| lives(10_000..100_000));
+    assert!(left.bytes_current < 16_384, "{left:?}");
 }
 
 #[test]

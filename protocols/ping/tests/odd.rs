@@ -344,7 +344,7 @@ fn vul_179_floods_and_odd_payloads_are_bounded_and_cost_nobody_else() {
     // Streams without end.
     let mut scene = Scene::new(quiet());
     let conn = scene.conn;
-    for _ in 0..20 {
+    for _ in 0..200 {
         for _ in 0..500 {
             let open = scene
                 .bench
@@ -362,6 +362,12 @@ fn vul_179_floods_and_odd_payloads_are_bounded_and_cost_nobody_else() {
         scene.say(stream, &vec![3; size]);
         assert_eq!(scene.heard(stream).len(), size / 32 * 32);
     }
+    // A mebibyte at once: the burst is echoed, and then it is too much.
+    let mut scene = Scene::new(quiet());
+    let stream = scene.open();
+    scene.say(stream, &vec![3; 1 << 20]);
+    assert_eq!(scene.end_of(stream), Some(Closed::Reset));
+    assert_eq!(scene.heard(stream).len(), 20 * 32);
     let mut scene = Scene::new(quiet());
     let stream = scene.open();
     for byte in [9; 32] {

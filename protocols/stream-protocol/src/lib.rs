@@ -23,7 +23,7 @@ pub use input::{
     OpenError, OrderError, TellError, WriteError,
 };
 pub use message::{
-    FromConnection, Seat, SpecEntry, SpecId, SpecTable, StreamLimits, StreamOrder, ToConnection,
+    FromConnection, Seat, SpecEntry, SpecId, SpecTable, StreamLimits, StreamOrder, ToConnection, Traffic,
 };
 pub use spec::{Framing, Matching, StreamSpec};
 

@@ -215,6 +215,17 @@ pub enum ToConnection {
     Abort,
 }
 
+/// What a connection has carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes taken from the link so far; of a WebSocket, those of what it carries.
+    pub bytes_in: u64,
+    /// Bytes given to the link so far; of a WebSocket, those of what it carries.
+    pub bytes_out: u64,
+    /// The round trip that the multiplexer measured last. `None`: not yet.
+    pub rtt: Option<Duration>,
+}
+
 /// News from a connection to the swarm.
 #[derive(Clone, Debug)]
 pub enum FromConnection {
@@ -235,6 +246,9 @@ pub enum FromConnection {
         /// The agreed multiplexer.
         muxer: ProtocolName,
     },
+    /// What the connection has carried so far. Told at most once a second, and once before the end, if anything has changed; little that has changed waits
+    /// for an occasion to be told.
+    Carried(Traffic),
     /// A stream has its name agreed: one of theirs is new, one of ours was ordered.
     Opened {
         /// The stream.
@@ -297,6 +311,7 @@ impl FromConnection {
             Self::Authenticated { .. }
             | Self::WrongPeer { .. }
             | Self::Established { .. }
+            | Self::Carried(_)
             | Self::Disconnected { .. } => None,
         }
     }

@@ -54,7 +54,7 @@ pub struct Config {
     pub accepts_per_second: u32,
     /// IP addresses whose rate is remembered; beyond, the most patient is forgotten. Default 4 096.
     pub max_rated_ips: usize,
-    /// Time for an inbound upgrade, from the accept. Default 10 s.
+    /// Time for an inbound upgrade, from the accept. A connection that does not keep it is dropped half a second later. Default 10 s.
     pub inbound_upgrade: Duration,
     /// Time for an outbound attempt, from the first packet to the end of the upgrade. Default 15 s, as go-libp2p.
     pub outbound_upgrade: Duration,

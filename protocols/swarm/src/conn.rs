@@ -2,7 +2,7 @@
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use libp2p_proto_core::{ConnectionId, DialId, Instant, PeerId, ProtocolName, StreamId};
-use libp2p_proto_stream_protocol::{AttemptError, ConnectionInfo};
+use libp2p_proto_stream_protocol::{AttemptError, ConnectionInfo, Traffic};
 use smallvec::SmallVec;
 
 /// Where a connection stands. In all but one of these it has a deadline, [`Timer::Phase`].
@@ -39,6 +39,7 @@ pub(crate) struct Conn {
     pub(crate) ungranted: usize,
     /// Its news that waits.
     pub(crate) waiting: u32,
+    pub(crate) traffic: Traffic,
 }
 
 impl Conn {
@@ -54,6 +55,7 @@ impl Conn {
             to_grant: Vec::new(),
             ungranted: 0,
             waiting: 0,
+            traffic: Traffic::default(),
         }
     }
 

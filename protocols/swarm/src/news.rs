@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use libp2p_proto_core::{ConnectionId, Fault, Multiaddr, PeerId, ProtocolName, StreamId, UnixTime};
 use libp2p_proto_stream_protocol::{
     AttemptError, Closed, FromConnection, Input, LinkError, Protocols, SpecId, StreamOrder, ToConnection,
+    Traffic,
 };
 
 /// What waits to be processed, in the order in which it came.
@@ -84,6 +85,7 @@ impl Swarm {
             FromConnection::Established { security, muxer } => {
                 self.established(unix, protocols, conn, security, muxer);
             }
+            FromConnection::Carried(traffic) => self.carried(conn, traffic),
             FromConnection::Disconnected { error } => self.disconnected(unix, protocols, conn, error),
             message if message.stream().is_none_or(|stream| stream.conn != conn) => {
                 // A stream of another connection: whoever says so is mistaken.
@@ -228,6 +230,22 @@ impl Swarm {
             info,
         };
         self.deliver_all(unix, protocols, None, &input);
+    }
+
+    /// Totals never shrink, whatever a connection says.
+    fn carried(&mut self, id: ConnectionId, traffic: Traffic) {
+        let Some(conn) = self.core.conns.get_mut(&id) else {
+            return;
+        };
+        let (known, stats) = (&mut conn.traffic, &mut self.core.stats);
+        for (total, before, after) in [
+            (&mut stats.bytes_in, &mut known.bytes_in, traffic.bytes_in),
+            (&mut stats.bytes_out, &mut known.bytes_out, traffic.bytes_out),
+        ] {
+            *total = total.saturating_add(after.saturating_sub(*before));
+            *before = after.max(*before);
+        }
+        known.rtt = traffic.rtt.or(known.rtt);
     }
 
     fn disconnected(

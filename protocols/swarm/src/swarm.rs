@@ -13,14 +13,14 @@ use alloc::{
     string::String,
     vec::Vec,
 };
-use core::fmt;
+use core::{fmt, time::Duration};
 use libp2p_proto_core::{
     Component, ConnectionId, DialId, Instant, Multiaddr, PeerId, ProtocolName, Rng, Side,
 };
 use libp2p_proto_identity::Identity;
 use libp2p_proto_stream_protocol::{
     AttemptError, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Framing, FromConnection,
-    Host as _, Protocols, Seat, SpecEntry, SpecTable,
+    Host as _, Protocols, Seat, SpecEntry, SpecTable, Traffic,
 };
 use smallvec::SmallVec;
 
@@ -374,6 +374,11 @@ impl Swarm {
         self.core.connection_info(conn)
     }
 
+    /// What a connection has carried and the round trip it has measured, as it told last: at most a second ago, or less than 4 KiB ago.
+    pub fn traffic(&self, conn: ConnectionId) -> Option<Traffic> {
+        self.core.conns.get(&conn).map(|conn| conn.traffic)
+    }
+
     /// The peers that are connected.
     pub fn peers(&self) -> impl Iterator<Item = PeerId> {
         self.core.peers.keys().copied()
@@ -418,13 +423,17 @@ impl Swarm {
         }
     }
 
-    /// The seat for a link, whose deadline was set when it was accepted or began to connect.
-    fn seat(&self, conn: ConnectionId) -> Option<Seat> {
+    /// The seat for a link, whose deadline was set when it was accepted or began to connect. The connection keeps it, and knows in which step; our own one is
+    /// for connections that don't.
+    fn seat(&mut self, conn: ConnectionId) -> Option<Seat> {
         let entry = self.core.conns.get(&conn)?;
         let seed = self.dice.fork_seed("connection", conn.get());
         let mut seat = Seat::new(conn, entry.info.side, seed);
         seat.expect = entry.peer;
         seat.upgrade_by = self.core.timers.get(Timer::Phase(conn))?;
+        self.core
+            .timers
+            .set(Timer::Phase(conn), seat.upgrade_by + UPGRADE_GRACE);
         seat.limited = entry.info.limited;
         seat.specs = self.core.specs.clone();
         seat.inbound.clone_from(&self.core.inbound);
@@ -432,6 +441,9 @@ impl Swarm {
         Some(seat)
     }
 }
+
+/// How much longer a connection may take to say that its upgrade was too slow.
+const UPGRADE_GRACE: Duration = Duration::from_millis(500);
 
 /// The address of the other end of a WebSocket, if an adapter named its socket.
 fn as_websocket(addr: Multiaddr) -> Multiaddr {

@@ -173,6 +173,10 @@ pub struct Stats {
     pub trimmed: u64,
     /// Inbound streams that were reset because a scope was full, so far.
     pub streams_refused: u64,
+    /// Bytes that connections took from their links so far, those that have ended included; see [`Traffic`](libp2p_proto_stream_protocol::Traffic).
+    pub bytes_in: u64,
+    /// Bytes that connections gave to their links so far, those that have ended included.
+    pub bytes_out: u64,
     /// Frames delivered to protocols so far.
     pub frames_in: u64,
     /// Frames written by protocols so far.

@@ -118,6 +118,20 @@ fn vul_122_the_bytes_of_the_book_are_bounded() {
         book.remove(&who);
     }
     assert_eq!(book.bytes(), 0);
+    // A million invented peers and the default limits.
+    let mut book = AddressBook::new(BookLimits::default());
+    for number in 0..1_000_000 {
+        book.claim(START, peer(number), &[addr(1)], true);
+        if number % 1000 == 0 {
+            assert!(book.len() <= 10_000 && book.bytes() <= 16 << 20);
+        }
+    }
+    assert_eq!(book.len(), 10_000);
+    // Nothing is kept for ever.
+    let expired = START + Duration::from_secs(365 * 86_400);
+    book.claim(expired, peer(0), &[addr(1)], true);
+    let kept = book.peers().filter(|peer| book.addrs(expired, peer).count() > 0);
+    assert_eq!(kept.count(), 1);
 }
 
 #[test]

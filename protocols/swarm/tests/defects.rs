@@ -191,14 +191,15 @@ fn vul_162_a_seat_is_free_at_its_deadline_although_the_connection_says_nothing()
         if authenticated {
             bench.authenticate(at(9_000), seat.conn, peer(2));
         }
-        bench.drive(at(9_999));
+        // Half a second for the connection to say in which step it was too slow.
+        bench.drive(at(10_499));
         assert_eq!(bench.swarm.stats().pending_inbound, 1);
-        let actions = bench.drive(at(10_000));
+        let actions = bench.drive(at(10_500));
         assert_eq!(orders(&actions, seat.conn), ["Abort"]);
         assert_eq!(bench.swarm.stats().pending_inbound, 0);
         assert!(bench.swarm.is_idle());
         assert_eq!(bench.events().len(), 1);
-        bench.gone(at(10_001), seat.conn);
+        bench.gone(at(10_501), seat.conn);
         assert_eq!(bench.events(), [], "what it says later is not heard");
     }
 }

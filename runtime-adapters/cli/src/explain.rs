@@ -47,9 +47,10 @@ fn at(addr: &Multiaddr, cause: AttemptError) -> String {
 fn attempt(cause: AttemptError) -> String {
     match cause {
         AttemptError::Transport(code) => transport(code),
-        AttemptError::TimedOut => String::from(
-            "the handshake did not end in time (limits.outbound_upgrade): does a libp2p peer listen there?",
-        ),
+        AttemptError::TimedOut => String::from("the handshake did not end in time (limits.outbound_upgrade)"),
+        AttemptError::Upgrade(error) if stalled_in(error.code).is_some() => {
+            format!("{} (limits.outbound_upgrade)", link(error))
+        }
         AttemptError::WrongPeer { expected, got } => wrong_peer(expected, got),
         AttemptError::SelfDial => String::from("that is this very peer: dial another one"),
         AttemptError::Upgrade(error) => link(error),
@@ -91,8 +92,23 @@ pub(crate) fn ended(error: Option<LinkError>) -> String {
     error.map_or_else(|| String::from("the peer closed it"), link)
 }
 
+/// The step of an upgrade that did not end in time.
+fn stalled_in(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "security-timeout" => "security negotiation; does a libp2p peer sit there?",
+        "handshake-timeout" => "Noise handshake",
+        "admission-timeout" => "admission, since this node is too busy",
+        "muxer-timeout" => "muxer negotiation",
+        "ws-upgrade-timeout" => "WebSocket upgrade",
+        _ => return None,
+    })
+}
+
 /// Why an upgrade failed, or a connection ended.
 pub(crate) fn link(error: LinkError) -> String {
+    if let Some(step) = stalled_in(error.code) {
+        return format!("the handshake did not end in time: it stalled in the {step}");
+    }
     let told = match error.code {
         "closed" | "eof" | "unexpected-end" => "the peer closed the connection early",
         "wrong-peer" => "wrong peer: another one answers there than the /p2p/ID of the address",

@@ -12,7 +12,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::atomic::AtomicU64};
 
 pub(crate) use endpoint::serve;
 
@@ -20,6 +20,7 @@ pub(crate) use endpoint::serve;
 pub(crate) fn text(swarm: &mut Swarm, app: &Listener) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("p2p");
     about_connections(&mut registry, swarm, app);
+    about_each_connection(&mut registry, swarm);
     about_protocols(&mut registry, app);
     let mut text = String::new();
     encode(&mut text, &registry)?;
@@ -95,6 +96,16 @@ fn about_connections(registry: &mut Registry, swarm: &mut Swarm, app: &Listener)
             "Inbound streams reset because a scope was full",
             stats.streams_refused,
         ),
+        (
+            "bytes_in",
+            "Bytes that connections took from their links, those that ended included",
+            stats.bytes_in,
+        ),
+        (
+            "bytes_out",
+            "Bytes that connections gave to their links, those that ended included",
+            stats.bytes_out,
+        ),
         ("frames_in", "Frames delivered to protocols", stats.frames_in),
         ("frames_out", "Frames written by protocols", stats.frames_out),
         ("dials_failed", "Dials that failed", app.tally.dials_failed),
@@ -123,6 +134,32 @@ fn about_connections(registry: &mut Registry, swarm: &mut Swarm, app: &Listener)
         "Inbound connections that were not upgraded",
         "cause",
         &tally.refused,
+    );
+}
+
+/// What each connection that stands has carried, under its number.
+fn about_each_connection(registry: &mut Registry, swarm: &Swarm) {
+    type Label = [(&'static str, u64); 1];
+    let bytes_in = Family::<Label, Counter>::default();
+    let bytes_out = Family::<Label, Counter>::default();
+    let rtt = Family::<Label, Gauge<f64, AtomicU64>>::default();
+    for conn in swarm.peers().flat_map(|peer| swarm.connections(peer)) {
+        let Some(traffic) = swarm.traffic(conn) else {
+            continue;
+        };
+        let label = [("conn", conn.get())];
+        bytes_in.get_or_create(&label).inc_by(traffic.bytes_in);
+        bytes_out.get_or_create(&label).inc_by(traffic.bytes_out);
+        if let Some(measured) = traffic.rtt {
+            rtt.get_or_create(&label).set(measured.as_secs_f64());
+        }
+    }
+    registry.register("connection_bytes_in", "Bytes taken from the link", bytes_in);
+    registry.register("connection_bytes_out", "Bytes given to the link", bytes_out);
+    registry.register(
+        "connection_rtt_seconds",
+        "Round trip that the multiplexer measured last",
+        rtt,
     );
 }
 

@@ -1,11 +1,12 @@
 //! One line for each thing that went in or came out.
 
 use bytes::Bytes;
+use core::time::Duration;
 use data_encoding::HEXLOWER;
 use libp2p_proto_core::{
     ConnectionId, DialId, Fault, Instant, Multiaddr, PeerId, ProtocolName, Side, StreamId, UnixTime,
 };
-use libp2p_proto_stream_protocol::{AttemptError, Closed, Dial, FromConnection, LinkError, SpecId};
+use libp2p_proto_stream_protocol::{AttemptError, Closed, Dial, FromConnection, LinkError, SpecId, Traffic};
 use libp2p_proto_swarm::{Call, Record, ResolveId};
 use std::{collections::BTreeSet, fmt::Write as _, str::FromStr};
 
@@ -179,6 +180,13 @@ fn write_news(add: &mut impl FnMut(&dyn std::fmt::Display), message: &FromConnec
         FromConnection::Closed { stream: id, reason } => {
             stream("closed", id);
             add(&format_args!("{reason:?}"));
+        }
+        FromConnection::Carried(traffic) => {
+            add(&format_args!(
+                "carried {} {}",
+                traffic.bytes_in, traffic.bytes_out
+            ));
+            add(&optional(traffic.rtt.map(|rtt| rtt.as_nanos()).as_ref()));
         }
         FromConnection::Disconnected { error } => {
             add(&"disconnected");
@@ -410,6 +418,13 @@ impl Reader {
                     security: words.name()?,
                     muxer: words.name()?,
                 });
+            }
+            "carried" => {
+                return Ok(FromConnection::Carried(Traffic {
+                    bytes_in: words.parse("number of bytes")?,
+                    bytes_out: words.parse("number of bytes")?,
+                    rtt: words.optional("round trip")?.map(Duration::from_nanos),
+                }));
             }
             "disconnected" => {
                 let error = match words.0.next() {

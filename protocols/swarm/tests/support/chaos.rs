@@ -10,7 +10,7 @@ use libp2p_proto_core::{
 use libp2p_proto_identity::{Identity, Keypair};
 use libp2p_proto_stream_protocol::{
     AttemptError, Closed, Context, Dial, Fact, Framing, FromConnection, Input, LinkError, Protocol, SpecId,
-    StreamSpec, Target,
+    StreamSpec, Target, Traffic,
 };
 use libp2p_proto_swarm::{Action, Config, Event, Record, ResolveId, Source, StreamLimit, Swarm, Trim};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -493,6 +493,11 @@ fn report(conn: ConnectionId, opened: &mut u64, choices: &mut Choices<'_>) -> Fr
             stream,
             data: vec![0; usize::from(what) * 300].into(),
         },
+        7 if what >= 240 => FromConnection::Carried(Traffic {
+            bytes_in: u64::MAX >> (what % 64),
+            bytes_out: u64::from(what),
+            rtt: None,
+        }),
         7 => FromConnection::Sent {
             stream,
             bytes: usize::from(what),

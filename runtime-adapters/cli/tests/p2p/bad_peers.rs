@@ -117,20 +117,20 @@ fn a_flood_of_nonsense_is_cut_off() {
 #[test]
 fn a_peer_that_falls_silent_in_any_phase_of_the_handshake_is_given_up() {
     let (_folder, config) = hasty();
-    for (phase, bytes) in [
-        ("after accepting", 0),
-        ("inside multistream", 10),
-        ("after the header", 20),
-        ("after multistream", AGREED),
-        ("inside of Noise", AGREED + 50),
+    for (script, phase) in [
+        (Script::SilentAfter(0), "security negotiation"),
+        (Script::SilentAfter(10), "security negotiation"),
+        (Script::SilentAfter(20), "security negotiation"),
+        (Script::SilentAfter(AGREED), "Noise handshake"),
+        (Script::SilentAfter(AGREED + 50), "Noise handshake"),
+        (Script::SilentBeforeMuxer, "muxer negotiation"),
     ] {
-        let done = dial(
-            &puppet::listen(Script::SilentAfter(bytes)),
-            &["ping"],
-            &["--config", &config],
+        let done = dial(&puppet::listen(script), &["ping"], &["--config", &config]);
+        assert_failed(
+            &done,
+            &format!("the handshake did not end in time: it stalled in the {phase}"),
         );
-        assert_failed(&done, "the handshake did not end in time");
-        assert!(done.stdout.contains("outbound_upgrade"), "{phase}: {done:?}");
+        assert!(done.stdout.contains("outbound_upgrade"), "{done:?}");
     }
 }
 
@@ -177,15 +177,24 @@ fn dialers_that_fall_silent_in_any_phase_are_given_up_and_harm_nobody() {
     // Two more bytes of a length lead into the handshake.
     let scripts = [0, 10, 20, AGREED, AGREED + 20].map(Script::SilentAfter);
     let puppets = scripts.map(|script| puppet::dial(listener.socket(), script));
+    let last = puppet::dial(listener.socket(), Script::SilentBeforeMuxer);
     assert_serves(&listener);
-    for puppet in &puppets {
+    let mut phases = Vec::new();
+    for puppet in puppets.iter().chain([&last]) {
         puppet.wait(News::Ended);
         let line = listener.event("incoming-failed");
-        assert!(
-            line["error"].as_str().unwrap().contains("did not end in time"),
-            "{line}"
-        );
+        let error = line["error"].as_str().unwrap();
+        let (_, phase) = error
+            .split_once("did not end in time: it stalled in the ")
+            .unwrap_or_else(|| panic!("{line}"));
+        phases.push(phase.split(';').next().unwrap().to_owned());
     }
+    phases.sort();
+    phases.dedup();
+    assert_eq!(
+        phases,
+        ["Noise handshake", "muxer negotiation", "security negotiation"]
+    );
     assert_serves(&listener);
 }
 

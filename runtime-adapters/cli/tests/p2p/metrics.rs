@@ -1,6 +1,7 @@
 //! `--metrics`: what a scraper sees.
 
 use crate::support::{Listener, dial, p2p, read_all, run};
+use core::time::Duration;
 use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader, Write as _},
@@ -78,8 +79,11 @@ fn samples(text: &str) -> BTreeMap<String, u64> {
             let family = bare.strip_suffix("_total").unwrap_or(bare);
             let kind = types.get(family).unwrap_or_else(|| panic!("{line} has no type"));
             assert_eq!(bare.ends_with("_total"), *kind == "counter", "{line}");
+            // What is no whole number is in seconds, and kept in microseconds.
+            let micros = |seconds: f64| u64::try_from(Duration::from_secs_f64(seconds).as_micros()).unwrap();
+            let value = value.parse().unwrap_or_else(|_| micros(value.parse().unwrap()));
             assert!(
-                samples.insert(name.to_owned(), value.parse().unwrap()).is_none(),
+                samples.insert(name.to_owned(), value).is_none(),
                 "{line} comes twice"
             );
         }
@@ -123,6 +127,51 @@ fn a_scraper_sees_connections_and_protocols_in_the_openmetrics_format() {
             .any(|name| name.starts_with("p2p_connections_ended_total{cause=")),
         "{after:?}"
     );
+    holding.kill().unwrap();
+    holding.wait().unwrap();
+}
+
+#[test]
+fn a_scraper_sees_what_connections_carried_and_their_round_trip() {
+    let measured = Measured::start();
+    let done = dial(&measured.addr, &["perf:100000:200000"], &[]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let mut holding = p2p(&[
+        "dial",
+        &measured.addr,
+        "--do",
+        "perf:300000:400000",
+        "--do",
+        "wait:30",
+    ])
+    .spawn()
+    .unwrap();
+    let is_told = |now: &BTreeMap<String, u64>| {
+        let of_one = |what: &str| {
+            let mut samples = now.iter().filter(|(name, _)| name.starts_with(what));
+            let one = samples.next().map_or(0, |(_, value)| *value);
+            assert!(samples.next().is_none(), "one connection stands: {now:?}");
+            one
+        };
+        of_one("p2p_connection_bytes_in_total{conn=") >= 300_000
+            && of_one("p2p_connection_bytes_out_total{conn=") >= 400_000
+            && of_one("p2p_connection_rtt_seconds{conn=") > 0
+    };
+    let mut out = BufReader::new(holding.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("perf:") {
+        line.clear();
+        assert!(out.read_line(&mut line).unwrap() > 0);
+    }
+    let mut now = measured.scrape();
+    while !is_told(&now) {
+        // It is told within a second, and the connection stands for thirty.
+        assert_eq!(now["p2p_connections"], 1, "{now:?}");
+        now = measured.scrape();
+    }
+    // The connection that is gone counts in the totals.
+    assert!(now["p2p_bytes_in_total"] >= 400_000, "{now:?}");
+    assert!(now["p2p_bytes_out_total"] >= 600_000, "{now:?}");
     holding.kill().unwrap();
     holding.wait().unwrap();
 }

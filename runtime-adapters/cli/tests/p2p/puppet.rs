@@ -24,6 +24,8 @@ pub(crate) enum Script {
     SilentAfter(usize),
     /// Sends this many bytes of a right connection, then closes.
     CloseAfter(usize),
+    /// Lists no multiplexer in the handshake, and sends nothing any more once that is done.
+    SilentBeforeMuxer,
     /// Sends nothing any more once the connection stands.
     SilentOnceUp,
     /// Closes as soon as the connection stands.
@@ -96,7 +98,7 @@ fn identity() -> Identity {
     Identity::from(Keypair::ed25519_from_seed([7; 32]))
 }
 
-fn connection(side: Side) -> Connection {
+fn connection(side: Side, script: Script) -> Connection {
     let name = ProtocolName::from_static("/ipfs/ping/1.0.0");
     let mut spec = StreamSpec::new(name, Framing::Raw);
     spec.max_outbound = u16::MAX;
@@ -108,7 +110,10 @@ fn connection(side: Side) -> Connection {
     let mut seat = Seat::new(ConnectionId::new(1), side, [7; 32]);
     seat.specs = Arc::new(SpecTable::new(vec![entry]));
     seat.limits.outbound = usize::MAX;
-    let config = Config::new(&identity(), [9; 32]).unwrap();
+    let mut config = Config::new(&identity(), [9; 32]).unwrap();
+    if matches!(script, Script::SilentBeforeMuxer) {
+        config = config.without_inlined_muxer().unwrap();
+    }
     Connection::new(Instant::ZERO, Arc::new(config), seat)
 }
 
@@ -137,7 +142,7 @@ fn play(mut socket: TcpStream, side: Side, script: Script, news: &Sender<News>) 
 
 /// Follows the protocols until the script ends it.
 fn speak(socket: &mut TcpStream, side: Side, script: Script) {
-    let mut machine = connection(side);
+    let mut machine = connection(side, script);
     let mut left = match script {
         Script::SilentAfter(bytes) | Script::CloseAfter(bytes) => bytes,
         _ => usize::MAX,
@@ -148,15 +153,19 @@ fn speak(socket: &mut TcpStream, side: Side, script: Script) {
         _ => 0,
     };
     loop {
-        let mut up = false;
+        let (mut up, mut known) = (false, false);
         while let Some(message) = machine.poll_message() {
             match message {
                 FromConnection::Authenticated { .. } => {
+                    known = true;
                     machine.handle_message(Instant::ZERO, ToConnection::Admit);
                 }
                 FromConnection::Established { .. } => up = true,
                 _ => {}
             }
+        }
+        if known && matches!(script, Script::SilentBeforeMuxer) {
+            return;
         }
         let now = if up { std::mem::take(&mut unopened) } else { 0 };
         for place in 0..now {
