@@ -21,7 +21,7 @@ pub mod varint;
 pub use buffer::{RecvBuf, TransmitBuf};
 pub use error::{Error, Fault};
 pub use id::{ConnectionId, DialId, Side, StreamId};
-pub use multiaddr::{AddressClass, Component, Multiaddr, WebSocketTarget};
+pub use multiaddr::{AddressClass, Component, Multiaddr, Subnet, WebSocketTarget};
 pub use name::ProtocolName;
 pub use peer_id::PeerId;
 pub use rates::{Rate, Rates};

@@ -9,10 +9,12 @@
 
 mod binary;
 mod component;
+mod subnet;
 mod text;
 mod websocket;
 
 pub use component::{Certhash, Component, Components};
+pub use subnet::Subnet;
 pub use websocket::WebSocketTarget;
 
 use crate::{Fault, PeerId};

@@ -2,8 +2,7 @@
 
 use crate::Config;
 use alloc::collections::{BTreeMap, BTreeSet};
-use core::net::IpAddr;
-use libp2p_proto_core::{Instant, Multiaddr, PeerId, Rates, StreamId};
+use libp2p_proto_core::{Instant, Multiaddr, PeerId, Rates, StreamId, Subnet};
 
 /// Our pushes: gathered, then sent a few at a time.
 #[derive(Debug, Default)]
@@ -38,7 +37,7 @@ impl Outbox {
 #[derive(Debug)]
 pub(crate) struct Inbox {
     peers: Rates<PeerId>,
-    prefixes: Rates<u64>,
+    prefixes: Rates<Subnet>,
     all: Rates<()>,
 }
 
@@ -54,16 +53,7 @@ impl Inbox {
     /// Whether a push of `peer` from this address may be read now.
     pub(crate) fn admit(&mut self, now: Instant, peer: PeerId, from: &Multiaddr) -> bool {
         self.peers.take(now, peer).is_ok()
-            && self.prefixes.take(now, prefix(from)).is_ok()
+            && self.prefixes.take(now, from.subnet(24, 56)).is_ok()
             && self.all.take(now, ()).is_ok()
-    }
-}
-
-/// The network of an address as a number: IPv4 /24, IPv6 /56, one for all others.
-fn prefix(addr: &Multiaddr) -> u64 {
-    match addr.ip() {
-        Some(IpAddr::V4(ip)) => u64::from(u32::from(ip) >> 8),
-        Some(IpAddr::V6(ip)) => u64::try_from(u128::from(ip) >> 72).unwrap_or(u64::MAX) | 1 << 63,
-        None => u64::MAX,
     }
 }

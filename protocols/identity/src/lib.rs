@@ -20,4 +20,4 @@ pub use error::Error;
 pub use identity::{Identity, Signer};
 pub use keypair::Keypair;
 pub use public_key::{KeyType, MAX_ENCODED_KEY, PublicKey};
-pub use record::{MAX_RECORD_ADDRS, PeerRecord, RecordClock};
+pub use record::{Dialect, MAX_RECORD_ADDRS, PeerRecord, RecordClock};

@@ -132,7 +132,7 @@ impl PublicKey {
     }
 
     /// The longest signature of this key, in bytes.
-    pub(crate) fn max_signature_len(&self) -> usize {
+    pub fn max_signature_len(&self) -> usize {
         match self.key_type {
             KeyType::Ed25519 => 64,
             // `SEQUENCE { r, s }`, each of 32 bytes and a sign byte.

@@ -8,10 +8,25 @@ use libp2p_proto_core::{
     protobuf::{Limits, Reader, Writer},
 };
 
-/// What go, js and nim sign and expect.
-const DEPLOYED: (&[u8], &str) = (&[0x03, 0x01], "libp2p-peer-record");
-/// What the RFC says, and rust signs by default.
-const RFC: (&[u8], &str) = (b"/libp2p/routing-state-record", "libp2p-routing-state");
+/// The two forms in which records are signed. [`PeerRecord::open`] reads both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dialect {
+    /// What go, js and nim sign and expect.
+    #[default]
+    Deployed,
+    /// What the RFC says; rust signs it by default, and its rendezvous reads no other.
+    Rfc,
+}
+
+impl Dialect {
+    /// The payload type and its domain.
+    const fn signed_as(self) -> (&'static [u8], &'static str) {
+        match self {
+            Self::Deployed => (&[0x03, 0x01], "libp2p-peer-record"),
+            Self::Rfc => (b"/libp2p/routing-state-record", "libp2p-routing-state"),
+        }
+    }
+}
 
 /// The most addresses that are kept of one record.
 pub const MAX_RECORD_ADDRS: usize = 128;
@@ -54,12 +69,22 @@ impl PeerRecord {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongPeer`] if the record is not of `identity`, and those of [`Envelope::seal`].
+    /// Those of [`seal_as`](Self::seal_as).
     pub fn seal(&self, identity: &Identity) -> Result<Bytes, Error> {
+        self.seal_as(Dialect::Deployed, identity)
+    }
+
+    /// Signs the record and answers the encoded envelope.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongPeer`] if the record is not of `identity`, and those of [`Envelope::seal`].
+    pub fn seal_as(&self, dialect: Dialect, identity: &Identity) -> Result<Bytes, Error> {
         if self.peer != identity.peer_id() {
             return Err(Error::WrongPeer);
         }
-        Envelope::seal(DEPLOYED.1, DEPLOYED.0, &self.encode(), identity)
+        let (payload_type, domain) = dialect.signed_as();
+        Envelope::seal(domain, payload_type, &self.encode(), identity)
             .map(|envelope| envelope.encoded().clone())
     }
 
@@ -70,7 +95,10 @@ impl PeerRecord {
     ///
     /// Those of [`Envelope::open`], [`Error::MalformedRecord`], [`Error::WrongPeer`].
     pub fn open(envelope: &[u8]) -> Result<Self, Error> {
-        let envelope = Envelope::open(envelope, &[DEPLOYED, RFC])?;
+        let envelope = Envelope::open(
+            envelope,
+            &[Dialect::Deployed.signed_as(), Dialect::Rfc.signed_as()],
+        )?;
         Self::decode(envelope.payload(), envelope.signer().peer_id())
     }
 

@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use core::time::Duration;
 use libp2p_proto_core::{Deadline, PeerId, ProtocolName, StreamId, Timers};
+use smallvec::{SmallVec, smallvec};
 
 /// A helper for protocols of one request frame and one response frame, in both roles. The protocol owns it, hands it every input, and answers the requests that come out.
 ///
@@ -48,7 +49,8 @@ use libp2p_proto_core::{Deadline, PeerId, ProtocolName, StreamId, Timers};
 /// ```
 #[derive(Debug)]
 pub struct Exchanges<K> {
-    specs: [StreamSpec; 1],
+    /// What is served; then, if answers are framed otherwise than requests, what is asked.
+    specs: SmallVec<[StreamSpec; 1]>,
     timeout: Duration,
     max: usize,
     /// Questions that the next drives ask.
@@ -76,6 +78,8 @@ struct Question<K> {
     key: K,
     peer: PeerId,
     request: Bytes,
+    /// Whether there is an answer to wait for.
+    answered: bool,
 }
 
 #[derive(Debug)]
@@ -108,9 +112,9 @@ impl<K> Stage<K> {
 impl<K> Exchanges<K> {
     /// Exchanges under one spec, whose framing tells where a frame ends. Each may take `timeout`; at most `max` questions wait, are under way, or have an answer that was not
     /// read.
-    pub const fn new(spec: StreamSpec, timeout: Duration, max: usize) -> Self {
+    pub fn new(spec: StreamSpec, timeout: Duration, max: usize) -> Self {
         Self {
-            specs: [spec],
+            specs: smallvec![spec],
             timeout,
             max,
             waiting: VecDeque::new(),
@@ -122,13 +126,26 @@ impl<K> Exchanges<K> {
     }
 
     /// Exchanges of frames with a length in front, of at most `max_frame` bytes each: 10 s for each exchange, 256 questions.
-    pub const fn length_delimited(name: ProtocolName, max_frame: usize) -> Self {
+    pub fn length_delimited(name: ProtocolName, max_frame: usize) -> Self {
         let framing = Framing::LengthDelimited { max: max_frame };
         Self::new(StreamSpec::new(name, framing), Duration::from_secs(10), 256)
     }
 
+    /// The same with another framing for the streams that we open: a server that takes small requests may give large answers.
+    #[must_use]
+    pub fn with_answers(mut self, framing: Framing) -> Self {
+        if let Some(served) = self.specs.first().cloned() {
+            self.specs.push(StreamSpec {
+                framing,
+                max_inbound: 0,
+                ..served
+            });
+        }
+        self
+    }
+
     /// For [`Protocol::specs`](crate::Protocol::specs).
-    pub const fn specs(&self) -> &[StreamSpec] {
+    pub fn specs(&self) -> &[StreamSpec] {
         &self.specs
     }
 
@@ -138,6 +155,29 @@ impl<K> Exchanges<K> {
     ///
     /// [`Closed::Limit`] if there are `max` questions.
     pub fn ask(&mut self, peer: PeerId, key: K, request: impl Into<Bytes>) -> Result<(), Closed> {
+        self.queue(Question {
+            key,
+            peer,
+            request: request.into(),
+            answered: true,
+        })
+    }
+
+    /// Tells a connected peer what it does not answer. One [`Answer`] with this key follows, without bytes, when the stream has taken the message.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed::Limit`] if there are `max` questions.
+    pub fn tell(&mut self, peer: PeerId, key: K, message: impl Into<Bytes>) -> Result<(), Closed> {
+        self.queue(Question {
+            key,
+            peer,
+            request: message.into(),
+            answered: false,
+        })
+    }
+
+    fn queue(&mut self, question: Question<K>) -> Result<(), Closed> {
         let asked = |stage: &&Stage<K>| matches!(stage, Stage::Asking(_) | Stage::Asked { .. });
         let under_way = self.streams.values().filter(asked).count();
         let waiting = self.waiting.len().saturating_add(self.queued.len());
@@ -147,8 +187,7 @@ impl<K> Exchanges<K> {
         if all >= self.max {
             return Err(Closed::Limit);
         }
-        let request = request.into();
-        self.waiting.push_back(Question { key, peer, request });
+        self.waiting.push_back(question);
         Ok(())
     }
 
@@ -191,6 +230,14 @@ impl<K> Exchanges<K> {
         }
     }
 
+    /// Ends our side of a request's stream without a response, where none is due. A stream that is gone is no error.
+    pub fn dismiss(&mut self, cx: &mut Context<'_>, stream: StreamId) {
+        if let Some(stage @ Stage::Working) = self.streams.get_mut(&stream) {
+            *stage = Stage::Over(None);
+            cx.finish(stream);
+        }
+    }
+
     /// For [`Protocol::poll_timeout`](crate::Protocol::poll_timeout).
     pub fn poll_timeout(&self) -> Option<Deadline> {
         if self.waiting.is_empty() {
@@ -214,7 +261,17 @@ impl<K> Exchanges<K> {
             return;
         }
         match core::mem::replace(stage, Stage::Over(None)) {
-            Stage::Asking(Question { key, peer, .. }) => *stage = Stage::Asked { key, peer },
+            Stage::Asking(Question {
+                key,
+                peer,
+                answered: true,
+                ..
+            }) => *stage = Stage::Asked { key, peer },
+            Stage::Asking(Question { key, peer, .. }) => {
+                *stage = Stage::Over(Some(peer));
+                cx.finish(stream);
+                self.push(cx, key, peer, Ok(Bytes::new()));
+            }
             _ => cx.finish(stream),
         }
     }
@@ -266,7 +323,8 @@ impl<K> Exchanges<K> {
             return;
         };
         let peer = question.peer;
-        match cx.open(Target::Peer(peer), &[0]) {
+        let asked = u8::from(self.specs.len() > 1);
+        match cx.open(Target::Peer(peer), &[asked]) {
             Ok(stream) => {
                 self.streams.insert(stream, Stage::Asking(question));
                 self.timers.set(stream, cx.now + self.timeout);

@@ -7,8 +7,8 @@ pub enum Error {
     /// A limit is out of its range.
     #[error("{0} is out of range")]
     OutOfRange(&'static str),
-    /// Two specs accept the same name.
-    #[error("two protocols have the same name")]
+    /// Two protocols have the same name, or one accepts it under two specs.
+    #[error("a name is accepted twice")]
     DuplicateName,
     /// More than 255 protocols, or more than 255 specs of one, or 65 535 of all.
     #[error("too many protocols")]

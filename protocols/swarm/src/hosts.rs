@@ -1,41 +1,30 @@
 //! What counts as one remote host and one remote network, and how often each host begins a connection.
 
-use core::{net::IpAddr, time::Duration};
-use libp2p_proto_core::{Instant, Multiaddr, Timers};
+use core::time::Duration;
+use libp2p_proto_core::{Instant, Multiaddr, Subnet, Timers};
 
 /// One remote host: an IPv4 address, an IPv6 /56, or everything without an IP address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Host(u128);
+pub(crate) struct Host(Subnet);
 
 /// One remote network: an IPv4 /24, an IPv6 /48, or everything without an IP address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Network(u128);
-
-/// Sets the IPv6 prefixes apart from the IPv4 ones.
-const IP6: u128 = 1 << 127;
+pub(crate) struct Network(Subnet);
 
 impl Host {
     pub(crate) fn of(addr: &Multiaddr) -> Self {
-        Self(prefix(addr, 32, 56))
+        Self(addr.subnet(32, 56))
     }
 }
 
 impl Network {
     pub(crate) fn of(addr: &Multiaddr) -> Self {
-        Self(prefix(addr, 24, 48))
+        Self(addr.subnet(24, 48))
     }
 
     /// The network of an observer of our address: IPv4 /24, IPv6 /56.
     pub(crate) fn of_observer(addr: &Multiaddr) -> Self {
-        Self(prefix(addr, 24, 56))
-    }
-}
-
-fn prefix(addr: &Multiaddr, ip4_bits: u32, ip6_bits: u32) -> u128 {
-    match addr.ip().map(|ip| ip.to_canonical()) {
-        Some(IpAddr::V4(ip)) => u128::from(u32::from(ip)) >> 32_u32.saturating_sub(ip4_bits),
-        Some(IpAddr::V6(ip)) => (u128::from(ip) >> 128_u32.saturating_sub(ip6_bits)) | IP6,
-        None => u128::MAX,
+        Self(addr.subnet(24, 56))
     }
 }
 

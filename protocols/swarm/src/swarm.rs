@@ -475,7 +475,12 @@ fn collect(protocols: Protocols<'_, '_>, unread: usize) -> Result<(SpecTable, Ve
         labels.push(first.map(|spec| spec.name.as_str()).unwrap_or_default().into());
         for (index, spec) in protocol.specs().iter().enumerate() {
             let index = u8::try_from(index).map_err(|_| Error::TooManyProtocols)?;
-            if entries.iter().any(|known| known.spec.name == spec.name) {
+            // One protocol may propose a name under other terms than those it accepts it under.
+            let clashes = |known: &SpecEntry| {
+                known.spec.name == spec.name
+                    && (known.protocol != place || known.spec.max_inbound.min(spec.max_inbound) > 0)
+            };
+            if entries.iter().any(clashes) {
                 return Err(Error::DuplicateName);
             }
             let frame = match spec.framing {

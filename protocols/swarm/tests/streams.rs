@@ -297,6 +297,9 @@ fn lists_of_protocols_that_can_not_work_are_typed_errors() {
     };
     let raw = StreamSpec::new(ECHO, Framing::Raw);
     assert_eq!(build(vec![raw.clone(), raw.clone()]), Some(Error::DuplicateName));
+    let mut asked = raw.clone();
+    asked.max_inbound = 0;
+    assert_eq!(build(vec![raw.clone(), asked]), None);
     let large = StreamSpec::new(QUIET, Framing::LengthDelimited { max: 2 << 20 });
     assert_eq!(build(vec![large]), Some(Error::FrameOverBudget));
     let many = |count: usize| {
