@@ -25,6 +25,7 @@ pub mod noise;
 pub mod perf;
 pub mod ping;
 pub mod protobuf;
+pub mod rendezvous;
 pub mod request_response;
 pub mod scene;
 pub mod streams;
@@ -118,6 +119,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "gossipsub",
         run: gossipsub::run,
+    },
+    Target {
+        name: "rendezvous",
+        run: rendezvous::run,
     },
     Target {
         name: "request-response",

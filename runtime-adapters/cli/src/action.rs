@@ -40,6 +40,14 @@ pub(crate) enum Kind {
     },
     /// A query of Kademlia.
     Kad(Query),
+    /// Register at a rendezvous point.
+    Register {
+        namespace: String,
+    },
+    /// Ask a rendezvous point who is registered.
+    Discover {
+        namespace: String,
+    },
     Wait {
         time: Duration,
     },
@@ -131,6 +139,12 @@ impl FromStr for Action {
             "kad-closest" => Kind::Kad(Query::Closest {
                 text: needs("TEXT")?.to_owned(),
             }),
+            "rendezvous-register" => Kind::Register {
+                namespace: needs("NS")?.to_owned(),
+            },
+            "rendezvous-discover" => Kind::Discover {
+                namespace: needs("NS")?.to_owned(),
+            },
             "wait" => Kind::Wait {
                 time: seconds(needs("SECS")?)?,
             },

@@ -68,6 +68,7 @@ Actions, each reported in a line of its own:
   kad-get:K       the value of /interop/K
   kad-provide:T   say that we provide the multihash sha2-256 of T
   kad-find-providers:T, kad-find-peer:ID, kad-closest:T
+  rendezvous-register:NS, rendezvous-discover:NS
                   who provides it, where a peer is, who is nearest
   wait:SECS       keep the connection open
   alive           whether the connection is still open
@@ -135,7 +136,7 @@ pub(crate) struct Listen {
     /// [default: /ip4/127.0.0.1/tcp/0]
     #[arg(long = "listen", value_name = "MULTIADDR")]
     pub(crate) addrs: Vec<Multiaddr>,
-    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch, gossip, kad [default: all]
+    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch, gossip, kad, rendezvous [default: all but rendezvous]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) services: Option<Vec<String>>,
     /// Relay to reserve a slot at (not supported yet)

@@ -46,7 +46,7 @@ async fn connect_and_act(args: &args::Dial, config: &Config, out: Output) -> Res
     if args
         .actions
         .iter()
-        .any(|action| matches!(action.kind, Kind::Kad(_)))
+        .any(|action| matches!(action.kind, Kind::Kad(_) | Kind::Register { .. }))
     {
         // Whoever provides something must be there for those who want it.
         node.listen(Multiaddr::tcp([127, 0, 0, 1].into(), 0)).await?;

@@ -10,7 +10,7 @@ use crate::{
     node::{self, Deadline, Node},
     output::{Output, Printer, complain},
     record::Recording,
-    support::{self, SERVICES},
+    support::{self, DEFAULT_SERVICES, SERVICES},
 };
 use libp2p_proto_core::{Component, Multiaddr, PeerId};
 use libp2p_proto_driver as driver;
@@ -160,7 +160,7 @@ async fn serve(
 /// The services to mount, each once, in the order of the list. Identify and its push are one machine.
 fn services(args: &args::Listen) -> Vec<&'static str> {
     let Some(wanted) = &args.services else {
-        return SERVICES.to_vec();
+        return SERVICES.into_iter().take(DEFAULT_SERVICES).collect();
     };
     let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
     let identify = wanted.contains("identify") || wanted.contains("push");

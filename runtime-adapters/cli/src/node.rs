@@ -10,6 +10,7 @@ use libp2p_proto_gossipsub::{self as gossipsub, Gossipsub};
 use libp2p_proto_identify::{self as identify, Identify};
 use libp2p_proto_identity::{Identity, KeyType, Keypair};
 use libp2p_proto_kad::{self as kad, Invalid, Kad, Mode, Validator, Validators};
+use libp2p_proto_rendezvous::{self as rendezvous, Rendezvous};
 use libp2p_proto_request_response::{self as reqresp, RequestResponse};
 use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -77,6 +78,16 @@ pub(crate) fn requests(serve: bool, timeout: Duration) -> Result<RequestResponse
 /// Pubsub as the contract has it: strict signing, and ids of author and number.
 pub(crate) fn pubsub(identity: &Identity) -> Result<Gossipsub, Error> {
     Gossipsub::new(identity.clone(), gossipsub::Config::default()).map_err(broken)
+}
+
+/// Rendezvous at any address, as a point or only as a client.
+pub(crate) fn rendezvous(identity: &Identity, serve: bool) -> Result<Rendezvous, Error> {
+    let config = rendezvous::Config {
+        serve,
+        private_addrs: true,
+        ..rendezvous::Config::default()
+    };
+    Rendezvous::new(identity.clone(), config).map_err(broken)
 }
 
 /// The name of the network in the contract.

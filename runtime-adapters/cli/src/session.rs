@@ -4,6 +4,7 @@ mod dialer;
 mod echo;
 mod gossip;
 mod kad;
+mod rendezvous;
 mod streams;
 
 use crate::{
@@ -140,6 +141,8 @@ impl Session {
             Kind::Fetch { key } => self.fetch(key).await,
             Kind::Gossip { topic, count, size } => self.gossip(topic, *count, *size).await,
             Kind::Kad(query) => self.kad(query).await,
+            Kind::Register { namespace } => self.register(namespace).await,
+            Kind::Discover { namespace } => self.discover(namespace).await,
             Kind::Wait { .. } | Kind::Alive | Kind::Unsupported => Err(Trouble::Unsupported),
         }
     }

@@ -5,9 +5,21 @@ use libp2p_proto_core::{Component, Multiaddr};
 use libp2p_proto_identity::KeyType;
 
 /// Services, in the order in which they are announced.
-pub(crate) const SERVICES: [&str; 9] = [
-    "identify", "push", "ping", "perf", "echo", "reqresp", "fetch", "gossip", "kad",
+pub(crate) const SERVICES: [&str; 10] = [
+    "identify",
+    "push",
+    "ping",
+    "perf",
+    "echo",
+    "reqresp",
+    "fetch",
+    "gossip",
+    "kad",
+    "rendezvous",
 ];
+
+/// Those of them that are mounted unless others are named.
+pub(crate) const DEFAULT_SERVICES: usize = 9;
 
 /// The key type of an option.
 pub(crate) fn key_type(name: &str) -> Option<KeyType> {

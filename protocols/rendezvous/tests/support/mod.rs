@@ -274,17 +274,20 @@ impl Pair {
 }
 
 /// An answer that grants.
+#[expect(clippy::unnecessary_wraps, reason = "what a script may do")]
 pub(crate) fn granted(ttl: Option<u64>) -> Option<Vec<u8>> {
     let status = libp2p_proto_rendezvous::Status::Ok;
     Some(Message::RegisterResponse { status, ttl }.encode())
 }
 
 /// An answer that refuses.
+#[expect(clippy::unnecessary_wraps, reason = "what a script may do")]
 pub(crate) fn refused(status: libp2p_proto_rendezvous::Status) -> Option<Vec<u8>> {
     Some(Message::RegisterResponse { status, ttl: None }.encode())
 }
 
 /// An answer that names these.
+#[expect(clippy::unnecessary_wraps, reason = "what a script may do")]
 pub(crate) fn named(registrations: Vec<Registration>, cookie: &[u8]) -> Option<Vec<u8>> {
     let answer = Message::DiscoverResponse {
         status: libp2p_proto_rendezvous::Status::Ok,

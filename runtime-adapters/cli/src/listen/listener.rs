@@ -3,7 +3,7 @@
 use crate::{
     error::Error,
     explain,
-    node::{ECHO, broken, introduce, kademlia, pubsub, requests},
+    node::{ECHO, broken, introduce, kademlia, pubsub, rendezvous, requests},
     output::Lines,
 };
 use libp2p_proto_core::{PeerId, bytes::Bytes};
@@ -16,6 +16,7 @@ use libp2p_proto_identity::Identity;
 use libp2p_proto_kad::Kad;
 use libp2p_proto_perf::{self as perf, Perf};
 use libp2p_proto_ping::{self as ping, Ping};
+use libp2p_proto_rendezvous::Rendezvous;
 use libp2p_proto_request_response::{self as reqresp, RequestResponse};
 use libp2p_proto_stream_protocol::Protocol;
 use libp2p_proto_swarm::Event;
@@ -57,6 +58,7 @@ pub(crate) struct Listener {
     fetch: Option<Fetch>,
     gossip: Option<Gossipsub>,
     kad: Option<Kad>,
+    rendezvous: Option<Rendezvous>,
     lines: Lines,
     pub(crate) tally: Tally,
     /// Who is connected.
@@ -96,6 +98,9 @@ impl Listener {
             requests: has("reqresp").then(|| requests(true, REQUEST)).transpose()?,
             fetch: has("fetch").then(|| Fetch::new(lookup)),
             gossip,
+            rendezvous: has("rendezvous")
+                .then(|| rendezvous(identity, true))
+                .transpose()?,
             kad: has("kad").then(|| kademlia(identity, kad_protocol)).transpose()?,
             lines,
             tally: Tally::default(),
@@ -171,6 +176,7 @@ impl App for Listener {
             lend(&mut self.fetch),
             lend(&mut self.gossip),
             lend(&mut self.kad),
+            lend(&mut self.rendezvous),
         ];
         all.into_iter().flatten().collect()
     }
@@ -238,6 +244,12 @@ impl App for Listener {
         while self.ping.as_mut().and_then(Ping::poll_event).is_some() {}
         while self.perf.as_mut().and_then(Perf::poll_event).is_some() {}
         while self.fetch.as_mut().and_then(Fetch::poll_event).is_some() {}
+        while self
+            .rendezvous
+            .as_mut()
+            .and_then(Rendezvous::poll_event)
+            .is_some()
+        {}
         while self.kad.as_mut().and_then(Kad::poll_event).is_some() {}
     }
 }

@@ -4,7 +4,7 @@ use super::{Connected, echo::Echo};
 use crate::{
     error::Error,
     explain,
-    node::{ECHO, REQRESP, broken, introduce, pubsub, requests},
+    node::{ECHO, REQRESP, broken, introduce, pubsub, rendezvous, requests},
 };
 use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName};
 use libp2p_proto_driver::App;
@@ -15,6 +15,7 @@ use libp2p_proto_identity::Identity;
 use libp2p_proto_kad::Kad;
 use libp2p_proto_perf::{self as perf, Perf};
 use libp2p_proto_ping::{self as ping, Ping};
+use libp2p_proto_rendezvous::Rendezvous;
 use libp2p_proto_request_response::RequestResponse;
 use libp2p_proto_stream_protocol::{LinkError, Protocol};
 use libp2p_proto_streams::{self as streams, Streams};
@@ -50,6 +51,7 @@ pub(crate) struct Dialer {
     pub(super) requests: RequestResponse,
     /// For a run that asks it something.
     pub(super) kad: Option<Kad>,
+    pub(super) rendezvous: Rendezvous,
     pub(super) echo: Echo,
     pub(super) gossip: Gossipsub,
     /// The protocols that it may begin to handle.
@@ -88,6 +90,7 @@ impl Dialer {
             fetch: Fetch::new(|_| None),
             requests: requests(false, limit)?,
             kad,
+            rendezvous: rendezvous(identity, false)?,
             echo: Echo::new()?,
             gossip: pubsub(identity)?,
             handled: Streams::new(names, unannounced).map_err(broken)?,
@@ -135,6 +138,7 @@ impl App for Dialer {
             &mut self.requests,
             self.echo.protocol(),
             &mut self.gossip,
+            &mut self.rendezvous,
             &mut self.handled,
         ];
         all.extend(self.kad.as_mut().map(|kad| kad as &mut dyn Protocol));
