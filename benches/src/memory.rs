@@ -79,7 +79,8 @@ impl End {
                 }
                 FromConnection::Sent { bytes, .. } => self.sent += bytes,
                 FromConnection::Finished { .. } => self.finished = true,
-                FromConnection::Closed { .. }
+                FromConnection::Carried(_)
+                | FromConnection::Closed { .. }
                 | FromConnection::Opened { .. }
                 | FromConnection::Flushed { .. }
                 | FromConnection::WrongPeer { .. } => {}
