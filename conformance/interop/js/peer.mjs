@@ -66,7 +66,7 @@ function parse (args) {
     usage(`unknown sub-command ${verb}`)
   }
   const dialing = verb === 'dial'
-  const o = { dialing, transports: [], listen: [], topics: [], security: [], muxers: [], key: 'ed25519', kad: '/interop/kad/1.0.0', actions: [], timeout: dialing ? 30 : 300, bad: [] }
+  const o = { dialing, transports: [], listen: [], peers: [], topics: [], security: [], muxers: [], key: 'ed25519', kad: '/interop/kad/1.0.0', actions: [], timeout: dialing ? 30 : 300, bad: [] }
   const choose = (list, known, what, value) => known.includes(value) ? list.push(value) : o.bad.push(`${what} ${value}`)
   while (args.length > 0) {
     let name = args.shift()
@@ -101,6 +101,7 @@ function parse (args) {
       case '--seed': o.seed = Number(value); if (!Number.isInteger(o.seed) || o.seed < 0 || o.seed > 0xffffffff) { usage(`${value} is no 32-bit number`) } break
       case '--services': o.services = value.split(',').filter((name) => name !== ''); break
       case '--relay': o.relay = value; break
+      case '--peer': o.peers.push(value); break
       case '--topic': o.topics.push(value); break
       case '--kad-protocol': if (!value.startsWith('/')) { usage(`${value} is no protocol id`) } o.kad = value; break
       case '--timeout': o.timeout = Number(value); if (!(o.timeout >= 0)) { usage(`${value} is no time-out`) } break
@@ -276,6 +277,9 @@ async function listen (o) {
       line({ event: 'discovered', peer: event.detail.id.toString() })
     }
   })
+  for (const peer of o.peers) {
+    await node.dial(multiaddr(peer))
+  }
   if (o.relay != null) {
     await reach.reserved(node, o.timeout * 1000)
     await line({ event: 'reservation', peer: multiaddr(o.relay).getComponents().at(-1).value })

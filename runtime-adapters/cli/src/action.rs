@@ -59,12 +59,33 @@ pub(crate) enum Kind {
 /// What is asked of Kademlia. Keys are those of the contract: `/interop/KEY`, and the multihash sha2-256 of a text.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Query {
-    Put { key: String, value: String },
-    Get { key: String },
-    Provide { text: String },
-    FindProviders { text: String },
-    FindPeer { peer: PeerId },
-    Closest { text: String },
+    Put {
+        key: String,
+        value: String,
+    },
+    Get {
+        key: String,
+    },
+    Provide {
+        text: String,
+    },
+    FindProviders {
+        text: String,
+    },
+    FindPeer {
+        peer: PeerId,
+    },
+    Closest {
+        text: String,
+    },
+    /// The name that is our peer id shall point to a path.
+    Publish {
+        path: String,
+    },
+    /// Where a name points.
+    Resolve {
+        name: PeerId,
+    },
 }
 
 /// Round trips of a `ping` without a number.
@@ -145,6 +166,14 @@ impl FromStr for Action {
             "rendezvous-discover" => Kind::Discover {
                 namespace: needs("NS")?.to_owned(),
             },
+            "ipns-publish" => Kind::Kad(Query::Publish {
+                path: needs("PATH")?.to_owned(),
+            }),
+            "ipns-resolve" => Kind::Kad(Query::Resolve {
+                name: needs("NAME")?
+                    .parse()
+                    .map_err(|_| "write ipns-resolve:NAME with a peer id")?,
+            }),
             "wait" => Kind::Wait {
                 time: seconds(needs("SECS")?)?,
             },
@@ -233,6 +262,12 @@ mod tests {
                 value: "a:b".into(),
             }))
         );
+        assert_eq!(
+            kind("ipns-publish:/ipfs/x"),
+            Ok(Kind::Kad(super::Query::Publish {
+                path: "/ipfs/x".into()
+            }))
+        );
         assert_eq!(kind("rendezvous-discover:n"), Ok(Kind::Unsupported));
     }
 
@@ -264,6 +299,8 @@ mod tests {
             "kad-put:a",
             "kad-get",
             "kad-find-peer:x",
+            "ipns-publish",
+            "ipns-resolve:x",
             "wait:",
             "wait:x",
             "wait:-1",

@@ -70,6 +70,8 @@ Actions, each reported in a line of its own:
   kad-find-providers:T, kad-find-peer:ID, kad-closest:T
   rendezvous-register:NS, rendezvous-discover:NS
                   who provides it, where a peer is, who is nearest
+  ipns-publish:PATH, ipns-resolve:NAME
+                  let our name point to PATH; where the name of a peer points
   wait:SECS       keep the connection open
   alive           whether the connection is still open
 
@@ -139,6 +141,9 @@ pub(crate) struct Listen {
     /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch, gossip, kad, rendezvous [default: all but rendezvous]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) services: Option<Vec<String>>,
+    /// Peer to stay connected to, beside those of the configuration (repeatable)
+    #[arg(long = "peer", value_name = "ADDR")]
+    pub(crate) peers: Vec<Multiaddr>,
     /// Relay to reserve a slot at (not supported yet)
     #[arg(long, value_name = "ADDR")]
     pub(crate) relay: Option<String>,

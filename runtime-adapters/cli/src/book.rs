@@ -38,7 +38,7 @@ pub(crate) fn snapshot(swarm: &mut Swarm, now: Instant) -> Vec<u8> {
 
 /// The wall clock: addresses age between runs.
 #[expect(clippy::disallowed_methods, reason = "a program is where time comes from")]
-fn unix() -> UnixTime {
+pub(crate) fn unix() -> UnixTime {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

@@ -92,7 +92,7 @@ async fn listen(
         "version": env!("CARGO_PKG_VERSION"), "services": services,
         "seconds": deadline.limit.as_secs_f64(), "metrics": metrics, "runtime": args.common.runtime.name(),
     }));
-    for addr in &config.bootstrap {
+    for addr in config.bootstrap.iter().chain(&args.peers) {
         tokio::spawn(stay_connected(node.clone(), addr.clone()));
     }
     serve(&node, config, stop, deadline).await?;

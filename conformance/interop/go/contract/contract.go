@@ -221,10 +221,20 @@ func listen(ctx context.Context, implementation *Implementation, options *Option
 			return codeFailed
 		}
 	}
-	line(object{
+	for _, peer := range options.Peers {
+		if _, err := node.Connect(ctx, peer); err != nil {
+			fmt.Fprintln(os.Stderr, "cannot connect:", err)
+			return codeFailed
+		}
+	}
+	news := object{
 		{"event", "listening"}, {"peerId", node.PeerID()}, {"addrs", addrs},
 		{"impl", implementation.Name}, {"version", implementation.Version}, {"services", options.Services},
-	})
+	}
+	if led, ok := node.(interface{ API() string }); ok {
+		news = append(news, field{"api", led.API()})
+	}
+	line(news)
 	for {
 		select {
 		case <-ctx.Done():

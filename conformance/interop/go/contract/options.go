@@ -28,6 +28,8 @@ type Options struct {
 	Services []string
 	// Relay is where a listener reserves a slot, if anywhere.
 	Relay string
+	// Peers are those that a listener connects to.
+	Peers []string
 	// Topics are those that a listener joins.
 	Topics []string
 	// Kad is the protocol id of Kademlia.
@@ -148,6 +150,8 @@ func (o *Options) set(name, value string) error {
 		o.Services = slices.DeleteFunc(strings.Split(value, ","), func(name string) bool { return name == "" })
 	case "--relay":
 		o.Relay = value
+	case "--peer":
+		o.Peers = append(o.Peers, value)
 	case "--topic":
 		o.Topics = append(o.Topics, value)
 	case "--kad-protocol":

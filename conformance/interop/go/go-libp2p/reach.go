@@ -45,7 +45,7 @@ func (n *node) mountReach(ctx context.Context, options *contract.Options) error 
 		}
 	}
 	if options.Uses("dcutr", "dcutr") {
-		if err := n.mountHolePunching(); err != nil {
+		if err := n.mountHolePunching(options); err != nil {
 			return err
 		}
 	}
@@ -102,7 +102,7 @@ func (n *node) mountRelay() error {
 }
 
 // mountHolePunching does it for loopback addresses, too, for which go-libp2p by itself would wait for a public one.
-func (n *node) mountHolePunching() error {
+func (n *node) mountHolePunching(options *contract.Options) error {
 	identifies, ok := n.host.(interface{ IDService() identify.IDService })
 	if !ok {
 		return errors.New("the host does not tell its identify service")
@@ -122,7 +122,7 @@ func (n *node) mountHolePunching() error {
 	n.host.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, conn network.Conn) {
 		relayed := func(conn network.Conn) bool { return conn.Stat().Limited }
 		for _, other := range n.host.Network().ConnsToPeer(conn.RemotePeer()) {
-			if n.conn == nil && relayed(other) && !relayed(conn) {
+			if !options.Dialing && relayed(other) && !relayed(conn) {
 				n.events <- contract.Event{Name: "direct", Peer: conn.RemotePeer().String()}
 				return
 			}

@@ -32,7 +32,9 @@ import (
 
 // daemon is a running `ipfs daemon` and its repository.
 type daemon struct {
-	repo   string
+	repo string
+	// addr is the address of its interface, and api the same as a URL.
+	addr   string
 	api    string
 	cancel context.CancelFunc
 	ended  chan error
@@ -229,7 +231,8 @@ func (d *daemon) findAPI() error {
 	if err != nil {
 		return err
 	}
-	addr, err := multiaddr.NewMultiaddr(strings.TrimSpace(string(text)))
+	d.addr = strings.TrimSpace(string(text))
+	addr, err := multiaddr.NewMultiaddr(d.addr)
 	if err != nil {
 		return err
 	}

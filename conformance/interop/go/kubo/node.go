@@ -76,6 +76,9 @@ func (n *node) id(ctx context.Context, peer string) (found identity, err error) 
 
 func (n *node) PeerID() string { return n.self.ID }
 
+// API is where the daemon listens for commands: `ipfs --api`.
+func (n *node) API() string { return n.daemon.addr }
+
 func (n *node) Addrs() ([]string, error) {
 	if len(n.self.Addresses) == 0 {
 		return nil, errors.New("the daemon tells no address")

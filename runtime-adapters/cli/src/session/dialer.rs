@@ -61,6 +61,8 @@ pub(crate) struct Dialer {
     pub(super) unidentified: Option<Failure>,
     /// Pushes that have left.
     pub(super) pushes: u64,
+    /// Signs the names that are published.
+    pub(super) identity: Identity,
 }
 
 impl Dialer {
@@ -97,6 +99,7 @@ impl Dialer {
             link: Link::Connecting,
             unidentified: None,
             pushes: 0,
+            identity: identity.clone(),
         })
     }
 

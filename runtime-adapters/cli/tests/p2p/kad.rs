@@ -39,6 +39,24 @@ fn what_one_dialer_puts_and_provides_another_finds() {
 }
 
 #[test]
+fn a_name_that_one_dialer_publishes_another_resolves_and_a_second_record_succeeds_the_first() {
+    let listener = Listener::start(&["--services", "identify,kad"]);
+    let publish = ["ipns-publish:/ipfs/one", "ipns-publish:/ipfs/two"];
+    let published = dial(&listener.addr(), &publish, &[]);
+    all_well(&published);
+    let name = published.line("ipns-publish:/ipfs/two")["name"].clone();
+    let resolve = format!("ipns-resolve:{}", name.as_str().unwrap());
+    let resolved = dial(&listener.addr(), &[&resolve], &[]);
+    all_well(&resolved);
+    assert_eq!(resolved.line(&resolve)["value"], "/ipfs/two");
+    assert_eq!(resolved.line(&resolve)["sequence"], 1);
+
+    let nobody = format!("ipns-resolve:{}", listener.peer());
+    let done = dial(&listener.addr(), &[&nobody], &[]);
+    assert_eq!(done.line(&nobody)["error"], "not found");
+}
+
+#[test]
 fn what_nobody_has_is_not_found_and_another_network_is_another_one() {
     let listener = Listener::start(&["--kad-protocol", "/x/kad/1"]);
     let done = dial(
