@@ -2,6 +2,10 @@
 //!
 //! `interop-runner install [--only PEER]` builds the peers into the cache (`INTEROP_CACHE`, else `~/.cache/libp2p-proto-interop`); what has not changed since is left.
 //!
+//! `interop-runner kubo-network [--ours PATH] [--json]` starts six kubo daemons and lets each side find what the other provides and names.
+//!
+//! `interop-runner mixed-mesh [--ours PATH] [--json]` lets nodes of all implementations join one topic, and counts what each hears.
+//!
 //! `interop-runner run [--ours PATH] [--only PEER] [--runtime R] [--json]` runs every cell and prints the table, or one JSON object per line. It ends with
 //! `N passed, N failed, N skipped`, and is red on any failure that `known-failures.json` does not explain and on any entry of that file that is
 //! not true any more. With `--runtime R` ours runs on that runtime, and only the actions are run: which keys there are is the same on all of them.
@@ -9,14 +13,17 @@
 mod cells;
 mod install;
 mod known;
+mod mesh;
+mod network;
 mod process;
+mod report;
 mod run;
 mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 
-const USAGE: &str =
-    "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--runtime R] [--json]";
+const USAGE: &str = "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--runtime R] [--json] | kubo-network | mixed-mesh [--ours PATH] [--json]";
+const VERBS: [&str; 4] = ["install", "run", "kubo-network", "mixed-mesh"];
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +40,7 @@ fn parse(args: impl IntoIterator<Item = String>) -> Result<Options, String> {
     let mut options = Options {
         verb: args
             .next()
-            .filter(|verb| verb == "install" || verb == "run")
+            .filter(|verb| VERBS.contains(&verb.as_str()))
             .ok_or(USAGE)?,
         ours: "target/release/p2p".into(),
         only: None,
@@ -70,10 +77,11 @@ fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
-    let result = if options.verb == "install" {
-        install::run(options.only.as_deref()).map(|()| true)
-    } else {
-        run::run(&options)
+    let result = match options.verb.as_str() {
+        "install" => install::run(options.only.as_deref()).map(|()| true),
+        "kubo-network" => network::run(&options),
+        "mixed-mesh" => mesh::run(&options),
+        _ => run::run(&options),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

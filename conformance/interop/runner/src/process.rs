@@ -7,7 +7,8 @@ use nix::{
 use serde_json::Value;
 use std::{
     error::Error,
-    io::{BufRead as _, BufReader},
+    ffi::OsStr,
+    io::{BufRead as _, BufReader, Read, Write as _},
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
@@ -44,7 +45,7 @@ impl Process {
     }
 
     /// A peer: nothing to read for it, and its log is thrown away unless `INTEROP_LOG` is set.
-    fn peer(program: &Path, args: &[&str]) -> Result<(Self, ChildStdout), Box<dyn Error>> {
+    fn peer(program: &Path, args: &[impl AsRef<OsStr>]) -> Result<(Self, ChildStdout), Box<dyn Error>> {
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
         if std::env::var_os("INTEROP_LOG").is_none() {
@@ -100,9 +101,16 @@ pub(crate) struct Announcement {
     pub(crate) version: String,
     /// What it has mounted.
     pub(crate) services: Vec<String>,
+    /// Where it takes commands, if it does: only a kubo daemon.
+    pub(crate) api: Option<String>,
 }
 
 impl Announcement {
+    /// Its peer id, with which every address ends.
+    pub(crate) fn id(&self) -> &str {
+        self.addr.rsplit('/').next().unwrap_or_default()
+    }
+
     /// Reads a line of a listener; `None`: it says something else.
     fn read(line: &Value) -> Option<Result<Self, String>> {
         let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -121,6 +129,7 @@ impl Announcement {
                         addr,
                         version: format!("{} {}", text("impl"), text("version")),
                         services: texts("services"),
+                        api: line.get("api").and_then(Value::as_str).map(str::to_owned),
                     }),
             ),
             _ => None,
@@ -139,16 +148,7 @@ pub(crate) struct Listener {
 impl Listener {
     pub(crate) fn start(program: &Path, args: &[&str]) -> Result<Self, Box<dyn Error>> {
         let (process, out) = Process::peer(program, &[&["listen"], args].concat())?;
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                if let Ok(value) = serde_json::from_str(&line) {
-                    if sender.send(value).is_err() {
-                        return;
-                    }
-                }
-            }
-        });
+        let lines = lines_of(out);
         loop {
             let line: Value = lines.recv_timeout(START).map_err(|error| match error {
                 RecvTimeoutError::Timeout => "the listener did not listen in time",
@@ -162,6 +162,11 @@ impl Listener {
                 });
             }
         }
+    }
+
+    /// The events that have come by now.
+    pub(crate) fn news(&self) -> impl Iterator<Item = Value> + '_ {
+        self.lines.try_iter()
     }
 
     /// Whether an event of this kind that mentions `text` comes within `limit`.
@@ -178,6 +183,101 @@ impl Listener {
     }
 }
 
+/// The lines of JSON that a peer prints, as they come.
+fn lines_of(out: ChildStdout) -> Receiver<Value> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            if let Ok(value) = serde_json::from_str(&line) {
+                if sender.send(value).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    lines
+}
+
+/// A dialer that stays connected after it has done what it was asked to.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    _process: Process,
+    lines: Receiver<Value>,
+}
+
+impl Dialer {
+    /// Starts one. It stays for `limit` at most.
+    pub(crate) fn start(
+        program: &Path,
+        addr: &str,
+        actions: &[&str],
+        args: &[&str],
+        limit: Duration,
+    ) -> Result<Self, Box<dyn Error>> {
+        let wait = format!("wait:{}", limit.as_secs());
+        let actions = [actions, &[&wait]].concat();
+        let (process, out) = Process::peer(program, &dialing(addr, &actions, args, limit))?;
+        Ok(Self {
+            _process: process,
+            lines: lines_of(out),
+        })
+    }
+
+    /// The line of its next action; no other than `connect` may come before it.
+    pub(crate) fn next(&self, limit: Duration) -> Result<Value, Box<dyn Error>> {
+        loop {
+            let line = self.lines.recv_timeout(limit)?;
+            let done = line.get("ok").and_then(Value::as_bool) == Some(true);
+            if !done || line.get("do").and_then(Value::as_str) != Some("connect") {
+                return Ok(line);
+            }
+        }
+    }
+}
+
+/// The command line of a dialer.
+fn dialing(addr: &str, actions: &[&str], args: &[&str], limit: Duration) -> Vec<String> {
+    let seconds = limit.as_secs().to_string();
+    let mut all = vec!["dial", addr, "--timeout", &seconds];
+    all.extend(args);
+    for action in actions {
+        all.extend(["--do", action]);
+    }
+    all.into_iter().map(str::to_owned).collect()
+}
+
+/// Runs a command to its end, with this input, and answers what it printed.
+pub(crate) fn ask(command: &mut Command, input: &str, limit: Duration) -> Result<String, Box<dyn Error>> {
+    let mut process = Process::start(
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    )?;
+    if let Some(mut stdin) = process.0.stdin.take() {
+        stdin.write_all(input.as_bytes())?;
+    }
+    let read = |mut pipe: Box<dyn Read + Send>| {
+        thread::spawn(move || {
+            let mut text = String::new();
+            // What is no text is no answer.
+            let _ = pipe.read_to_string(&mut text);
+            text.trim().to_owned()
+        })
+    };
+    let out = process.0.stdout.take().map(|pipe| read(Box::new(pipe)));
+    let errors = process.0.stderr.take().map(|pipe| read(Box::new(pipe)));
+    let succeeded = process.wait(limit)?;
+    drop(process);
+    let text =
+        |pipe: Option<thread::JoinHandle<String>>| pipe.and_then(|pipe| pipe.join().ok()).unwrap_or_default();
+    if succeeded {
+        Ok(text(out))
+    } else {
+        Err(text(errors).into())
+    }
+}
+
 /// Runs a dialer to its end and answers its lines.
 pub(crate) fn dial(
     program: &Path,
@@ -186,13 +286,7 @@ pub(crate) fn dial(
     args: &[&str],
     limit: Duration,
 ) -> Result<Vec<Value>, Box<dyn Error>> {
-    let seconds = limit.as_secs().to_string();
-    let mut all = vec!["dial", addr, "--timeout", &seconds];
-    all.extend(args);
-    for action in actions {
-        all.extend(["--do", action]);
-    }
-    let (mut process, out) = Process::peer(program, &all)?;
+    let (mut process, out) = Process::peer(program, &dialing(addr, actions, args, limit))?;
     let reader = thread::spawn(move || {
         let lines = BufReader::new(out).lines().map_while(Result::ok);
         lines
@@ -224,6 +318,7 @@ mod tests {
             addr: "/x".into(),
             version: "i 1".into(),
             services: vec!["ping".into()],
+            api: None,
         };
         assert_eq!(Announcement::read(&line), Some(Ok(says)));
         assert_eq!(Announcement::read(&json!({"event": "gossip"})), None);

@@ -1,0 +1,186 @@
+//! One mesh of nodes of different implementations: every message that any of them publishes reaches each exactly once.
+
+use crate::{
+    Options, install,
+    process::{Listener, dial, now},
+    report::{Checked, Report},
+};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+const TOPIC: &str = "mesh";
+/// Nodes of ours among them.
+const OURS: usize = 2;
+/// Fewest nodes that are a mesh.
+const FEWEST: usize = 6;
+/// To how many of those before it each node connects.
+const NEIGHBOURS: usize = 3;
+/// What each implementation publishes: the number of messages, and their size in bytes.
+const MESSAGES: usize = 4;
+const SIZE: usize = 4096;
+const DIAL_LIMIT: Duration = Duration::from_secs(60);
+/// How long a message may take to everybody, by way of what is told once a heartbeat.
+const SPREAD: Duration = Duration::from_secs(20);
+/// How long a second copy is waited for.
+const AFTER: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A node of the mesh, and how often it heard each message.
+struct Member {
+    name: String,
+    program: PathBuf,
+    listener: Listener,
+    heard: BTreeMap<String, usize>,
+}
+
+impl Member {
+    fn listen(&mut self) {
+        for event in self.listener.news() {
+            if event.get("event").and_then(Value::as_str) != Some("gossip") {
+                continue;
+            }
+            // The same body of two authors would be two messages.
+            let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
+            let count = self
+                .heard
+                .entry(format!("{} {}", text("from"), text("data")))
+                .or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+}
+
+/// Says whether everything arrived.
+pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
+    let began = now();
+    let mut programs = vec![("ours".to_owned(), options.ours.clone()); OURS];
+    for peer in install::peers() {
+        programs.push((peer.to_owned(), install::program(peer)?));
+    }
+    let mut report = Report::new(options.json);
+    let mut members: Vec<Member> = Vec::new();
+    for (name, program) in programs {
+        match join(&program, &members) {
+            Ok(Some(listener)) => members.push(Member {
+                name,
+                program,
+                listener,
+                heard: BTreeMap::new(),
+            }),
+            Ok(None) => {}
+            Err(error) => report.note(&format!("{name} joins"), Err(error)),
+        }
+    }
+    let names: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
+    let enough = if members.len() < FEWEST {
+        Err(format!("{} nodes: {}", members.len(), names.join(", ")).into())
+    } else {
+        Ok(names.join(", "))
+    };
+    report.note(&format!("at least {FEWEST} nodes are a mesh"), enough);
+    publish_all(&mut report, &mut members);
+    Ok(report.finish(now().duration_since(began).as_secs()))
+}
+
+/// Starts a listener that is connected to some of those before it; none for one that has no pubsub.
+fn join(program: &Path, members: &[Member]) -> Result<Option<Listener>, Box<dyn Error>> {
+    let mut args = vec!["--services", "identify,push,ping,gossip", "--topic", TOPIC];
+    for member in members.iter().rev().take(NEIGHBOURS) {
+        args.extend(["--peer", &member.listener.says.addr]);
+    }
+    match Listener::start(program, &args) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if error.to_string().starts_with("unsupported: service") => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lets a node of each implementation publish, one after the other, and counts what is heard.
+fn publish_all(report: &mut Report, members: &mut [Member]) {
+    let action = format!("gossip:{TOPIC}:{MESSAGES}:{SIZE}");
+    for place in 1..members.len() {
+        let Some(member) = members.get(place) else {
+            return;
+        };
+        let name = member.name.clone();
+        // The publisher is one more node, which knows only the one after it: all else goes through the mesh.
+        let next = members.get(place.saturating_add(1)).or(members.first());
+        let Some(at) = next.map(|next| next.listener.says.addr.clone()) else {
+            return;
+        };
+        let published = dial(&member.program, &at, &[&action], &[], DIAL_LIMIT)
+            .and_then(|lines| acknowledged(&lines, &action));
+        let checked = published.and_then(|acks| arrived(members, acks));
+        report.note(
+            &format!("{MESSAGES} messages of {name} reach everybody once"),
+            checked,
+        );
+    }
+}
+
+/// How many messages were acknowledged.
+fn acknowledged(lines: &[Value], action: &str) -> Result<usize, Box<dyn Error>> {
+    let line = lines
+        .iter()
+        .find(|line| line.get("do").and_then(Value::as_str) == Some(action));
+    let line = line.or(lines.last()).ok_or("the publisher printed no result")?;
+    let acks = line.get("acks").and_then(Value::as_u64);
+    if line.get("ok").and_then(Value::as_bool) != Some(true) {
+        return Err(line.to_string().into());
+    }
+    Ok(usize::try_from(acks.unwrap_or_default())?)
+}
+
+/// Waits until everybody has heard all messages, then for second copies, and forgets what was heard.
+fn arrived(members: &mut [Member], fewest: usize) -> Checked {
+    let began = now();
+    while now().duration_since(began) < SPREAD {
+        members.iter_mut().for_each(Member::listen);
+        let all = all_heard(members);
+        let whole = |member: &Member| all.iter().all(|body| member.heard.contains_key(body));
+        if all.len() >= fewest && members.iter().all(whole) {
+            break;
+        }
+        thread::sleep(LOOK);
+    }
+    thread::sleep(AFTER);
+    members.iter_mut().for_each(Member::listen);
+    let checked = judge(members, fewest);
+    for member in members.iter_mut() {
+        member.heard.clear();
+    }
+    checked
+}
+
+fn all_heard(members: &[Member]) -> Vec<String> {
+    let mut all: Vec<_> = members
+        .iter()
+        .flat_map(|member| member.heard.keys().cloned())
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn judge(members: &[Member], fewest: usize) -> Checked {
+    let all = all_heard(members);
+    if all.len() < fewest {
+        return Err(format!("{} messages were heard", all.len()).into());
+    }
+    for member in members {
+        for body in &all {
+            let times = member.heard.get(body).copied().unwrap_or_default();
+            if times != 1 {
+                let body: String = body.chars().take(80).collect();
+                return Err(format!("{} heard {body:?} {times} times", member.name).into());
+            }
+        }
+    }
+    Ok(format!("{} messages, {} nodes", all.len(), members.len()))
+}
