@@ -27,7 +27,8 @@ mod chaos;
 use chaos::Chaos;
 use core::{fmt, time::Duration};
 use libp2p_proto_core::{Instant, Rng};
-use libp2p_proto_stream_protocol::{Context, Protocol};
+use libp2p_proto_stream_protocol::{Context, Noted, Protocol};
+use std::collections::VecDeque;
 
 /// Random lives that are led for each subject.
 const LIVES: u64 = 48;
@@ -44,7 +45,7 @@ pub trait Subject: Protocol {
     fn poll_event(&mut self) -> Option<String> {
         None
     }
-    /// The application does something: `dice` chooses what.
+    /// The application does something: `dice` chooses what. A protocol that has a journal must have it all there afterwards.
     fn command(&mut self, _cx: &mut Context<'_>, _dice: &mut Rng) {}
 }
 
@@ -58,6 +59,19 @@ impl<P> fmt::Debug for Laws<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Laws({} frames)", self.frames.len())
     }
+}
+
+/// What an application asked, each time that it had its say.
+type Script = VecDeque<Vec<Noted>>;
+
+/// Who is the application of a life.
+enum Application<'a> {
+    /// The subject.
+    Own,
+    /// The subject, whose commands are written down.
+    Noted(&'a mut Script),
+    /// Whoever repeats what was written down.
+    Again(&'a mut Script),
 }
 
 /// How a life is led.
@@ -121,6 +135,7 @@ impl<P: Subject> Laws<P> {
                 self.live(seed, late),
                 "law 4: a clock near its end (seed {seed})"
             );
+            self.repeat(seed, calm);
             hash = life
                 .iter()
                 .flat_map(|line| line.bytes())
@@ -131,9 +146,32 @@ impl<P: Subject> Laws<P> {
         hash
     }
 
+    /// Law 9, commands included: what a journal has is all that an application does.
+    fn repeat(&self, seed: u64, style: Style) {
+        if (self.make)().journal().is_none() {
+            return;
+        }
+        let mut script = Script::new();
+        let first = self.live_with(seed, style, &mut Application::Noted(&mut script));
+        let again = self.live_with(seed, style, &mut Application::Again(&mut script));
+        assert_eq!(
+            first, again,
+            "law 9: a repeated journal gives the same outputs (seed {seed})"
+        );
+    }
+
     /// One life; the log of all that the protocol did.
     fn live(&self, seed: u64, style: Style) -> Vec<String> {
+        self.live_with(seed, style, &mut Application::Own)
+    }
+
+    fn live_with(&self, seed: u64, style: Style, application: &mut Application<'_>) -> Vec<String> {
         let mut protocol = (self.make)();
+        if let (Application::Noted(_) | Application::Again(_), Some(journal)) =
+            (&application, protocol.journal())
+        {
+            journal.start();
+        }
         let mut chaos = Chaos::new(seed, style.start, protocol.specs(), &self.frames);
         for _ in 0..INPUTS {
             if style.nervous {
@@ -141,25 +179,76 @@ impl<P: Subject> Laws<P> {
             }
             match chaos.next_input() {
                 Some(input) => chaos.deliver(&mut protocol, input),
-                None => chaos.command(&mut protocol),
+                None => application.command(&mut protocol, &mut chaos),
             }
-            drain(&mut protocol, &mut chaos);
+            application.drain(&mut protocol, &mut chaos);
             let wait = chaos.wait();
-            pass(&mut protocol, &mut chaos, wait);
+            pass(&mut protocol, &mut chaos, application, wait);
         }
-        pass(&mut protocol, &mut chaos, Duration::from_secs(600));
+        pass(&mut protocol, &mut chaos, application, Duration::from_secs(600));
         chaos.log
     }
 }
 
-fn drain<P: Subject>(protocol: &mut P, chaos: &mut Chaos) {
-    while let Some(event) = protocol.poll_event() {
-        chaos.log.push(event);
+impl Application<'_> {
+    fn command<P: Subject>(&mut self, protocol: &mut P, chaos: &mut Chaos) {
+        match self {
+            Self::Own => chaos.command(|cx, dice| protocol.command(cx, dice)),
+            Self::Noted(script) => {
+                chaos.command(|cx, dice| protocol.command(cx, dice));
+                script.push_back(noted(protocol, chaos));
+            }
+            Self::Again(script) => {
+                chaos.command(|_, _| {});
+                repeat(protocol, chaos, script.pop_front());
+            }
+        }
+    }
+
+    /// Reads every event.
+    fn drain<P: Subject>(&mut self, protocol: &mut P, chaos: &mut Chaos) {
+        match self {
+            Self::Own => {
+                while let Some(event) = protocol.poll_event() {
+                    chaos.log.push(event);
+                }
+            }
+            Self::Noted(script) => {
+                while protocol.poll_event().is_some() {}
+                script.push_back(noted(protocol, chaos));
+            }
+            Self::Again(script) => repeat(protocol, chaos, script.pop_front()),
+        }
     }
 }
 
+/// What the application has just asked; the log says what it was given.
+fn noted<P: Subject>(protocol: &mut P, chaos: &mut Chaos) -> Vec<Noted> {
+    let Some(journal) = protocol.journal() else {
+        return Vec::new();
+    };
+    let noted: Vec<Noted> = std::iter::from_fn(|| journal.pop()).collect();
+    assert!(!journal.take_lost(), "law 5: more commands than a journal holds");
+    chaos
+        .log
+        .extend(noted.iter().filter_map(|noted| noted.gave.clone()));
+    noted
+}
+
+fn repeat<P: Subject>(protocol: &mut P, chaos: &mut Chaos, script: Option<Vec<Noted>>) {
+    let script = script.unwrap_or_default();
+    for noted in &script {
+        assert_eq!(protocol.repeat(&noted.command), Ok(()), "{}", noted.command);
+    }
+    assert_eq!(
+        noted(protocol, chaos),
+        script,
+        "law 9: a repeated command gives what it gave, and is noted as it was"
+    );
+}
+
 /// Lets time pass, with every time-out at its time.
-fn pass<P: Subject>(protocol: &mut P, chaos: &mut Chaos, time: Duration) {
+fn pass<P: Subject>(protocol: &mut P, chaos: &mut Chaos, application: &mut Application<'_>, time: Duration) {
     let until = chaos.now + time;
     let mut restless = 0;
     for _ in 0..CALLS {
@@ -174,7 +263,7 @@ fn pass<P: Subject>(protocol: &mut P, chaos: &mut Chaos, time: Duration) {
         );
         chaos.now = chaos.now.max(deadline.at);
         chaos.timeout(protocol);
-        drain(protocol, chaos);
+        application.drain(protocol, chaos);
     }
     chaos.now = chaos.now.max(until);
 }

@@ -1,10 +1,15 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
 
+extern crate alloc;
+
+use alloc::string::String;
 use core::time::Duration;
 use libp2p_proto_core::protobuf::{Value, decode, encode};
 use libp2p_proto_core::{Deadline, PeerId, ProtocolName, bytes::Bytes};
-use libp2p_proto_stream_protocol::{Closed, Context, Exchanges, Framing, Input, Protocol, StreamSpec};
+use libp2p_proto_stream_protocol::{
+    BadCommand, Closed, Context, Exchanges, Framing, Input, Journal, Protocol, StreamSpec, commands,
+};
 
 /// `/libp2p/fetch/0.0.1`.
 pub const NAME: ProtocolName = ProtocolName::from_static("/libp2p/fetch/0.0.1");
@@ -23,9 +28,28 @@ pub enum Answer {
     Failed(Closed),
 }
 
+commands! {
+    /// What an application asks of [`Fetch`].
+    pub enum Command {
+        /// [`Fetch::fetch`].
+        "fetch" => Fetch {
+            /// Whom.
+            peer: PeerId,
+            /// What for.
+            key: String,
+        },
+        /// [`Fetch::poll_event`].
+        "poll" => Poll,
+    }
+}
+
 /// Asks peers for values, and answers out of a lookup.
 #[derive(Debug)]
-pub struct Fetch(Exchanges<()>, fn(&str) -> Option<Bytes>);
+pub struct Fetch {
+    exchanges: Exchanges<()>,
+    lookup: fn(&str) -> Option<Bytes>,
+    journal: Journal,
+}
 
 impl Fetch {
     /// Answers every key out of `lookup`. At most 384 KiB a message, 10 s an exchange, 256 questions, two of them at once to one peer: so many answers fit
@@ -34,7 +58,11 @@ impl Fetch {
         let framing = Framing::LengthDelimited { max: 384 * 1024 };
         let mut spec = StreamSpec::new(NAME, framing);
         spec.max_outbound = 2;
-        Self(Exchanges::new(spec, Duration::from_secs(10), 256), lookup)
+        Self {
+            exchanges: Exchanges::new(spec, Duration::from_secs(10), 256),
+            lookup,
+            journal: Journal::new(),
+        }
     }
 
     /// Asks a connected peer for the value of `key`; one event follows.
@@ -43,39 +71,66 @@ impl Fetch {
     ///
     /// [`Closed::Limit`] while 256 questions are open, or their answers unread.
     pub fn fetch(&mut self, peer: PeerId, key: &str) -> Result<(), Closed> {
-        self.0.ask(peer, (), encode(|out| out.string(1, key)))
+        self.journal.note(|| Command::Fetch {
+            peer,
+            key: key.into(),
+        });
+        self.exchanges.ask(peer, (), encode(|out| out.string(1, key)))
     }
 
     /// The oldest answer.
     pub fn poll_event(&mut self) -> Option<(PeerId, Answer)> {
-        let end = self.0.poll_answer()?;
+        let end = self.exchanges.poll_answer()?;
         let answer = match end.result.and_then(|data| read(&data)) {
             Ok((0, value)) => Answer::Value(value),
             Ok((1, _)) => Answer::NotFound,
             Ok((status, _)) => Answer::Error(status),
             Err(reason) => Answer::Failed(reason),
         };
-        Some((end.peer, answer))
+        let event = (end.peer, answer);
+        self.journal.took(Some(&event), || Command::Poll);
+        Some(event)
+    }
+
+    /// Does what the method of that name does. What that would answer shows in the events.
+    pub fn apply(&mut self, command: Command) {
+        match command {
+            Command::Fetch { peer, key } => {
+                let _shows_in_events = self.fetch(peer, &key);
+            }
+            Command::Poll => drop(self.poll_event()),
+        }
     }
 }
 
 impl Protocol for Fetch {
     fn specs(&self) -> &[StreamSpec] {
-        self.0.specs()
+        self.exchanges.specs()
     }
 
     fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
-        if let Some((stream, request)) = self.0.handle(cx, input) {
-            match read(&request).map(|(_, key)| core::str::from_utf8(&key).map(self.1)) {
-                Ok(Ok(Some(value))) => self.0.answer(cx, stream, encode(|out| out.bytes(2, &value))),
-                Ok(Ok(None)) => self.0.answer(cx, stream, encode(|out| out.varint(1, 1))),
+        if let Some((stream, request)) = self.exchanges.handle(cx, input) {
+            match read(&request).map(|(_, key)| core::str::from_utf8(&key).map(self.lookup)) {
+                Ok(Ok(Some(value))) => self
+                    .exchanges
+                    .answer(cx, stream, encode(|out| out.bytes(2, &value))),
+                Ok(Ok(None)) => self.exchanges.answer(cx, stream, encode(|out| out.varint(1, 1))),
                 _ => cx.reset(stream),
             }
         }
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {
-        self.0.poll_timeout()
+        self.exchanges.poll_timeout()
+    }
+
+    fn journal(&mut self) -> Option<&mut Journal> {
+        Some(&mut self.journal)
+    }
+
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.apply(Journal::read(command)?);
+        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ use libp2p_proto_core::{ConnectionId, Rng, StreamId, bytes::Bytes};
 use libp2p_proto_fetch::{Answer, Fetch, NAME};
 use libp2p_proto_laws::protocol::{Laws, Subject};
 use libp2p_proto_stream_protocol::{
-    Closed, Context, Framing, Input, Protocol, StreamSpec, Target,
+    BadCommand, Closed, Context, Framing, Input, Journal, Protocol, StreamSpec, Target,
     bench::{Bench, Puppet},
 };
 
@@ -313,6 +313,12 @@ impl Protocol for Life {
     }
     fn poll_timeout(&self) -> Option<libp2p_proto_core::Deadline> {
         self.0.poll_timeout()
+    }
+    fn journal(&mut self) -> Option<&mut Journal> {
+        self.0.journal()
+    }
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.0.repeat(command)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The machine: exchanges that are read, answers, pushes both ways.
 
 use crate::{
-    Config, Error, Failure, Message, PeerInfo,
+    Command, Config, Error, Failure, Message, PeerInfo,
     answer::Ourselves,
     known::{Interned, Record},
     push::{Inbox, Outbox},
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use libp2p_proto_core::{ConnectionId, Deadline, Multiaddr, PeerId, ProtocolName, StreamId, Timers};
 use libp2p_proto_identity::{Identity, PeerRecord, PublicKey};
 use libp2p_proto_stream_protocol::{
-    Closed, Context, EventQueue, Fact, Framing, Input, Protocol, StreamSpec, Target,
+    BadCommand, Closed, Context, EventQueue, Fact, Framing, Input, Journal, Protocol, StreamSpec, Target,
 };
 
 /// `/ipfs/id/1.0.0`.
@@ -132,6 +132,7 @@ pub struct Identify {
     timers: Timers<Timer>,
     events: EventQueue<Event>,
     stats: Stats,
+    journal: Journal,
 }
 
 impl Identify {
@@ -168,6 +169,7 @@ impl Identify {
             timers: Timers::new(),
             events: EventQueue::new(config.max_events),
             stats: Stats::default(),
+            journal: Journal::new(),
             config,
         })
     }
@@ -179,7 +181,9 @@ impl Identify {
 
     /// The oldest event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop()
+        let event = self.events.pop();
+        self.journal.took(event.as_ref(), || Command::Poll);
+        event
     }
 
     /// The drive that made the oldest event.
@@ -538,5 +542,14 @@ impl Protocol for Identify {
             };
             Deadline::new(at, why)
         })
+    }
+
+    fn journal(&mut self) -> Option<&mut Journal> {
+        Some(&mut self.journal)
+    }
+
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.apply(Journal::read(command)?);
+        Ok(())
     }
 }

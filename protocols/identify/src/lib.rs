@@ -11,6 +11,7 @@
 extern crate alloc;
 
 mod answer;
+mod command;
 mod config;
 mod error;
 mod identify;
@@ -18,6 +19,7 @@ mod known;
 mod push;
 mod wire;
 
+pub use command::Command;
 pub use config::Config;
 pub use error::{Error, Failure};
 pub use identify::{Census, Event, Identify, NAME, PUSH_NAME, Stats};

@@ -15,7 +15,7 @@ use libp2p_proto_identify::{Config, Event, Failure, Identify, Message, NAME};
 use libp2p_proto_identity::PeerRecord;
 use libp2p_proto_laws::protocol::{Laws, Subject};
 use libp2p_proto_stream_protocol::{
-    Closed, Context, Fact, Input, Protocol, StreamSpec, Target, bench::Bench,
+    BadCommand, Closed, Context, Fact, Input, Journal, Protocol, StreamSpec, Target, bench::Bench,
 };
 use support::{LATENCY, SECOND, Scene, addr, events, failures, identity, name, vector_identity};
 
@@ -329,6 +329,12 @@ impl Protocol for Life {
     }
     fn poll_timeout(&self) -> Option<libp2p_proto_core::Deadline> {
         self.0.poll_timeout()
+    }
+    fn journal(&mut self) -> Option<&mut Journal> {
+        self.0.journal()
+    }
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.0.repeat(command)
     }
 }
 

@@ -9,11 +9,13 @@
 
 extern crate alloc;
 
+mod command;
 mod config;
 mod error;
 mod perf;
 mod serve;
 
+pub use command::Command;
 pub use config::Config;
 pub use error::{Error, Failure};
 pub use perf::{Event, NAME, Perf, RunId};

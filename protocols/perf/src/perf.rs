@@ -1,12 +1,12 @@
 //! The machine: transfers that we ask for, and those that we serve.
 
-use crate::{Config, Error, Failure, serve::Served};
+use crate::{Command, Config, Error, Failure, serve::Served};
 use alloc::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use core::time::Duration;
 use libp2p_proto_core::{Deadline, Instant, PeerId, ProtocolName, StreamId, Timers};
 use libp2p_proto_stream_protocol::{
-    Closed, Context, EventQueue, Framing, Input, OpenError, Protocol, StreamSpec, Target,
+    BadCommand, Closed, Context, EventQueue, Framing, Input, Journal, OpenError, Protocol, StreamSpec, Target,
 };
 
 /// `/perf/1.0.0`.
@@ -86,6 +86,7 @@ pub struct Perf {
     timers: Timers<StreamId>,
     next_run: u64,
     events: EventQueue<Event>,
+    journal: Journal,
 }
 
 impl Perf {
@@ -111,6 +112,7 @@ impl Perf {
             timers: Timers::new(),
             next_run: 0,
             events: EventQueue::new(config.max_events),
+            journal: Journal::new(),
             config,
         })
     }
@@ -121,6 +123,7 @@ impl Perf {
     ///
     /// [`Error::TooManyRuns`].
     pub fn run(&mut self, peer: PeerId, up: u64, down: u64) -> Result<RunId, Error> {
+        self.journal.note(|| Command::Run { peer, up, down });
         let under_way = self.wishes.len().saturating_add(self.runs.len());
         // Every transfer ends in an event, for which there is room.
         if under_way >= self.config.max_runs.min(self.events.room()) {
@@ -134,7 +137,9 @@ impl Perf {
 
     /// The oldest event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop()
+        let event = self.events.pop();
+        self.journal.took(event.as_ref(), || Command::Poll);
+        event
     }
 
     /// The drive that made the oldest event.
@@ -362,5 +367,14 @@ impl Protocol for Perf {
         } else {
             Some(Deadline::now("command"))
         }
+    }
+
+    fn journal(&mut self) -> Option<&mut Journal> {
+        Some(&mut self.journal)
+    }
+
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.apply(Journal::read(command)?);
+        Ok(())
     }
 }

@@ -9,11 +9,13 @@
 
 extern crate alloc;
 
+mod command;
 mod config;
 mod echo;
 mod error;
 mod ping;
 
+pub use command::Command;
 pub use config::Config;
 pub use error::{Error, Failure};
 pub use ping::{Event, NAME, Ping, RunId, Stats};

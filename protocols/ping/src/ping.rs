@@ -1,7 +1,7 @@
 //! The machine: rounds by command and by interval, and the echo.
 
 use crate::{
-    Config, Error, Failure,
+    Command, Config, Error, Failure,
     echo::{Echo, Step},
 };
 use alloc::collections::{BTreeMap, VecDeque};
@@ -9,7 +9,8 @@ use bytes::Bytes;
 use core::time::Duration;
 use libp2p_proto_core::{ConnectionId, Deadline, Instant, PeerId, ProtocolName, StreamId, Timers};
 use libp2p_proto_stream_protocol::{
-    Closed, Context, EventQueue, Framing, Input, Protocol, StreamSpec, Target, WriteError,
+    BadCommand, Closed, Context, EventQueue, Framing, Input, Journal, Protocol, StreamSpec, Target,
+    WriteError,
 };
 
 /// `/ipfs/ping/1.0.0`.
@@ -116,6 +117,7 @@ pub struct Ping {
     next_run: u64,
     events: EventQueue<Event>,
     stats: Stats,
+    journal: Journal,
 }
 
 impl Ping {
@@ -146,6 +148,7 @@ impl Ping {
             next_run: 0,
             events: EventQueue::new(config.max_events),
             stats: Stats::default(),
+            journal: Journal::new(),
             config,
         })
     }
@@ -156,6 +159,7 @@ impl Ping {
     ///
     /// [`Error::NoRounds`] or [`Error::TooManyRuns`].
     pub fn ping(&mut self, peer: PeerId, rounds: u32) -> Result<RunId, Error> {
+        self.journal.note(|| Command::Ping { peer, rounds });
         if rounds == 0 {
             return Err(Error::NoRounds);
         }
@@ -170,7 +174,9 @@ impl Ping {
 
     /// The oldest event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop()
+        let event = self.events.pop();
+        self.journal.took(event.as_ref(), || Command::Poll);
+        event
     }
 
     /// The drive that made the oldest event.
@@ -492,5 +498,14 @@ impl Protocol for Ping {
         self.timers
             .next()
             .map(|(at, timer)| Deadline::new(at, timer.why()))
+    }
+
+    fn journal(&mut self) -> Option<&mut Journal> {
+        Some(&mut self.journal)
+    }
+
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.apply(Journal::read(command)?);
+        Ok(())
     }
 }

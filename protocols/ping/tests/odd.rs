@@ -13,7 +13,7 @@ use libp2p_proto_core::{ConnectionId, Rng, StreamId};
 use libp2p_proto_laws::protocol::{Laws, Subject};
 use libp2p_proto_ping::{Config, Event, Failure, NAME, Ping};
 use libp2p_proto_stream_protocol::{
-    Closed, Context, Framing, Input, Protocol, StreamSpec, Target,
+    BadCommand, Closed, Context, Framing, Input, Journal, Protocol, StreamSpec, Target,
     bench::{Bench, Puppet},
 };
 use serde_json::Value;
@@ -434,6 +434,12 @@ impl Protocol for Life {
     }
     fn poll_timeout(&self) -> Option<libp2p_proto_core::Deadline> {
         self.0.poll_timeout()
+    }
+    fn journal(&mut self) -> Option<&mut Journal> {
+        self.0.journal()
+    }
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.0.repeat(command)
     }
 }
 

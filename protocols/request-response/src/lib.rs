@@ -14,6 +14,7 @@
 extern crate alloc;
 
 mod codec;
+mod command;
 mod config;
 mod error;
 mod event;
@@ -23,6 +24,7 @@ mod outbound;
 mod request;
 
 pub use codec::{Decoder, Item, encode_rejection, encode_request, encode_response};
+pub use command::Command;
 pub use config::{Config, Excess, MAX_CHUNK, Spec, Support};
 pub use error::{Error, Failure, InboundFailure, Rejection};
 pub use event::{Census, Event, InboundId, RequestId, Stats};

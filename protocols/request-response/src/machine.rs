@@ -1,13 +1,13 @@
 //! The machine: both halves under one roof.
 
 use crate::{
-    Census, Config, Error, Event, InboundId, Request, RequestId, Spec, Stats, config::validate,
+    Census, Command, Config, Error, Event, InboundId, Request, RequestId, Spec, Stats, config::validate,
     inbound::InboundHalf, outbound::Outbound,
 };
 use alloc::vec::Vec;
 use bytes::Bytes;
 use libp2p_proto_core::{Deadline, PeerId};
-use libp2p_proto_stream_protocol::{Context, Input, Protocol, StreamSpec};
+use libp2p_proto_stream_protocol::{BadCommand, Context, Input, Journal, Protocol, StreamSpec};
 
 /// What both halves share.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub struct RequestResponse {
     stream_specs: Vec<StreamSpec>,
     outbound: Outbound,
     inbound: InboundHalf,
+    journal: Journal,
 }
 
 impl RequestResponse {
@@ -49,6 +50,7 @@ impl RequestResponse {
         Ok(Self {
             inbound: InboundHalf::new(&terms),
             outbound: Outbound::new(),
+            journal: Journal::new(),
             stream_specs,
             terms,
         })
@@ -69,11 +71,16 @@ impl RequestResponse {
     ///
     /// As [`request`](Self::request).
     pub fn request_with(&mut self, peer: PeerId, request: Request) -> Result<RequestId, Error> {
+        self.journal.note(|| Command::Request {
+            peer,
+            request: request.clone(),
+        });
         self.outbound.request(&self.terms, peer, request)
     }
 
     /// Gives a request up, wherever it stands; no end of it is reported. One that has ended is no error.
     pub fn cancel(&mut self, id: RequestId) {
+        self.journal.note(|| Command::Cancel { id });
         self.outbound.cancel(&self.terms, id);
     }
 
@@ -83,6 +90,10 @@ impl RequestResponse {
     ///
     /// [`Error::Gone`], [`Error::AlreadyAnswered`], [`Error::TooLarge`], [`Error::WrongFraming`] where chunks have context.
     pub fn respond(&mut self, id: InboundId, message: Bytes) -> Result<(), Error> {
+        self.journal.note(|| Command::Respond {
+            id,
+            message: message.clone(),
+        });
         self.inbound.respond(&self.terms, id, &message)
     }
 
@@ -98,6 +109,11 @@ impl RequestResponse {
         context: Option<[u8; 4]>,
         part: Bytes,
     ) -> Result<(), Error> {
+        self.journal.note(|| Command::RespondPart {
+            id,
+            context,
+            part: part.clone(),
+        });
         self.inbound.respond_part(&self.terms, id, context, &part)
     }
 
@@ -107,6 +123,7 @@ impl RequestResponse {
     ///
     /// [`Error::Gone`], [`Error::AlreadyAnswered`], [`Error::WrongFraming`].
     pub fn finish(&mut self, id: InboundId) -> Result<(), Error> {
+        self.journal.note(|| Command::Finish { id });
         self.inbound.finish(&self.terms, id)
     }
 
@@ -116,6 +133,7 @@ impl RequestResponse {
     ///
     /// [`Error::Gone`], [`Error::AlreadyAnswered`].
     pub fn reject(&mut self, id: InboundId) -> Result<(), Error> {
+        self.journal.note(|| Command::Reject { id });
         self.inbound.reject(&self.terms, id)
     }
 
@@ -125,6 +143,11 @@ impl RequestResponse {
     ///
     /// [`Error::Gone`], [`Error::AlreadyAnswered`], [`Error::WrongFraming`].
     pub fn reject_with(&mut self, id: InboundId, code: u8, message: &[u8]) -> Result<(), Error> {
+        self.journal.note(|| Command::RejectWith {
+            id,
+            code,
+            message: Bytes::copy_from_slice(message),
+        });
         self.inbound.reject_with(&self.terms, id, code, message)
     }
 
@@ -134,6 +157,7 @@ impl RequestResponse {
     ///
     /// [`Error::Gone`], [`Error::AlreadyAnswered`].
     pub fn omit(&mut self, id: InboundId) -> Result<(), Error> {
+        self.journal.note(|| Command::Omit { id });
         self.inbound.omit(&self.terms, id)
     }
 
@@ -143,11 +167,13 @@ impl RequestResponse {
     ///
     /// [`Error::QueueFull`] for more than [`Config::max_peers`].
     pub fn deny(&mut self, peer: PeerId) -> Result<(), Error> {
+        self.journal.note(|| Command::Deny { peer });
         self.inbound.deny(&self.terms, peer)
     }
 
     /// Serves a denied peer again.
     pub fn allow(&mut self, peer: PeerId) {
+        self.journal.note(|| Command::Allow { peer });
         self.inbound.allow(peer);
     }
 
@@ -169,6 +195,7 @@ impl RequestResponse {
             }
             _ => {}
         }
+        self.journal.took(event.as_ref(), || Command::Poll);
         event
     }
 
@@ -233,5 +260,14 @@ impl Protocol for RequestResponse {
 
     fn poll_timeout(&self) -> Option<Deadline> {
         Deadline::earliest(self.outbound.deadline(), self.inbound.deadline())
+    }
+
+    fn journal(&mut self) -> Option<&mut Journal> {
+        Some(&mut self.journal)
+    }
+
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.apply(Journal::read(command)?);
+        Ok(())
     }
 }

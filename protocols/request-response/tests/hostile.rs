@@ -19,7 +19,7 @@ use libp2p_proto_request_response::{
     encode_request,
 };
 use libp2p_proto_stream_protocol::{
-    Closed, Context, Framing, Input, Protocol, StreamSpec, Target,
+    BadCommand, Closed, Context, Framing, Input, Journal, Protocol, StreamSpec, Target,
     bench::{Bench, Puppet},
 };
 use proptest::prelude::*;
@@ -299,6 +299,12 @@ impl Protocol for Life {
     }
     fn poll_timeout(&self) -> Option<libp2p_proto_core::Deadline> {
         self.machine.poll_timeout()
+    }
+    fn journal(&mut self) -> Option<&mut Journal> {
+        self.machine.journal()
+    }
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.machine.repeat(command)
     }
 }
 

@@ -11,8 +11,10 @@ mod event;
 mod exchange;
 mod fact;
 mod input;
+mod journal;
 mod message;
 mod spec;
+mod words;
 
 pub use context::{Context, Host, Target};
 pub use event::EventQueue;
@@ -22,17 +24,24 @@ pub use input::{
     AttemptError, Closed, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Input, LinkError,
     OpenError, OrderError, TellError, WriteError,
 };
+pub use journal::{BadCommand, Journal, Noted};
 pub use message::{
     FromConnection, Seat, SpecEntry, SpecId, SpecTable, StreamLimits, StreamOrder, ToConnection, Traffic,
 };
 pub use spec::{Framing, Matching, StreamSpec};
+pub use words::{Reader, Words, put as put_word};
+
+// For the macros: the crates that use them may have no `alloc` in scope.
+#[doc(hidden)]
+pub use alloc::string::String as __String;
 
 use libp2p_proto_core::Deadline;
 
 /// A protocol that runs over streams: the one open set of the family, hence the one trait. Object-safe.
 ///
 /// A protocol learns of the world through [`Input`]s and acts through the lent [`Context`]. Its events wait in an [`EventQueue`] of its own type,
-/// which the application polls; its commands are methods that record a wish and make [`poll_timeout`](Self::poll_timeout) due at once.
+/// which the application polls; its commands are methods that record a wish and make [`poll_timeout`](Self::poll_timeout) due at once. A protocol that has commands
+/// notes them in a [`Journal`], so that what a node did can be recorded and repeated in full.
 pub trait Protocol {
     /// The streams that this protocol opens and accepts. The list is read when the swarm is built and must not change after.
     fn specs(&self) -> &[StreamSpec];
@@ -43,6 +52,20 @@ pub trait Protocol {
     /// When [`Input::Timeout`] is due, if ever. Recorded commands answer [`Deadline::now`].
     fn poll_timeout(&self) -> Option<Deadline> {
         None
+    }
+
+    /// Where the protocol notes its commands. `None`: it has none, or does not tell, and then it can't be repeated.
+    fn journal(&mut self) -> Option<&mut Journal> {
+        None
+    }
+
+    /// Does again what was noted in the journal, and notes it again. What the command answers to its caller is not kept: it shows in what comes out.
+    ///
+    /// # Errors
+    ///
+    /// [`BadCommand`].
+    fn repeat(&mut self, _command: &str) -> Result<(), BadCommand> {
+        Err(BadCommand)
     }
 }
 

@@ -10,10 +10,12 @@
 
 extern crate alloc;
 
+mod command;
 mod config;
 mod error;
 mod streams;
 
+pub use command::Command;
 pub use config::Config;
 pub use error::Error;
 pub use streams::{Event, Streams, Ticket};

@@ -1,6 +1,6 @@
 //! The machine: what the application opened, what it was offered, and the bytes between.
 
-use crate::{Config, Error};
+use crate::{Command, Config, Error};
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
@@ -8,7 +8,8 @@ use alloc::{
 use bytes::Bytes;
 use libp2p_proto_core::{Deadline, PeerId, ProtocolName, StreamId};
 use libp2p_proto_stream_protocol::{
-    Closed, Context, EventQueue, Framing, Input, OpenError, Protocol, StreamSpec, Target, WriteError,
+    BadCommand, Closed, Context, EventQueue, Framing, Input, Journal, OpenError, Protocol, StreamSpec,
+    Target, WriteError,
 };
 
 /// One call to open. Never reused.
@@ -97,6 +98,7 @@ pub struct Streams {
     next_ticket: u64,
     seq: u64,
     events: EventQueue<Event>,
+    journal: Journal,
 }
 
 impl Streams {
@@ -128,6 +130,7 @@ impl Streams {
             seq: 0,
             // What comes uninvited asks for room; every stream has one event of each kind at most.
             events: EventQueue::new(usize::MAX),
+            journal: Journal::new(),
             config,
         })
     }
@@ -138,6 +141,10 @@ impl Streams {
     ///
     /// [`Error::UnknownName`] or [`Error::TooManyOpening`].
     pub fn open(&mut self, peer: PeerId, name: &ProtocolName) -> Result<Ticket, Error> {
+        self.journal.note(|| Command::Open {
+            peer,
+            name: name.clone(),
+        });
         let place = self
             .specs
             .iter()
@@ -159,6 +166,10 @@ impl Streams {
     ///
     /// [`Error::UnknownName`].
     pub fn set_inbound(&mut self, name: &ProtocolName, max: u16) -> Result<(), Error> {
+        self.journal.note(|| Command::SetInbound {
+            name: name.clone(),
+            max,
+        });
         let place = self
             .specs
             .iter()
@@ -180,6 +191,7 @@ impl Streams {
         if pipe.closed && pipe.unread.is_empty() {
             self.pipes.remove(&stream);
         }
+        self.journal.took(Some(&data), || Command::Read { stream });
         Some(data)
     }
 
@@ -196,6 +208,10 @@ impl Streams {
     ///
     /// [`Error::Blocked`], after which [`Event::Writable`] follows; [`Error::Finished`]; [`Error::Closed`].
     pub fn write(&mut self, stream: StreamId, data: Bytes) -> Result<(), Error> {
+        self.journal.note(|| Command::Write {
+            stream,
+            data: data.clone(),
+        });
         let pipe = self
             .pipes
             .get_mut(&stream)
@@ -219,6 +235,7 @@ impl Streams {
 
     /// Says that we send no more; queues behind what was written.
     pub fn finish(&mut self, stream: StreamId) {
+        self.journal.note(|| Command::Finish { stream });
         if let Some(pipe) = self.pipes.get_mut(&stream) {
             pipe.finished = true;
             self.dirty.insert(stream);
@@ -227,6 +244,7 @@ impl Streams {
 
     /// Ends both directions at once and forgets the stream; no event follows.
     pub fn reset(&mut self, stream: StreamId) {
+        self.journal.note(|| Command::Reset { stream });
         if self.pipes.remove(&stream).is_some_and(|pipe| !pipe.closed) {
             self.dirty.insert(stream);
         }
@@ -248,6 +266,7 @@ impl Streams {
             }
             _ => {}
         }
+        self.journal.took(Some(&event), || Command::Poll);
         Some(event)
     }
 
@@ -447,5 +466,14 @@ impl Protocol for Streams {
     fn poll_timeout(&self) -> Option<Deadline> {
         (!self.opening.is_empty() || !self.dirty.is_empty() || !self.announcing.is_empty())
             .then(|| Deadline::now("command"))
+    }
+
+    fn journal(&mut self) -> Option<&mut Journal> {
+        Some(&mut self.journal)
+    }
+
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.apply(Journal::read(command)?);
+        Ok(())
     }
 }

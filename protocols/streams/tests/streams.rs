@@ -12,7 +12,9 @@ use bytes::Bytes;
 use core::time::Duration;
 use libp2p_proto_core::{ConnectionId, ProtocolName, Rng, StreamId};
 use libp2p_proto_laws::protocol::{Laws, Subject};
-use libp2p_proto_stream_protocol::{Closed, Context, Input, OpenError, Protocol, StreamSpec, bench::Bench};
+use libp2p_proto_stream_protocol::{
+    BadCommand, Closed, Context, Input, Journal, OpenError, Protocol, StreamSpec, bench::Bench,
+};
 use libp2p_proto_streams::{Config, Error, Event, Streams};
 use proptest::prelude::*;
 
@@ -432,6 +434,12 @@ impl Protocol for Life {
     }
     fn poll_timeout(&self) -> Option<libp2p_proto_core::Deadline> {
         self.streams.poll_timeout()
+    }
+    fn journal(&mut self) -> Option<&mut Journal> {
+        self.streams.journal()
+    }
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.streams.repeat(command)
     }
 }
 

@@ -146,10 +146,10 @@ impl Chaos {
         );
     }
 
-    pub(super) fn command<P: Subject>(&mut self, protocol: &mut P) {
+    pub(super) fn command(&mut self, command: impl FnOnce(&mut Context<'_>, &mut Rng)) {
         self.log.push(String::from("< command"));
         let mut dice = self.command_dice.fork("command", self.seq);
-        self.with(|cx| protocol.command(cx, &mut dice));
+        self.with(|cx| command(cx, &mut dice));
     }
 
     fn with(&mut self, act: impl FnOnce(&mut Context<'_>)) {
