@@ -53,6 +53,7 @@ impl Swarm {
         protocols: Protocols<'_, '_>,
         budget: usize,
     ) -> bool {
+        self.tell_commands(now, protocols);
         self.tell_watcher(now, || Call::Drive { unix, budget });
         self.core.tick(now);
         if protocols.len() != self.protocol_dice.len() {

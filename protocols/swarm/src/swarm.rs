@@ -325,7 +325,7 @@ impl Swarm {
 
     /// Says what a peer is worth for one reason; the sum of all reasons decides who is trimmed first. 0 takes the reason back. `false`: too many peers have tags.
     pub fn tag(&mut self, peer: PeerId, reason: &'static str, value: i32) -> bool {
-        self.tell_watcher(self.core.now, || Call::Unseen("tag"));
+        self.tell_watcher(self.core.now, || Call::Tag { peer, reason, value });
         let max = self.core.config.max_tagged;
         self.core.worth.tag(peer, reason, value, max)
     }

@@ -3,10 +3,10 @@
 use crate::{Action, Event, Record, ResolveId, Swarm};
 use alloc::{boxed::Box, vec::Vec};
 use libp2p_proto_core::{ConnectionId, DialId, Instant, Multiaddr, PeerId, UnixTime};
-use libp2p_proto_stream_protocol::{AttemptError, Dial, FromConnection, Protocols};
+use libp2p_proto_stream_protocol::{AttemptError, Dial, FromConnection, Noted, Protocols};
 
 /// One call that changes a swarm. The calls of a swarm's life, in order and each with its time, are all that decides what it does, besides its configuration
-/// and what the application does to its protocols.
+/// and the commands of its protocols, which have words of their own.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Call {
@@ -71,9 +71,16 @@ pub enum Call {
         /// Inputs to deliver.
         budget: usize,
     },
-    /// [`Swarm::mark_turn`].
-    Turn,
-    /// Something that no watcher can tell in full: tags, the gate, the address book. The word names it. A repetition may differ from here on.
+    /// [`Swarm::tag`].
+    Tag {
+        /// The peer.
+        peer: PeerId,
+        /// The reason.
+        reason: &'static str,
+        /// What it is worth.
+        value: i32,
+    },
+    /// Something that no watcher can tell in full: the gate, the address book. The word names it. A repetition may differ from here on.
     Unseen(&'static str),
 }
 
@@ -83,6 +90,8 @@ pub trait Watcher: Send {
     fn begin(&mut self, dice: &[[u8; 32]]);
     /// A call.
     fn call(&mut self, now: Instant, call: &Call);
+    /// A command of the application to the protocol at this place, from the protocol's journal. Told before the drive in which it may have effects.
+    fn command(&mut self, now: Instant, protocol: u8, command: &Noted);
     /// An action was taken.
     fn action(&mut self, action: &Action);
     /// An event was taken.
@@ -90,25 +99,39 @@ pub trait Watcher: Send {
 }
 
 impl Swarm {
-    /// Lets somebody look on. To be called while the swarm is new: what was before is not told.
-    pub fn watch(&mut self, mut watcher: Box<dyn Watcher>) {
+    /// Lets somebody look on, and starts the journals of the protocols. To be called while the swarm is new: what was before is not told.
+    pub fn watch(&mut self, mut watcher: Box<dyn Watcher>, protocols: Protocols<'_, '_>) {
         let seeds: Vec<_> = self
             .protocol_dice
             .iter()
             .map(libp2p_proto_core::Rng::seed)
             .collect();
         watcher.begin(&seeds);
+        for journal in protocols.iter_mut().filter_map(|protocol| protocol.journal()) {
+            journal.start();
+        }
         self.watcher = Some(watcher);
     }
 
-    /// Says to the watcher that the application has its turn now: it reads what its protocols have to say, and gives them commands. Without a watcher, nothing.
-    pub fn mark_turn(&mut self) {
-        self.tell_watcher(self.core.now, || Call::Turn);
-    }
-
-    /// Says to the watcher that a protocol was given a command that nobody else tells it of. Without a watcher, nothing.
+    /// Says to the watcher that something happened to a protocol that is in no journal. Without a watcher, nothing.
     pub fn mark_unseen(&mut self, what: &'static str) {
         self.tell_watcher(self.core.now, || Call::Unseen(what));
+    }
+
+    /// Tells the watcher what the protocols were asked since the last drive.
+    pub(crate) fn tell_commands(&mut self, now: Instant, protocols: Protocols<'_, '_>) {
+        let Some(watcher) = &mut self.watcher else { return };
+        for (place, protocol) in (0..).zip(protocols) {
+            let Some(journal) = protocol.journal() else {
+                continue;
+            };
+            while let Some(command) = journal.pop() {
+                watcher.command(now, place, &command);
+            }
+            if journal.take_lost() {
+                watcher.call(now, &Call::Unseen("too many commands"));
+            }
+        }
     }
 
     pub(crate) fn tell_watcher(&mut self, now: Instant, call: impl FnOnce() -> Call) {
@@ -137,7 +160,10 @@ impl Swarm {
             Call::Drive { unix, budget } => {
                 self.drive(now, unix, protocols, budget);
             }
-            Call::Turn | Call::Unseen(_) => {}
+            Call::Tag { peer, reason, value } => {
+                self.tag(peer, reason, value);
+            }
+            Call::Unseen(_) => {}
         }
     }
 }

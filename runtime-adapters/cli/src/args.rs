@@ -34,7 +34,7 @@ Examples:
     /// Connect to a peer and act, in order
     #[command(after_help = DIAL_HELP)]
     Dial(Dial),
-    /// Repeat a recording of `p2p listen --record`, without a network, and compare what comes out
+    /// Repeat a recording of `--record`, without a network, and compare what comes out
     Replay(Replay),
     /// Show what the node can do: two processes on loopback, one table
     Demo(Demo),
@@ -128,6 +128,9 @@ pub(crate) struct Common {
     /// Kademlia protocol id [default: /interop/kad/1.0.0]
     #[arg(long, value_name = "P")]
     pub(crate) kad_protocol: Option<String>,
+    /// New file to record to what goes into the node, for `p2p replay`: no keys, but all data of the peers; 256 MiB at most
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -150,9 +153,6 @@ pub(crate) struct Listen {
     /// Serve metrics at http://IP:PORT/metrics, in the OpenMetrics text format [default: none]
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) metrics: Option<SocketAddr>,
-    /// New file to record to what goes into the node, for `p2p replay`: no keys, but all data of the peers; 256 MiB at most
-    #[arg(long, value_name = "FILE")]
-    pub(crate) record: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

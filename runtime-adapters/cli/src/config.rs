@@ -2,7 +2,7 @@
 
 mod limits;
 
-use crate::error::Error;
+use crate::{args::Common, error::Error};
 use libp2p_proto_core::Multiaddr;
 use libp2p_proto_swarm as swarm;
 use serde::Deserialize;
@@ -70,6 +70,20 @@ impl Config {
             .flatten()
         {
             *path = folder.join(&*path);
+        }
+        Ok(config)
+    }
+
+    /// What the options of a node point to.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), and for what does not go together.
+    pub(crate) fn of(common: &Common) -> Result<Self, Error> {
+        let config = Self::read(common.config.as_deref())?;
+        if common.record.is_some() && config.address_book.is_some() {
+            let line = "--record: a recording does not hold the address book: leave address_book out";
+            return Err(Error::Usage(String::from(line)));
         }
         Ok(config)
     }

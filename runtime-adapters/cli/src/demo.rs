@@ -89,7 +89,7 @@ async fn dial(args: &args::Demo) -> Result<Exit, Error> {
     let Command::Dial(options) = options.command else {
         return Err(failed("not a dial"));
     };
-    let node = dial::spawn(&options, &Config::default(), LIMIT)?;
+    let (node, _) = dial::spawn(&options, &Config::default(), LIMIT)?;
     let began = Instant::now();
     let session = Session::connect(node, Dial::addr(options.addr), Deadline::after(LIMIT), out).await;
     let mut session = session.map_err(failed)?;

@@ -7,10 +7,11 @@ use crate::{
     error::{Error, Exit},
     node::{self, Deadline, Node},
     output::Output,
+    record::{Built, Dialing, Recording, Who},
     session::{Dialer, Fields, OWN_NAMES, Session, Trouble, fields, millis},
     support,
 };
-use libp2p_proto_core::{Component, Multiaddr, ProtocolName};
+use libp2p_proto_core::{Component, Multiaddr};
 use libp2p_proto_driver as driver;
 use libp2p_proto_stream_protocol::Dial;
 use serde_json::{Map, Value, json};
@@ -33,20 +34,36 @@ pub(crate) fn run(args: &args::Dial) -> Result<Exit, Error> {
         out.print(&json!({ "do": "connect", "ok": false, "unsupported": true, "error": error }));
         return Ok(Exit::Unsupported);
     }
-    let config = Config::read(args.common.config.as_deref())?;
+    let config = Config::of(&args.common)?;
     node::block_on(connect_and_act(args, &config, out))
 }
 
 async fn connect_and_act(args: &args::Dial, config: &Config, out: Output) -> Result<Exit, Error> {
     let limit = args.common.timeout.unwrap_or(LIMIT);
     let deadline = Deadline::after(limit);
-    let node = spawn(args, config, limit)?;
+    let (node, recording) = spawn(args, config, limit)?;
+    let done = act(args, config, out, &node, deadline).await;
+    if let Some(recording) = recording {
+        node.close().await;
+        recording.finish();
+    }
+    done
+}
+
+async fn act(
+    args: &args::Dial,
+    config: &Config,
+    out: Output,
+    node: &Node<Dialer>,
+    deadline: Deadline,
+) -> Result<Exit, Error> {
     let began = Instant::now();
-    restore(&node, config).await?;
-    if args
-        .actions
-        .iter()
-        .any(|action| matches!(action.kind, Kind::Kad(_) | Kind::Register { .. }))
+    restore(node, config).await?;
+    if asks_kad(args)
+        || args
+            .actions
+            .iter()
+            .any(|action| matches!(action.kind, Kind::Register { .. }))
     {
         // Whoever provides something must be there for those who want it.
         node.listen(Multiaddr::tcp([127, 0, 0, 1].into(), 0)).await?;
@@ -65,39 +82,54 @@ async fn connect_and_act(args: &args::Dial, config: &Config, out: Output) -> Res
         out.print(&line);
         exit = exit.max(outcome);
     }
-    keep(&node, config).await?;
+    keep(node, config).await?;
     session.close().await;
     Ok(exit)
 }
 
-/// Starts the node of a dialer.
-pub(crate) fn spawn(args: &args::Dial, config: &Config, limit: Duration) -> Result<Node<Dialer>, Error> {
+fn asks_kad(args: &args::Dial) -> bool {
+    args.actions
+        .iter()
+        .any(|action| matches!(action.kind, Kind::Kad(_)))
+}
+
+/// Starts the node of a dialer, and its recording if there is to be one.
+pub(crate) fn spawn(
+    args: &args::Dial,
+    config: &Config,
+    limit: Duration,
+) -> Result<(Node<Dialer>, Option<Recording>), Error> {
     let identity = node::identity(&args.common, config)?;
-    let mut names: Vec<ProtocolName> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     for action in &args.actions {
         match &action.kind {
-            Kind::Push { name } if !names.contains(name) && !OWN_NAMES.contains(name) => {
-                names.push(name.clone());
-            }
+            Kind::Push { name } if !OWN_NAMES.contains(name) => names.push(name.as_str().to_owned()),
             _ => {}
         }
     }
-    let kad = args
-        .actions
-        .iter()
-        .any(|action| matches!(action.kind, Kind::Kad(_)))
-        .then(|| node::kademlia(&identity, args.common.kad_protocol.as_deref()))
-        .transpose()?;
-    let dialer = Dialer::new(&identity, &names, limit, kad)?;
+    names.sort();
+    names.dedup();
+    let kad = asks_kad(args);
+    let dialing = Dialing { names, limit, kad };
     let mut swarm = config.swarm.clone();
     // Whoever runs the command says when it is over.
     swarm.idle_timeout = None;
+    let kad_protocol = args.common.kad_protocol.as_deref();
+    let built = Built::new(Who::Dialer(dialing.clone()), kad_protocol, &swarm);
+    let record = args.common.record.as_deref();
+    let recording = record
+        .map(|path| Recording::start(path, &identity, &built))
+        .transpose()?;
+    let signing = recording.as_ref().map_or(&identity, Recording::identity);
+    let dialer = Dialer::new(signing, &dialing, kad_protocol)?;
     let config = driver::Config {
         swarm,
         resolver: node::resolver(),
+        recorder: recording.as_ref().map(Recording::recorder),
         ..driver::Config::default()
     };
-    args.common.runtime.spawn(identity, config, dialer)
+    let node = args.common.runtime.spawn(identity, config, dialer)?;
+    Ok((node, recording))
 }
 
 /// An address, or the addresses that the book has of a peer.

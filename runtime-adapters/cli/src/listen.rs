@@ -9,7 +9,7 @@ use crate::{
     interfaces, metrics,
     node::{self, Deadline, Node},
     output::{Output, Printer, complain},
-    record::Recording,
+    record::{Built, Recording, Who},
     support::{self, DEFAULT_SERVICES, SERVICES},
 };
 use libp2p_proto_core::{Component, Multiaddr, PeerId};
@@ -41,11 +41,7 @@ pub(crate) fn run(args: &args::Listen) -> Result<Exit, Error> {
         out.print(&json!({ "event": "unsupported", "what": what }));
         return Ok(Exit::Unsupported);
     }
-    let config = Config::read(args.common.config.as_deref())?;
-    if args.record.is_some() && config.address_book.is_some() {
-        let line = "--record: a recording does not hold the address book: leave address_book out";
-        return Err(Error::Usage(String::from(line)));
-    }
+    let config = Config::of(&args.common)?;
     let addrs = addresses(args, &config);
     if let Some(what) = addrs.iter().find_map(support::address) {
         out.print(&json!({ "event": "unsupported", "what": what }));
@@ -66,18 +62,14 @@ async fn listen(
     let peer = identity.peer_id();
     let services = services(args);
     let printer = Printer::start(out);
-    let record = args.record.as_deref();
+    let who = Who::Listener {
+        services: services.iter().map(ToString::to_string).collect(),
+        topics: topics(args),
+    };
+    let built = Built::new(who, args.common.kad_protocol.as_deref(), &config.swarm);
+    let record = args.common.record.as_deref();
     let recording = record
-        .map(|path| {
-            Recording::start(
-                path,
-                &identity,
-                config,
-                &services,
-                topics(args),
-                args.common.kad_protocol.clone(),
-            )
-        })
+        .map(|path| Recording::start(path, &identity, &built))
         .transpose()?;
     let node = spawn(args, identity, config, &services, &printer, recording.as_ref())?;
     if let Some(path) = config.address_book.clone() {

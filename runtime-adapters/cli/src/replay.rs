@@ -4,12 +4,10 @@ use crate::{
     args,
     config::Config,
     error::{Error, Exit},
-    listen::Listener,
-    output::{Lines, Output},
+    output::Output,
     record::Built,
 };
 use libp2p_proto_core::Instant;
-use libp2p_proto_driver::App as _;
 use libp2p_proto_os::to_socket;
 use libp2p_proto_recorder::{Divergence, Replay, Step};
 use libp2p_proto_swarm::{Call, Swarm};
@@ -26,18 +24,12 @@ pub(crate) fn run(args: &args::Replay) -> Result<Exit, Error> {
     let broken = |what: &str| at(&args.file, &format_args!("line 1: {what}"));
     let header = replay.header().clone();
     let built: Built =
-        serde_json::from_str(&header.application).map_err(|_| broken("not a recording of p2p listen"))?;
+        serde_json::from_str(&header.application).map_err(|_| broken("not a recording of p2p"))?;
     let limits =
         Config::limits(&built.limits).ok_or_else(|| broken("limits that this program does not know"))?;
     let identity = replay.identity();
-    let services: Vec<&str> = built.services.iter().map(String::as_str).collect();
-    let mut app = Listener::new(
-        &identity,
-        &services,
-        &built.topics,
-        built.kad_protocol.as_deref(),
-        Lines::nowhere(),
-    )?;
+    // Only its protocols: what it asked of them is in the recording.
+    let mut app = built.build(&identity)?;
     let mut swarm = Swarm::with_dice(identity, limits, &header.dice, &mut app.protocols())
         .map_err(|error| broken(&error.to_string()))?;
     // As every adapter does.
@@ -49,15 +41,10 @@ pub(crate) fn run(args: &args::Replay) -> Result<Exit, Error> {
             Ok(None) => break,
             Ok(Some(step)) => {
                 whole &= !matches!(step, Step::Stopped | Step::Cut);
-                if let Step::Call(at, _) = &step {
+                if let Step::Call(at, _) | Step::Command { now: at, .. } = &step {
                     now = now.max(*at);
                 }
                 show(out, replay.line(), now, &step);
-                match step {
-                    Step::Call(_, Call::Turn) => app.after_drive(),
-                    Step::Event(event) => app.handle_event(event),
-                    _ => {}
-                }
             }
             Err(error @ Divergence::Differs { .. }) => {
                 differs = Some(error);
@@ -79,12 +66,16 @@ fn at(path: &Path, error: &impl ToString) -> Error {
     Error::file(path, error.to_string())
 }
 
-/// One line of the trace. Turns and drives are many, and nothing by themselves.
+/// One line of the trace. Drives are many, and nothing by themselves.
 fn show(out: Output, line: usize, now: Instant, step: &Step) {
     let seconds = now.since(Instant::ZERO).as_secs_f64();
     let (way, what) = match step {
-        Step::Call(_, Call::Drive { .. } | Call::Turn) => return,
+        Step::Call(_, Call::Drive { .. }) => return,
         Step::Call(_, call) => ("in", text(call)),
+        Step::Command { command, .. } => match &command.gave {
+            Some(gave) => ("told", clip(gave)),
+            None => ("command", clip(&command.command)),
+        },
         Step::Action(action) => ("out", text(action)),
         Step::Event(event) => ("event", text(event)),
         Step::Stopped => ("end", String::from("the recorder had reached its limit")),

@@ -77,7 +77,7 @@ impl<A: App, R: Runtime> Node<A, R> {
         swarm.add_transport(|addr| to_socket(addr).is_some());
         #[cfg(feature = "recorder")]
         if let Some(recorder) = &config.recorder {
-            swarm.watch(recorder.watcher());
+            swarm.watch(recorder.watcher(), &mut protocols);
         }
         let (desk, handle) = Desk::new(peer);
         let (sender_of_news, news) = mpsc::channel(NEWS);
@@ -173,7 +173,6 @@ impl<A: App, R: Runtime> Node<A, R> {
                 let _nobody_waits = answer.send(self.listen(addr));
             }
             Request::Open { peer, name, opener } => {
-                self.swarm.mark_unseen("raw stream");
                 self.raw.open(peer, &name, opener);
             }
             Request::Accept(acceptor) => self.raw.accept(acceptor),
@@ -206,7 +205,6 @@ impl<A: App, R: Runtime> Node<A, R> {
             self.app.handle_event(event);
         }
         self.raw.take_events(&self.links);
-        self.swarm.mark_turn();
         self.app.after_drive();
         self.desk.after_drive(&mut self.app);
         more

@@ -116,7 +116,7 @@ impl Node {
         swarm.add_transport(|addr| to_socket(addr).is_some());
         #[cfg(feature = "recorder")]
         if let Some(recorder) = &config.recorder {
-            swarm.watch(recorder.watcher());
+            swarm.watch(recorder.watcher(), protocols);
         }
         Ok(Self {
             upgrade,

@@ -22,6 +22,17 @@ const REUSE: &str = "reuse";
 pub enum Line {
     /// A call of the swarm, at its time.
     Call(Instant, Call),
+    /// A command of the application.
+    Command {
+        /// When it was told.
+        now: Instant,
+        /// The place of the protocol.
+        protocol: u8,
+        /// The command, in the words of the protocol.
+        command: String,
+        /// The digest of what it gave.
+        gave: Option<u64>,
+    },
     /// The identity signed something; the signature.
     Signature(Vec<u8>),
     /// An action was taken; its digest.
@@ -130,7 +141,12 @@ pub(crate) fn write_call(now: Instant, call: &Call) -> Option<String> {
             add(&unix.as_nanos());
             add(budget);
         }
-        Call::Turn => add(&"turn"),
+        Call::Tag { peer, reason, value } => {
+            add(&"tag");
+            add(peer);
+            add(&escape(reason));
+            add(value);
+        }
         Call::Unseen(what) => {
             add(&"unseen");
             add(&escape(what));
@@ -138,6 +154,12 @@ pub(crate) fn write_call(now: Instant, call: &Call) -> Option<String> {
         _ => return None,
     }
     Some(line)
+}
+
+/// Writes a command.
+pub(crate) fn write_command(now: Instant, protocol: u8, command: &str, gave: Option<u64>) -> String {
+    let gave = gave.map_or_else(|| String::from("-"), |gave| format!("{gave:016x}"));
+    format!("{} command {protocol} {gave} {command}", now.as_nanos())
 }
 
 fn write_news(add: &mut impl FnMut(&dyn std::fmt::Display), message: &FromConnection) {
@@ -311,7 +333,10 @@ impl Reader {
                     .parse()
                     .map(Instant::from_nanos)
                     .map_err(|_| wrong("time", first))?;
-                Line::Call(now, self.call(&mut words)?)
+                match words.next("verb")? {
+                    "command" => return command(now, &mut words),
+                    verb => Line::Call(now, self.call(verb, &mut words)?),
+                }
             }
         };
         match words.0.next() {
@@ -320,8 +345,8 @@ impl Reader {
         }
     }
 
-    fn call(&mut self, words: &mut Words<'_>) -> Result<Call, Wrong> {
-        Ok(match words.next("verb")? {
+    fn call(&mut self, verb: &str, words: &mut Words<'_>) -> Result<Call, Wrong> {
+        Ok(match verb {
             "accepted" => Call::Accepted {
                 local: words.optional("address")?,
                 remote: words.parse("address")?,
@@ -374,7 +399,11 @@ impl Reader {
                 unix: words.parse("wall clock").map(UnixTime::from_nanos)?,
                 budget: words.parse("budget")?,
             },
-            "turn" => Call::Turn,
+            "tag" => Call::Tag {
+                peer: words.parse("peer id")?,
+                reason: self.word(words)?,
+                value: words.parse("value")?,
+            },
             "unseen" => Call::Unseen(self.word(words)?),
             other => return Err(wrong("verb", other)),
         })
@@ -485,6 +514,22 @@ impl Reader {
         self.words.insert(word);
         Ok(word)
     }
+}
+
+/// The words of a command are its protocol's.
+fn command(now: Instant, words: &mut Words<'_>) -> Result<Line, Wrong> {
+    let protocol = words.parse("place of a protocol")?;
+    let gave = match words.next("digest")? {
+        "-" => None,
+        word => Some(u64::from_str_radix(word, 16).map_err(|_| wrong("digest", word))?),
+    };
+    let command: Vec<&str> = words.0.by_ref().collect();
+    Ok(Line::Command {
+        now,
+        protocol,
+        command: command.join(" "),
+        gave,
+    })
 }
 
 fn fault_of(word: &str) -> Result<Fault, Wrong> {

@@ -1,12 +1,13 @@
 //! Writes lines.
 
 use crate::{
-    digest,
-    lines::{escape, write_call},
+    digest, digest_of,
+    lines::{escape, write_call, write_command},
 };
 use data_encoding::HEXLOWER;
 use libp2p_proto_core::Instant;
 use libp2p_proto_identity::{Error, Identity, Signer};
+use libp2p_proto_stream_protocol::Noted;
 use libp2p_proto_swarm::{Action, Call, Event, Watcher};
 use siphasher::sip::SipHasher13;
 use std::{
@@ -17,7 +18,7 @@ use std::{
 };
 
 /// The version of the format, in the first line of each recording.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Writes what goes into one node, and digests of what comes out. Cheap to clone; all clones write the same recording.
 #[derive(Clone)]
@@ -101,6 +102,14 @@ impl Sink {
         }
     }
 
+    fn command(&mut self, now: Instant, protocol: u8, command: &Noted) {
+        let gave = command.gave.as_ref().map(|text| digest_of(text));
+        self.line(&write_command(now, protocol, &command.command, gave));
+        if let (Some(gave), false) = (gave, self.stopped) {
+            self.trace.write_u64(gave);
+        }
+    }
+
     fn line(&mut self, line: &str) {
         const STOPPED: &[u8] = b"stopped\n";
         if self.stopped {
@@ -139,6 +148,10 @@ impl Watcher for Recorder {
             .or_else(|| write_call(now, &Call::Unseen("a call without words")))
             .unwrap_or_default();
         self.lock().line(&line);
+    }
+
+    fn command(&mut self, now: Instant, protocol: u8, command: &Noted) {
+        self.lock().command(now, protocol, command);
     }
 
     fn action(&mut self, action: &Action) {

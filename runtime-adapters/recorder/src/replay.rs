@@ -1,13 +1,13 @@
 //! Reads lines, and repeats what they say.
 
 use crate::{
-    VERSION, digest,
+    VERSION, digest, digest_of,
     lines::{Line, Reader, Wrong, unescape},
 };
 use data_encoding::HEXLOWER;
 use libp2p_proto_core::{Instant, PeerId};
 use libp2p_proto_identity::{Error, Identity, PublicKey, Signer};
-use libp2p_proto_stream_protocol::Protocols;
+use libp2p_proto_stream_protocol::{Journal, Noted, Protocols};
 use libp2p_proto_swarm::{Action, Call, Event, Swarm};
 use siphasher::sip::SipHasher13;
 use std::{
@@ -65,11 +65,20 @@ fn differs(got: Option<&String>) -> String {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Step {
-    /// A call was made. At [`Call::Turn`] the caller lets the application have its turn.
+    /// A call was made.
     Call(Instant, Call),
+    /// The application commanded something.
+    Command {
+        /// When it was told.
+        now: Instant,
+        /// The place of the protocol.
+        protocol: u8,
+        /// The command in words, and the debug text of what it gave, as recorded.
+        command: Noted,
+    },
     /// This action came out, as recorded.
     Action(Action),
-    /// This event came out, as recorded. The caller hands it to the application.
+    /// This event came out, as recorded.
     Event(Event),
     /// The recorder had reached its limit.
     Stopped,
@@ -139,7 +148,7 @@ impl<R: BufRead> Replay<R> {
         self.line
     }
 
-    /// How many actions and events have come out.
+    /// How many actions and events have come out, those of protocols included.
     pub const fn outputs(&self) -> u64 {
         self.outputs
     }
@@ -164,6 +173,9 @@ impl<R: BufRead> Replay<R> {
         swarm: &mut Swarm,
         protocols: Protocols<'_, '_>,
     ) -> Result<Option<Step>, Divergence> {
+        for journal in protocols.iter_mut().filter_map(|protocol| protocol.journal()) {
+            journal.start();
+        }
         let line = match self.ahead.take() {
             Some(line) => line,
             None => match self.read()? {
@@ -181,6 +193,19 @@ impl<R: BufRead> Replay<R> {
                 swarm.repeat(now, call.clone(), protocols);
                 Step::Call(now, call)
             }
+            Line::Command {
+                now,
+                protocol,
+                command,
+                gave,
+            } => {
+                let command = self.command(protocols, protocol, &command, gave)?;
+                Step::Command {
+                    now,
+                    protocol,
+                    command,
+                }
+            }
             Line::Action(recorded) => Step::Action(self.compare(recorded, swarm.poll_action())?),
             Line::Event(recorded) => Step::Event(self.compare(recorded, swarm.poll_event())?),
             // One that nobody has asked for by now.
@@ -191,6 +216,38 @@ impl<R: BufRead> Replay<R> {
             Line::Stopped => Step::Stopped,
         };
         Ok(Some(step))
+    }
+
+    /// Repeats a command, and compares what it gives.
+    fn command(
+        &mut self,
+        protocols: Protocols<'_, '_>,
+        place: u8,
+        command: &str,
+        recorded: Option<u64>,
+    ) -> Result<Noted, Divergence> {
+        let wrong = |what: &str| Divergence::Wrong(self.line, Wrong(format!("{what}: {command:?}")));
+        let protocol = protocols
+            .get_mut(usize::from(place))
+            .ok_or_else(|| wrong("a command to a protocol that is not there"))?;
+        protocol.repeat(command).map_err(|bad| wrong(&bad.to_string()))?;
+        // A command that gives nothing now was not noted: there is nothing to take.
+        let noted = protocol.journal().and_then(Journal::pop);
+        let gave = noted.and_then(|noted| noted.gave);
+        if gave.as_ref().map(|gave| digest_of(gave)) != recorded {
+            return Err(Divergence::Differs {
+                line: self.line,
+                got: gave,
+            });
+        }
+        if let Some(recorded) = recorded {
+            self.trace.write_u64(recorded);
+            self.outputs = self.outputs.saturating_add(1);
+        }
+        Ok(Noted {
+            command: command.to_owned(),
+            gave,
+        })
     }
 
     fn compare<T: fmt::Debug>(&mut self, recorded: u64, got: Option<T>) -> Result<T, Divergence> {

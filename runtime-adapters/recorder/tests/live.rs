@@ -14,7 +14,7 @@ use libp2p_proto_perf::{self as perf, Perf};
 use libp2p_proto_ping::Ping;
 use libp2p_proto_recorder::{Divergence, Recorder, Replay, Step};
 use libp2p_proto_stream_protocol::{Dial, Protocol};
-use libp2p_proto_swarm::{Call, Config as Limits, Swarm};
+use libp2p_proto_swarm::{Config as Limits, Swarm};
 use libp2p_proto_tokio::{App, Config, spawn};
 use std::{
     io::{self, Cursor, Write},
@@ -75,32 +75,44 @@ fn of(seed: [u8; 32]) -> Identity {
     Identity::from(Keypair::ed25519_from_seed(seed))
 }
 
-/// What the listener of a session recorded, within so many bytes.
-async fn record(limit: u64) -> (Vec<u8>, Recorder) {
+/// Which node of a session is recorded.
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    Listener,
+    Dialer,
+}
+
+/// What one node of a session recorded, within so many bytes.
+async fn record(role: Role, limit: u64) -> (Vec<u8>, Recorder) {
     let file = Shared::default();
     let (recorder, signing) = Recorder::new(of(SECRET), "a test", file.clone(), limit);
-    let config = Config {
-        recorder: Some(recorder.clone()),
-        entropy: Entropy(|bytes| {
-            bytes.copy_from_slice(&ENTROPY[..bytes.len()]);
-            Ok(())
-        }),
-        ..Config::default()
+    let start = |of_role| {
+        if of_role == role {
+            let config = Config {
+                recorder: Some(recorder.clone()),
+                entropy: Entropy(|bytes| {
+                    bytes.copy_from_slice(&ENTROPY[..bytes.len()]);
+                    Ok(())
+                }),
+                ..Config::default()
+            };
+            spawn(of(SECRET), config, Node::new(&signing)).unwrap()
+        } else {
+            spawn(of([1; 32]), Config::default(), Node::new(&of([1; 32]))).unwrap()
+        }
     };
-    let listener = spawn(of(SECRET), config, Node::new(&signing)).unwrap();
-    let dialer = of([1; 32]);
-    let node = Node::new(&dialer);
-    let dialer = spawn(dialer, Config::default(), node).unwrap();
+    let (listener, dialer) = (start(Role::Listener), start(Role::Dialer));
     let addr = listener
         .listen("/ip4/127.0.0.1/tcp/0".parse().unwrap())
         .await
         .unwrap();
     // An address that is worth a signature; loopback is not.
-    let public = "/ip4/192.0.2.7/tcp/4001".parse().unwrap();
-    listener
-        .call(move |swarm, _, now| swarm.handle_listening(now, public, true))
-        .await
-        .unwrap();
+    for node in [&listener, &dialer] {
+        let public = "/ip4/192.0.2.7/tcp/4001".parse().unwrap();
+        node.call(move |swarm, _, now| swarm.handle_listening(now, public, true))
+            .await
+            .unwrap();
+    }
     let (peer, _) = dialer.dial(Dial::addr(addr)).await.unwrap();
     dialer
         .call(move |_, app, _| app.ping.ping(peer, 3))
@@ -108,7 +120,10 @@ async fn record(limit: u64) -> (Vec<u8>, Recorder) {
         .unwrap()
         .unwrap();
     dialer
-        .call(move |_, app, _| app.perf.run(peer, 100_000, 100_000))
+        .call(move |swarm, app, _| {
+            swarm.tag(peer, "a friend", 5);
+            app.perf.run(peer, 100_000, 100_000)
+        })
         .await
         .unwrap()
         .unwrap();
@@ -135,7 +150,6 @@ fn repeat(recorded: &[u8]) -> (Result<Option<Step>, Divergence>, u64, usize) {
     let mut swarm = Swarm::with_dice(identity, Limits::default(), &dice, &mut node.protocols()).unwrap();
     let end = loop {
         match replay.step(&mut swarm, &mut node.protocols()) {
-            Ok(Some(Step::Call(_, Call::Turn))) => node.after_drive(),
             Ok(Some(end @ (Step::Stopped | Step::Cut))) => break Ok(Some(end)),
             Ok(Some(_)) => {}
             Ok(None) => break Ok(None),
@@ -159,22 +173,45 @@ fn joined(lines: &[String]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_recorded_session_gives_the_same_trace_when_it_is_repeated() {
-    let (recorded, recorder) = record(1 << 30).await;
-    assert!(recorder.is_whole());
-    for _ in 0..2 {
-        let (end, trace, read) = repeat(&recorded);
-        assert!(matches!(end, Ok(None)), "{end:?}");
-        assert_eq!(trace, recorder.trace());
-        assert_eq!(read, lines(&recorded).len());
+async fn a_recorded_session_gives_the_same_trace_when_it_is_repeated_on_either_side() {
+    for role in [Role::Listener, Role::Dialer] {
+        let (recorded, recorder) = record(role, 1 << 30).await;
+        assert!(recorder.is_whole());
+        for _ in 0..2 {
+            let (end, trace, read) = repeat(&recorded);
+            assert!(matches!(end, Ok(None)), "{end:?}");
+            assert_eq!(trace, recorder.trace());
+            assert_eq!(read, lines(&recorded).len());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_is_left_out_or_changed_is_missed() {
+    let (recorded, _) = record(Role::Dialer, 1 << 30).await;
+    let good = lines(&recorded);
+    let place = good
+        .iter()
+        .position(|line| line.contains(" command 1 - ping ") && line.ends_with(" 3"))
+        .unwrap();
+    let mut left_out = good.clone();
+    left_out.remove(place);
+    let mut changed = good.clone();
+    changed[place] = changed[place].replace(" 3", " 4");
+    for bad in [left_out, changed] {
+        let (end, ..) = repeat(&joined(&bad));
+        let Err(Divergence::Differs { line, .. }) = end else {
+            panic!("{end:?}")
+        };
+        assert!(line > place, "{line}");
     }
 }
 
 #[tokio::test]
 async fn a_recording_holds_no_secret_and_says_so() {
-    let (recorded, _) = record(1 << 30).await;
+    let (recorded, _) = record(Role::Listener, 1 << 30).await;
     let text = String::from_utf8(recorded.clone()).unwrap();
-    assert!(text.starts_with("libp2p-proto-recording version=1 level=swarm keys=none "));
+    assert!(text.starts_with("libp2p-proto-recording version=2 level=swarm keys=none "));
     for secret in [SECRET, ENTROPY] {
         let hex = data_encoding::HEXLOWER.encode(&secret);
         // A quarter of it would do too.
@@ -190,7 +227,7 @@ async fn a_recording_holds_no_secret_and_says_so() {
 
 #[tokio::test]
 async fn a_changed_line_is_found_where_something_else_comes_out() {
-    let (recorded, _) = record(1 << 30).await;
+    let (recorded, _) = record(Role::Listener, 1 << 30).await;
     let good = lines(&recorded);
     // What was read from a stream is answered otherwise: the address that a listener is told.
     let place = good.iter().position(|line| line.contains(" listening ")).unwrap();
@@ -216,7 +253,7 @@ async fn a_changed_line_is_found_where_something_else_comes_out() {
 
 #[tokio::test]
 async fn a_recording_that_is_cut_off_anywhere_is_good_up_to_there() {
-    let (recorded, _) = record(1 << 30).await;
+    let (recorded, _) = record(Role::Listener, 1 << 30).await;
     let head = recorded.iter().position(|byte| *byte == b'\n').unwrap() + 1;
     for cut in (head..recorded.len()).step_by(recorded.len() / 97) {
         let (end, ..) = repeat(&recorded[..cut]);
@@ -227,7 +264,7 @@ async fn a_recording_that_is_cut_off_anywhere_is_good_up_to_there() {
 #[tokio::test]
 async fn a_recording_stops_at_its_limit_and_says_so() {
     let limit = 20_000;
-    let (recorded, recorder) = record(limit).await;
+    let (recorded, recorder) = record(Role::Listener, limit).await;
     assert!(!recorder.is_whole());
     assert!(recorded.len() <= usize::try_from(limit).unwrap());
     assert!(recorded.ends_with(b"\nstopped\n"));
@@ -238,7 +275,7 @@ async fn a_recording_stops_at_its_limit_and_says_so() {
 
 #[tokio::test]
 async fn a_line_that_says_nothing_is_named() {
-    let (recorded, _) = record(1 << 30).await;
+    let (recorded, _) = record(Role::Listener, 1 << 30).await;
     for (bad, words) in [
         ("12 dance", "verb"),
         ("x listening /ip4/127.0.0.1/tcp/1 up", "time"),
@@ -248,6 +285,10 @@ async fn a_line_that_says_nothing_is_named() {
         ("12 news 1 frame 0 x0", "frame"),
         ("12 news 1 closed 0 Gone", "cause"),
         ("12 close now", "more than"),
+        ("12 command 9 - poll", "not there"),
+        ("12 command 1 - dance", "not a command"),
+        ("12 command 1 x poll", "digest"),
+        ("12 command", "place"),
         ("12 resolved 1 found ip=x", "record"),
         ("12 dial-failed 1 transport %zz", "escape"),
         ("action 12x", "digest"),
@@ -270,13 +311,13 @@ fn a_first_line_of_something_else_is_refused_with_its_reason() {
         ("", "no whole first line"),
         ("hello\n", "not a recording"),
         ("libp2p-proto-recording level=swarm\n", "no version"),
-        ("libp2p-proto-recording version=2 level=swarm\n", "version 2"),
+        ("libp2p-proto-recording version=1 level=swarm\n", "version 1"),
         (
-            "libp2p-proto-recording version=1 level=full\n",
+            "libp2p-proto-recording version=2 level=full\n",
             "level of the swarm",
         ),
         (
-            "libp2p-proto-recording version=1 level=swarm key=00\n",
+            "libp2p-proto-recording version=2 level=swarm key=00\n",
             "wrong key",
         ),
     ] {

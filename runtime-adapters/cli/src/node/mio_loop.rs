@@ -80,7 +80,6 @@ impl<A: App> Loop<A> {
                 self.desk.tell(&event);
                 self.app.handle_event(event);
             }
-            self.node.swarm().mark_turn();
             self.app.after_drive();
             self.desk.after_drive(&mut self.app);
             self.resolve();

@@ -42,7 +42,7 @@ fn act(action: &str, fields: &Map<String, Value>) -> String {
     }
     let told = match action.split(':').next() {
         Some("connect") => connected(fields),
-        Some("ping") => numbers(fields.get("rttMs")) + " ms",
+        Some("ping") => format!("{} ms", numbers(fields.get("rttMs"))),
         Some("perf") => transfer(fields),
         Some("identify") => return identified(&name, fields),
         _ => details(fields, &["do", "ok"]),

@@ -4,7 +4,8 @@ use super::{Connected, echo::Echo};
 use crate::{
     error::Error,
     explain,
-    node::{ECHO, REQRESP, broken, introduce, pubsub, rendezvous, requests},
+    node::{ECHO, REQRESP, broken, introduce, kademlia, pubsub, rendezvous, requests},
+    record::Dialing,
 };
 use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName};
 use libp2p_proto_driver::App;
@@ -20,7 +21,6 @@ use libp2p_proto_request_response::RequestResponse;
 use libp2p_proto_stream_protocol::{LinkError, Protocol};
 use libp2p_proto_streams::{self as streams, Streams};
 use libp2p_proto_swarm::Event;
-use std::time::Duration;
 
 /// Names that a dialer speaks anyway, as one side or both.
 pub(crate) const OWN_NAMES: [ProtocolName; 7] = [
@@ -66,13 +66,18 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    /// A dialer that can be asked to handle these names, and whose exchanges may take this long.
     pub(crate) fn new(
         identity: &Identity,
-        names: &[ProtocolName],
-        limit: Duration,
-        kad: Option<Kad>,
+        dialing: &Dialing,
+        kad_protocol: Option<&str>,
     ) -> Result<Self, Error> {
+        let limit = dialing.limit;
+        let names = dialing.names.iter().map(|name| ProtocolName::new(name));
+        let names = names.collect::<Result<Vec<_>, _>>().map_err(broken)?;
+        let kad = dialing
+            .kad
+            .then(|| kademlia(identity, kad_protocol))
+            .transpose()?;
         let ping = ping::Config {
             interval: None,
             ..ping::Config::default()
@@ -95,7 +100,7 @@ impl Dialer {
             rendezvous: rendezvous(identity, false)?,
             echo: Echo::new()?,
             gossip: pubsub(identity)?,
-            handled: Streams::new(names, unannounced).map_err(broken)?,
+            handled: Streams::new(&names, unannounced).map_err(broken)?,
             link: Link::Connecting,
             unidentified: None,
             pushes: 0,
@@ -195,7 +200,7 @@ impl App for Dialer {
 
 #[cfg(test)]
 mod tests {
-    use super::Dialer;
+    use super::{Dialer, Dialing};
     use libp2p_proto_core::{ConnectionId, Multiaddr, PeerId, ProtocolName, Side};
     use libp2p_proto_identity::{Identity, Keypair};
     use libp2p_proto_stream_protocol::ConnectionInfo;
@@ -224,7 +229,12 @@ mod tests {
     #[test]
     fn a_connection_that_came_and_went_before_anyone_asked_is_known_and_lost() {
         let identity = Identity::from(Keypair::ed25519_from_seed([1; 32]));
-        let mut dialer = Dialer::new(&identity, &[], Duration::from_secs(1), None).unwrap();
+        let dialing = Dialing {
+            names: Vec::new(),
+            limit: Duration::from_secs(1),
+            kad: false,
+        };
+        let mut dialer = Dialer::new(&identity, &dialing, None).unwrap();
         let (peer, conn) = (identity.peer_id(), ConnectionId::new(7));
         let gone = |conn| Event::Disconnected {
             peer,

@@ -1,56 +1,107 @@
-//! `p2p listen --record` and `p2p replay`.
+//! `--record` and `p2p replay`.
 
 use crate::support::{Listener, dial, file, run};
+use serde_json::Value;
 use std::fs;
+
+/// What a dialer asks in these sessions.
+const ACTIONS: [&str; 9] = [
+    "ping:2",
+    "identify",
+    "push:/a/1",
+    "perf:300000:300000",
+    "echo:hello",
+    "reqresp:hello",
+    "fetch:a",
+    "kad-put:k:v",
+    "kad-get:k",
+];
 
 /// A session with a listener on `runtime`, recorded; the folder and the file.
 fn session(runtime: &str) -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.rec").to_str().unwrap().to_owned();
+    let (folder, path) = new_file();
     let mut listener = Listener::start(&["--runtime", runtime, "--record", &path, "--seed", "5"]);
-    let actions = [
-        "ping:2",
-        "identify",
-        "push:/a/1",
-        "perf:300000:300000",
-        "echo:hello",
-        "reqresp:hello",
-        "fetch:a",
-        "kad-put:k:v",
-        "kad-get:k",
-    ];
-    let done = dial(&listener.addr(), &actions, &[]);
+    let done = dial(&listener.addr(), &ACTIONS, &[]);
     assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(listener.stop("TERM"), Some(0));
     (folder, path)
+}
+
+fn new_file() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.rec").to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+/// Repeats a recording twice: everything comes out as it was recorded, and the two say the same, byte for byte. The lines that were shown.
+fn repeated(path: &str) -> Vec<Value> {
+    let (first, second) = (run(&["replay", path]), run(&["replay", path]));
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert_eq!(first.stdout, second.stdout);
+    let lines = first.lines();
+    let end = lines.last().unwrap();
+    assert_eq!(
+        (&end["equal"], &end["whole"], &end["unseen"]),
+        (&true.into(), &true.into(), &Value::Null),
+        "{end}"
+    );
+    assert!(end["outputs"].as_u64().unwrap() > 10, "{end}");
+    // The secret of --seed 5.
+    let text = fs::read_to_string(path).unwrap();
+    assert!(!text.contains(&format!("05{}", "0".repeat(62))));
+    lines
+}
+
+#[track_caller]
+fn shows(lines: &[Value], event: &str, words: &str) {
+    let shown = |line: &Value| {
+        let what = line["what"].as_str().unwrap_or_default();
+        line["event"] == event && what.contains(words)
+    };
+    assert!(lines.iter().any(shown), "no {event} {words:?}");
 }
 
 #[test]
 fn a_recorded_listener_is_repeated_with_equal_outputs_on_every_runtime() {
     for runtime in ["tokio", "smol", "async-std", "mio"] {
         let (_folder, path) = session(runtime);
-        let done = run(&["replay", &path]);
-        assert_eq!(done.code, Some(0), "{runtime}: {done:?}");
-        let lines = done.lines();
-        let end = lines.last().unwrap();
-        assert_eq!(
-            (&end["equal"], &end["whole"]),
-            (&true.into(), &true.into()),
-            "{runtime}: {end}"
-        );
-        assert!(
-            end["outputs"].as_u64().unwrap() > 10 && end["unseen"].is_null(),
-            "{end}"
-        );
-        assert!(lines.iter().any(|line| {
-            line["what"]
-                .as_str()
-                .is_some_and(|what| what.contains("Connected"))
-        }));
-        // The secret of --seed 5.
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(!text.contains(&format!("05{}", "0".repeat(62))));
+        let lines = repeated(&path);
+        shows(&lines, "event", "Connected");
+        shows(&lines, "command", "respond ");
+        shows(&lines, "told", "Identified");
     }
+}
+
+#[test]
+fn a_recorded_dialer_is_repeated_with_equal_outputs_on_every_runtime() {
+    for runtime in ["tokio", "smol", "async-std", "mio"] {
+        let (_folder, path) = new_file();
+        let listener = Listener::start(&[]);
+        let options = ["--runtime", runtime, "--record", &path, "--seed", "5"];
+        let done = dial(&listener.addr(), &ACTIONS, &options);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let lines = repeated(&path);
+        shows(&lines, "in", "Dial(");
+        shows(&lines, "command", "ping ");
+        shows(&lines, "command", "request ");
+        shows(&lines, "command", "inbound /a/1 1");
+        shows(&lines, "told", "Pong");
+        shows(&lines, "told", "Done");
+    }
+}
+
+#[test]
+fn a_dial_that_fails_is_recorded_and_repeated_too() {
+    let (_folder, path) = new_file();
+    // Nobody listens there any more.
+    let mut listener = Listener::start(&[]);
+    let addr = listener.addr();
+    assert_eq!(listener.stop("TERM"), Some(0));
+    let done = dial(&addr, &["ping"], &["--record", &path]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let done = run(&["replay", &path]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    shows(&done.lines(), "event", "DialFailed");
 }
 
 #[test]
@@ -83,7 +134,7 @@ fn a_changed_recording_is_told_with_its_line_and_exit_status_1() {
         "{end}"
     );
 
-    fs::write(&path, text.replacen(" turn\n", " twirl\n", 1)).unwrap();
+    fs::write(&path, text.replacen(" drive ", " twirl ", 1)).unwrap();
     let done = run(&["replay", &path]);
     assert_eq!(done.code, Some(1));
     assert!(
