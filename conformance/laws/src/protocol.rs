@@ -27,7 +27,7 @@ mod chaos;
 use chaos::Chaos;
 use core::{fmt, time::Duration};
 use libp2p_proto_core::{Instant, Rng};
-use libp2p_proto_stream_protocol::{Context, Noted, Protocol};
+use libp2p_proto_stream_protocol::{Context, Fact, Input, Noted, Protocol};
 use std::collections::VecDeque;
 
 /// Random lives that are led for each subject.
@@ -44,6 +44,10 @@ pub trait Subject: Protocol {
     /// The next event for the application, as text.
     fn poll_event(&mut self) -> Option<String> {
         None
+    }
+    /// What is learned just before the application does something, with the dice of that.
+    fn facts(&mut self, _dice: &mut Rng) -> Vec<Fact> {
+        Vec::new()
     }
     /// The application does something: `dice` chooses what. A protocol that has a journal must have it all there afterwards.
     fn command(&mut self, _cx: &mut Context<'_>, _dice: &mut Rng) {}
@@ -192,6 +196,9 @@ impl<P: Subject> Laws<P> {
 
 impl Application<'_> {
     fn command<P: Subject>(&mut self, protocol: &mut P, chaos: &mut Chaos) {
+        for fact in protocol.facts(&mut chaos.dice()) {
+            chaos.deliver(protocol, Input::Fact(fact));
+        }
         match self {
             Self::Own => chaos.command(|cx, dice| protocol.command(cx, dice)),
             Self::Noted(script) => {

@@ -1,7 +1,8 @@
 //! The machine: what comes in, and where it goes.
 
 use crate::{
-    Config, Contact, Error, Event, Key, Mode, Neighbour, Outcome, QueryError, QueryId, Record, Store,
+    Command, Config, Contact, Error, Event, Key, Mode, Neighbour, Outcome, QueryError, QueryId, Record,
+    Store,
     address::Filters,
     event::Effort,
     lookup::{Lookup, Shape},
@@ -23,7 +24,9 @@ use alloc::{
 use bytes::Bytes;
 use core::time::Duration;
 use libp2p_proto_core::{Deadline, Instant, Multiaddr, PeerId, Timers};
-use libp2p_proto_stream_protocol::{Context, EventQueue, Fact, Framing, Input, Protocol, StreamSpec};
+use libp2p_proto_stream_protocol::{
+    BadCommand, Context, EventQueue, Fact, Framing, Input, Journal, Protocol, StreamSpec,
+};
 
 /// Bytes of a key of providers (Amino text, § RPC Messages).
 pub(crate) const MAX_PROVIDER_KEY: usize = 80;
@@ -128,6 +131,7 @@ pub struct Kad {
     pub(crate) serving: bool,
     /// A command waits for the next drive.
     wish: bool,
+    journal: Journal,
     pub(crate) stats: Stats,
 }
 
@@ -183,6 +187,7 @@ impl Kad {
             unread: 0,
             serving,
             wish: true,
+            journal: Journal::new(),
             stats: Stats::default(),
             config,
         })
@@ -194,6 +199,7 @@ impl Kad {
     ///
     /// [`Error::TooManyQueries`].
     pub fn find_peer(&mut self, peer: PeerId) -> Result<QueryId, Error> {
+        self.journal.note(|| Command::FindPeer { peer });
         let kind = Kind::Peer {
             peer,
             addrs: Vec::new(),
@@ -208,7 +214,9 @@ impl Kad {
     ///
     /// [`Error::TooManyQueries`], [`Error::BadKey`] for 0 bytes or more than 1 024.
     pub fn closest_peers(&mut self, key: impl Into<Bytes>) -> Result<QueryId, Error> {
-        self.command(key.into(), Kind::Closest)
+        let key = key.into();
+        self.journal.note(|| Command::ClosestPeers { key: key.clone() });
+        self.command(key, Kind::Closest)
     }
 
     /// The best value of a key. `quorum` answers with the same value end the search; 0 asks everybody near; without it the namespace says.
@@ -218,6 +226,10 @@ impl Kad {
     /// [`Error::TooManyQueries`], [`Error::BadKey`], [`Error::BadRecord`] for a namespace without a validator.
     pub fn get_value(&mut self, key: impl Into<Bytes>, quorum: Option<usize>) -> Result<QueryId, Error> {
         let key = key.into();
+        self.journal.note(|| Command::GetValue {
+            key: key.clone(),
+            quorum,
+        });
         let default = self.config.validators.of(&key)?.quorum();
         let search = Search::new(quorum.unwrap_or(default));
         self.command(key, Kind::Get(search))
@@ -229,6 +241,11 @@ impl Kad {
     ///
     /// [`Error::TooManyQueries`], [`Error::BadKey`] for a multihash of 0 bytes or more than 80.
     pub fn find_providers(&mut self, multihash: impl Into<Bytes>, wanted: usize) -> Result<QueryId, Error> {
+        let multihash = multihash.into();
+        self.journal.note(|| Command::FindProviders {
+            multihash: multihash.clone(),
+            wanted,
+        });
         let key = provider_key(multihash)?;
         let (found, proof) = (BTreeMap::new(), None);
         self.command(key, Kind::Providers { wanted, found, proof })
@@ -245,6 +262,11 @@ impl Kad {
         multihash: impl Into<Bytes>,
         wanted: usize,
     ) -> Result<QueryId, Error> {
+        let multihash = multihash.into();
+        self.journal.note(|| Command::FindReachableProviders {
+            multihash: multihash.clone(),
+            wanted,
+        });
         let key = provider_key(multihash)?;
         let (found, proof) = (BTreeMap::new(), Some(Proof::default()));
         self.command(key, Kind::Providers { wanted, found, proof })
@@ -254,6 +276,7 @@ impl Kad {
     /// [`replication`](Config::replication) of an honest network would. Whoever places peers around a key can't take it then. Needs an
     /// [estimate](Self::network_size) of the network's size; without one the query goes to the nearest.
     pub fn widen(&mut self, query: QueryId) {
+        self.journal.note(|| Command::Widen { query });
         if let Some(query) = self.queries.get_mut(&query) {
             if query.reach == Reach::Nearest {
                 query.reach = Reach::Region;
@@ -274,9 +297,14 @@ impl Kad {
     /// [`Error::TooManyQueries`], [`Error::TooManyKeys`], [`Error::BadKey`], [`Error::BadRecord`] for a namespace without a validator, [`Error::OldRecord`] if a better value is
     /// stored here.
     pub fn put_value(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<QueryId, Error> {
+        let (key, value) = (key.into(), value.into());
+        self.journal.note(|| Command::PutValue {
+            key: key.clone(),
+            value: value.clone(),
+        });
         let record = Record {
-            key: key.into(),
-            value: value.into(),
+            key,
+            value,
             ..Record::default()
         };
         let validator = self.config.validators.of(&record.key)?;
@@ -303,6 +331,10 @@ impl Kad {
     ///
     /// [`Error::TooManyQueries`], [`Error::TooManyKeys`], [`Error::BadKey`], [`Error::NoAddress`] if no address of ours is known that others could use.
     pub fn provide(&mut self, multihash: impl Into<Bytes>) -> Result<QueryId, Error> {
+        let multihash = multihash.into();
+        self.journal.note(|| Command::Provide {
+            multihash: multihash.clone(),
+        });
         let key = provider_key(multihash)?;
         let frame = self.announcement(&key).ok_or(Error::NoAddress)?;
         self.room()?;
@@ -313,22 +345,33 @@ impl Kad {
 
     /// No longer says that we provide a content. What others have stored lives until its age is reached; there is no message against it.
     pub fn stop_providing(&mut self, multihash: &[u8]) {
+        self.journal.note(|| Command::StopProviding {
+            multihash: Bytes::copy_from_slice(multihash),
+        });
         self.upkeep.withdraw_key(multihash);
     }
 
     /// No longer repeats a value.
     pub fn stop_publishing(&mut self, key: &[u8]) {
+        self.journal.note(|| Command::StopPublishing {
+            key: Bytes::copy_from_slice(key),
+        });
         self.upkeep.withdraw_value(key);
     }
 
     /// Asks these peers whether they work, so that they come into the table: where an owner begins who knows some.
     pub fn add_peer(&mut self, peer: PeerId, addrs: Vec<Multiaddr>) {
+        self.journal.note(|| Command::AddPeer {
+            peer,
+            addrs: addrs.clone(),
+        });
         self.upkeep.invite(Contact { peer, addrs });
         self.wish = true;
     }
 
     /// Ends a query. Its end is told with [`QueryError::Cancelled`]; nobody leaves the table for it.
     pub fn cancel(&mut self, query: QueryId) {
+        self.journal.note(|| Command::Cancel { query });
         if self.queries.get(&query).is_some_and(Query::is_told) {
             self.cancelled.push(query);
             self.wish = true;
@@ -337,12 +380,14 @@ impl Kad {
 
     /// Refreshes the table now.
     pub fn refresh(&mut self) {
+        self.journal.note(|| Command::Refresh);
         self.upkeep.refresh_now = true;
         self.wish = true;
     }
 
     /// Changes whether we answer others.
     pub fn set_mode(&mut self, mode: Mode) {
+        self.journal.note(|| Command::SetMode { mode });
         self.config.mode = mode;
         self.wish = true;
     }
@@ -378,6 +423,9 @@ impl Kad {
     ///
     /// [`Error::BadSnapshot`].
     pub fn restore(&mut self, snapshot: &[u8]) -> Result<usize, Error> {
+        self.journal.note(|| Command::Restore {
+            snapshot: Bytes::copy_from_slice(snapshot),
+        });
         let contacts = table::restore(snapshot)?;
         let count = contacts.len();
         self.upkeep.invited.extend(contacts);
@@ -391,6 +439,7 @@ impl Kad {
         if matches!(event, Event::Finished { .. }) {
             self.unread = self.unread.saturating_sub(1);
         }
+        self.journal.took(Some(&event), || Command::Poll);
         Some(event)
     }
 
@@ -693,6 +742,15 @@ impl Protocol for Kad {
         let own = self.timers.next().map(|(at, _)| Deadline::new(at, "kad"));
         let streams = Deadline::earliest(self.rpc.poll_timeout(), self.server.poll_timeout());
         Deadline::earliest(own, streams)
+    }
+
+    fn journal(&mut self) -> Option<&mut Journal> {
+        Some(&mut self.journal)
+    }
+
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.apply(Journal::read(command)?);
+        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ extern crate alloc;
 
 mod address;
 mod answer;
+mod command;
 mod config;
 mod error;
 mod event;
@@ -35,6 +36,7 @@ mod validator;
 mod wire;
 
 pub use address::{Filters, Network};
+pub use command::Command;
 pub use config::{Config, LAN, Mode, PUBLIC};
 pub use error::{Error, Failure, Invalid, Malformed};
 pub use event::{Effort, Event, Outcome, QueryError, QueryId, Step};

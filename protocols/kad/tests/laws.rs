@@ -13,7 +13,9 @@ use bytes::Bytes;
 use libp2p_proto_core::{Deadline, PeerId, Rng};
 use libp2p_proto_kad::{Config, Kad, Message, MessageType, Mode, Record};
 use libp2p_proto_laws::protocol::{Laws, Subject};
-use libp2p_proto_stream_protocol::{Context, Fact, Input, Protocol, Reachability, StreamSpec};
+use libp2p_proto_stream_protocol::{
+    BadCommand, Context, Fact, Input, Journal, Protocol, Reachability, StreamSpec,
+};
 use support::{contact, peer, private};
 
 struct Life(Kad);
@@ -28,6 +30,16 @@ impl Protocol for Life {
     fn poll_timeout(&self) -> Option<Deadline> {
         self.0.poll_timeout()
     }
+    fn journal(&mut self) -> Option<&mut Journal> {
+        self.0.journal()
+    }
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.0.repeat(command)
+    }
+}
+
+fn known(index: u64) -> PeerId {
+    PeerId::random(&mut Rng::from_seed([9; 32]).fork("peer", index))
 }
 
 impl Subject for Life {
@@ -35,9 +47,35 @@ impl Subject for Life {
         self.0.poll_event().map(|event| format!("{event:?}"))
     }
 
-    fn command(&mut self, cx: &mut Context<'_>, dice: &mut Rng) {
+    fn facts(&mut self, dice: &mut Rng) -> Vec<Fact> {
+        match dice.below(6) {
+            0 => vec![
+                Fact::ListenAddress {
+                    addr: support::addr(0),
+                    up: true,
+                },
+                Fact::Reachability(Reachability::Public),
+            ],
+            1 => {
+                let peer = known(dice.below(4));
+                vec![
+                    Fact::PeerProtocols {
+                        peer,
+                        protocols: vec![support::NAME].into(),
+                    },
+                    Fact::PeerAddresses {
+                        peer,
+                        addrs: vec![support::addr(3)].into(),
+                        certified: false,
+                    },
+                ]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn command(&mut self, _: &mut Context<'_>, dice: &mut Rng) {
         let kad = &mut self.0;
-        let known = |index| PeerId::random(&mut Rng::from_seed([9; 32]).fork("peer", index));
         match dice.below(12) {
             0 => drop(kad.find_peer(known(dice.below(4)))),
             1 => drop(kad.closest_peers(&b"key"[..])),
@@ -52,28 +90,8 @@ impl Subject for Life {
             } else {
                 Mode::Server
             }),
-            9 => {
-                let fact = Fact::ListenAddress {
-                    addr: support::addr(0),
-                    up: true,
-                };
-                kad.handle(cx, Input::Fact(fact));
-                kad.handle(cx, Input::Fact(Fact::Reachability(Reachability::Public)));
-            }
-            10 => {
-                let protocols = vec![support::NAME].into();
-                let peer = known(dice.below(4));
-                kad.handle(cx, Input::Fact(Fact::PeerProtocols { peer, protocols }));
-                let addrs = vec![support::addr(3)].into();
-                kad.handle(
-                    cx,
-                    Input::Fact(Fact::PeerAddresses {
-                        peer,
-                        addrs,
-                        certified: false,
-                    }),
-                );
-            }
+            9 => kad.stop_publishing(b"/x/key"),
+            10 => drop(kad.restore(b"nothing")),
             _ => kad.stop_providing(b"key"),
         }
     }

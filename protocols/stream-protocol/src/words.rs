@@ -264,7 +264,8 @@ impl<A: Words, B: Words> Words for (A, B) {
     }
 }
 
-/// Writes [`Words`] for a struct of this crate: its fields, one after the other.
+/// Writes [`Words`] for a struct of this crate: its fields, one after the other. Or for an enum without any: a word for each variant, as in
+/// `words!(Mode: "client" => Client, "server" => Server)`.
 ///
 /// ```
 /// use libp2p_proto_stream_protocol::{Reader, Words, words};
@@ -288,6 +289,20 @@ macro_rules! words {
 
             fn read(words: &mut $crate::Reader<'_>) -> Option<Self> {
                 Some(Self { $($field: $crate::Words::read(words)?),* })
+            }
+        }
+    };
+    ($name:ident: $($word:literal => $variant:ident),+ $(,)?) => {
+        impl $crate::Words for $name {
+            fn write(&self, out: &mut $crate::__String) {
+                $crate::put_word(out, match self { $(Self::$variant => $word),+ });
+            }
+
+            fn read(words: &mut $crate::Reader<'_>) -> Option<Self> {
+                match words.word()? {
+                    $($word => Some(Self::$variant),)+
+                    _ => None,
+                }
             }
         }
     };

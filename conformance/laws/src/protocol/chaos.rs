@@ -148,8 +148,13 @@ impl Chaos {
 
     pub(super) fn command(&mut self, command: impl FnOnce(&mut Context<'_>, &mut Rng)) {
         self.log.push(String::from("< command"));
-        let mut dice = self.command_dice.fork("command", self.seq);
+        let mut dice = self.dice();
         self.with(|cx| command(cx, &mut dice));
+    }
+
+    /// The dice of what the application does now.
+    pub(super) fn dice(&self) -> Rng {
+        self.command_dice.fork("command", self.seq)
     }
 
     fn with(&mut self, act: impl FnOnce(&mut Context<'_>)) {
