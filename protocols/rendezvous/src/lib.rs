@@ -13,6 +13,7 @@ extern crate alloc;
 
 mod book;
 mod client;
+mod command;
 mod config;
 mod cookie;
 mod error;
@@ -21,6 +22,7 @@ mod ourselves;
 mod rendezvous;
 mod wire;
 
+pub use command::Command;
 pub use config::{Config, DEFAULT_TTL, MAX_NAMESPACE, MAX_TTL};
 pub use error::{Error, Failure, Malformed};
 pub use event::{Event, Found, QueryId};

@@ -1,7 +1,7 @@
 //! The machine: both roles over one exchange of one request and one answer.
 
 use crate::{
-    Config, Error, Event, Failure, MAX_NAMESPACE, Message, QueryId, Registration, Status,
+    Command, Config, Error, Event, Failure, MAX_NAMESPACE, Message, QueryId, Registration, Status,
     book::Book,
     client::{Client, Phase},
     cookie,
@@ -13,8 +13,8 @@ use core::time::Duration;
 use libp2p_proto_core::{Deadline, Multiaddr, PeerId, ProtocolName, Rates, StreamId, Subnet};
 use libp2p_proto_identity::{Dialect, Identity};
 use libp2p_proto_stream_protocol::{
-    Answer, Closed, Context, Dial, DialOutcome, EventQueue, Exchanges, Fact, Framing, Input, Protocol,
-    StreamSpec,
+    Answer, BadCommand, Closed, Context, Dial, DialOutcome, EventQueue, Exchanges, Fact, Framing, Input,
+    Journal, Protocol, StreamSpec,
 };
 
 /// `/rendezvous/1.0.0`.
@@ -76,6 +76,7 @@ pub struct Rendezvous {
     /// Ends of questions that were not read.
     unread: usize,
     stats: Stats,
+    journal: Journal,
 }
 
 impl Rendezvous {
@@ -116,6 +117,7 @@ impl Rendezvous {
             events: EventQueue::new(usize::MAX),
             unread: 0,
             stats: Stats::default(),
+            journal: Journal::new(),
             config,
         })
     }
@@ -127,6 +129,11 @@ impl Rendezvous {
     ///
     /// [`Error::BadNamespace`], [`Error::NoAddress`] while no confirmed address of ours is known, [`Error::TooManyRequests`] for more than `max_own` registrations.
     pub fn register(&mut self, point: PeerId, namespace: &str, ttl: Option<Duration>) -> Result<(), Error> {
+        self.journal.note(|| Command::Register {
+            point,
+            namespace: namespace.into(),
+            ttl,
+        });
         if self.ourselves.addrs().is_empty() {
             return Err(Error::NoAddress);
         }
@@ -135,6 +142,10 @@ impl Rendezvous {
 
     /// Ends our registration at a point. Without one nothing happens.
     pub fn unregister(&mut self, point: &PeerId, namespace: &str) {
+        self.journal.note(|| Command::Unregister {
+            point: *point,
+            namespace: namespace.into(),
+        });
         let own = self.client.unregister(point, namespace);
         if let Some(own) = own.filter(|own| own.phase != Phase::Due) {
             if self.leaving.len() < self.config.max_own {
@@ -150,6 +161,11 @@ impl Rendezvous {
     ///
     /// [`Error::BadNamespace`] over 255 bytes, [`Error::TooManyRequests`] for more than `max_questions`.
     pub fn discover(&mut self, point: PeerId, namespace: &str, limit: Option<u64>) -> Result<QueryId, Error> {
+        self.journal.note(|| Command::Discover {
+            point,
+            namespace: namespace.into(),
+            limit,
+        });
         if self.client.questions.len().saturating_add(self.unread) >= self.config.max_questions {
             return Err(Error::TooManyRequests);
         }
@@ -164,6 +180,7 @@ impl Rendezvous {
         if matches!(event, Event::Discovered { .. }) {
             self.unread = self.unread.saturating_sub(1);
         }
+        self.journal.took(Some(&event), || Command::Poll);
         Some(event)
     }
 
@@ -531,5 +548,14 @@ impl Protocol for Rendezvous {
         let own = timer.into_iter().flatten().min();
         let own = own.map(|at| Deadline::new(at, "registration"));
         Deadline::earliest(own, self.exchanges.poll_timeout())
+    }
+
+    fn journal(&mut self) -> Option<&mut Journal> {
+        Some(&mut self.journal)
+    }
+
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.apply(Journal::read(command)?);
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use libp2p_proto_core::{Deadline, PeerId, Rng};
 use libp2p_proto_laws::protocol::{Laws, Subject};
 use libp2p_proto_rendezvous::{Config, Rendezvous};
-use libp2p_proto_stream_protocol::{Context, Fact, Input, Protocol, StreamSpec};
+use libp2p_proto_stream_protocol::{BadCommand, Context, Fact, Input, Journal, Protocol, StreamSpec};
 use support::{addr, discover, identity, register, vector};
 
 struct Life(Rendezvous);
@@ -28,6 +28,12 @@ impl Protocol for Life {
     fn poll_timeout(&self) -> Option<Deadline> {
         self.0.poll_timeout()
     }
+    fn journal(&mut self) -> Option<&mut Journal> {
+        self.0.journal()
+    }
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.0.repeat(command)
+    }
 }
 
 impl Subject for Life {
@@ -35,21 +41,23 @@ impl Subject for Life {
         self.0.poll_event().map(|event| format!("{event:?}"))
     }
 
-    fn command(&mut self, cx: &mut Context<'_>, dice: &mut Rng) {
+    fn facts(&mut self, dice: &mut Rng) -> Vec<Fact> {
+        let fact = |dice: &mut Rng| Fact::ExternalAddress {
+            addr: addr(usize::try_from(dice.below(3)).unwrap()),
+            confirmed: dice.below(3) > 0,
+        };
+        let learns = dice.below(5) == 0;
+        learns.then(|| fact(dice)).into_iter().collect()
+    }
+
+    fn command(&mut self, _: &mut Context<'_>, dice: &mut Rng) {
         let point = PeerId::random(&mut Rng::from_seed([9; 32]).fork("peer", dice.below(4)));
         let namespace = if dice.below(2) == 0 { "test" } else { "other" };
-        match dice.below(5) {
+        match dice.below(4) {
             0 => drop(self.0.register(point, namespace, None)),
             1 => self.0.unregister(&point, namespace),
             2 => drop(self.0.discover(point, namespace, Some(dice.below(20)))),
-            3 => drop(self.0.discover(point, "", None)),
-            _ => {
-                let fact = Fact::ExternalAddress {
-                    addr: addr(usize::try_from(dice.below(3)).unwrap()),
-                    confirmed: dice.below(3) > 0,
-                };
-                self.0.handle(cx, Input::Fact(fact));
-            }
+            _ => drop(self.0.discover(point, "", None)),
         }
     }
 }

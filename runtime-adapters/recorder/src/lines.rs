@@ -108,20 +108,7 @@ pub(crate) fn write_call(now: Instant, call: &Call) -> Option<String> {
             add(&conn.get());
             write_news(&mut add, message);
         }
-        Call::Dial(dial) => {
-            add(&"dial");
-            add(&optional(dial.peer.as_ref()));
-            add(&if dial.force { "force" } else { "once" });
-            add(&if dial.side.is_dialer() {
-                "dialer"
-            } else {
-                "listener"
-            });
-            if dial.reuse_port {
-                add(&REUSE);
-            }
-            dial.addrs.iter().for_each(|addr| add(addr));
-        }
+        Call::Dial(dial) => write_dial(&mut add, dial),
         Call::CancelDial(dial) => {
             add(&"cancel");
             add(&dial.get());
@@ -160,6 +147,21 @@ pub(crate) fn write_call(now: Instant, call: &Call) -> Option<String> {
 pub(crate) fn write_command(now: Instant, protocol: u8, command: &str, gave: Option<u64>) -> String {
     let gave = gave.map_or_else(|| String::from("-"), |gave| format!("{gave:016x}"));
     format!("{} command {protocol} {gave} {command}", now.as_nanos())
+}
+
+fn write_dial(add: &mut impl FnMut(&dyn std::fmt::Display), dial: &Dial) {
+    add(&"dial");
+    add(&optional(dial.peer.as_ref()));
+    add(&if dial.force { "force" } else { "once" });
+    add(&if dial.side.is_dialer() {
+        "dialer"
+    } else {
+        "listener"
+    });
+    if dial.reuse_port {
+        add(&REUSE);
+    }
+    dial.addrs.iter().for_each(|addr| add(addr));
 }
 
 fn write_news(add: &mut impl FnMut(&dyn std::fmt::Display), message: &FromConnection) {
