@@ -138,6 +138,7 @@ func settings(key crypto.PrivKey, options *contract.Options) (table, error) {
 			"Swarm": append([]string{}, options.Listen...), "API": "/ip4/127.0.0.1/tcp/0", "Gateway": []string{},
 		},
 		"AutoNAT":       table{"ServiceMode": autonat},
+		"Discovery":     table{"MDNS": table{"Enabled": !options.Dialing && options.Wants("mdns")}},
 		"HTTPRetrieval": table{"Enabled": false},
 		"Provide":       table{"Enabled": kad},
 		"Pubsub":        table{"Enabled": mounted("gossip", "gossip"), "Router": "gossipsub"},

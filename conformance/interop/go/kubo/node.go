@@ -56,7 +56,7 @@ func start(ctx context.Context, options *contract.Options) (contract.Node, error
 		}
 	}
 	if !options.Dialing {
-		go n.follow(ctx)
+		go n.follow(ctx, options.Wants("mdns"))
 	}
 	return n, nil
 }
@@ -162,7 +162,9 @@ func (n *node) peers(ctx context.Context) (ids []string, err error) {
 }
 
 // follow asks again and again whom the daemon is connected to and what they speak: it has no events.
-func (n *node) follow(ctx context.Context) {
+//
+// With mDNS a daemon connects to whom it discovers.
+func (n *node) follow(ctx context.Context, discovers bool) {
 	known := map[string]string{}
 	for {
 		select {
@@ -182,13 +184,24 @@ func (n *node) follow(ctx context.Context) {
 			if err != nil || protocols == "" || protocols == known[peer] {
 				continue
 			}
+			if _, old := known[peer]; discovers && !old && !n.tell(ctx, contract.Event{Name: "discovered", Peer: peer}) {
+				return
+			}
 			known[peer] = protocols
-			select {
-			case n.events <- contract.Identified(peer, found.Protocols):
-			case <-ctx.Done():
+			if !n.tell(ctx, contract.Identified(peer, found.Protocols)) {
 				return
 			}
 		}
+	}
+}
+
+// tell hands over an event; it says whether somebody still listens.
+func (n *node) tell(ctx context.Context, event contract.Event) bool {
+	select {
+	case n.events <- event:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
