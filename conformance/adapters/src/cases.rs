@@ -374,3 +374,18 @@ pub fn what_was_accepted_arrives_although_the_node_closes<A: Adapter>() {
     honest.call(|swarm, _, now| swarm.close(now));
     assert_eq!(node.disconnected(honest.peer), None);
 }
+
+pub fn the_last_words_of_a_node_arrive_although_its_peer_had_more_to_say<A: Adapter>() {
+    let node = Node::<A>::start(1, limits());
+    let mut puppet = Puppet::connected(&node.addr, 3, RAW);
+    let peer = Puppet::peer(3);
+    let conn = node.wait(|seen| match seen {
+        Seen::Swarm(Event::Connected { conn, .. }) => Some(*conn),
+        _ => None,
+    });
+    node.call(move |swarm, _, _| swarm.disconnect(conn));
+    assert_eq!(node.disconnected(peer), None);
+    // A socket that is dropped with these unread is reset, and what is on its way to the peer is lost.
+    puppet.socket.write_all(&vec![0; 100_000]).unwrap();
+    assert!(puppet.hears_the_last_words());
+}

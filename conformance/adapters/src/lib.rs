@@ -237,6 +237,69 @@ impl<A: Adapter> Node<A> {
     }
 }
 
+/// Makes an adapter of a binding of the driver, a crate of `App`, `Config`, `Handle` and `spawn`; a program of that runtime says what `block_on` is, and how to
+/// run a future that nobody waits for.
+#[macro_export]
+macro_rules! driver_adapter {
+    ($name:ident, $binding:ident, $block_on:path, $run:expr) => {
+        struct Mounted($crate::App);
+
+        impl $binding::App for Mounted {
+            fn protocols(&mut self) -> Vec<&mut dyn libp2p_proto_stream_protocol::Protocol> {
+                self.0.protocols()
+            }
+
+            fn handle_event(&mut self, event: libp2p_proto_swarm::Event) {
+                self.0.see(event);
+            }
+
+            fn after_drive(&mut self) {
+                self.0.report();
+            }
+        }
+
+        /// A node on the executor that all of them share.
+        struct $name($binding::Handle<Mounted>);
+
+        impl $name {
+            fn listen_on(&self, addr: &str) -> libp2p_proto_core::Multiaddr {
+                $block_on(self.0.listen(addr.parse().unwrap())).unwrap()
+            }
+        }
+
+        impl $crate::Adapter for $name {
+            fn start(
+                identity: libp2p_proto_identity::Identity,
+                limits: libp2p_proto_swarm::Config,
+                app: $crate::App,
+            ) -> Self {
+                let config = $binding::Config {
+                    swarm: limits,
+                    ..$binding::Config::default()
+                };
+                Self($binding::spawn(identity, config, Mounted(app)).unwrap())
+            }
+
+            fn listen(&self) -> libp2p_proto_core::Multiaddr {
+                self.listen_on("/ip4/127.0.0.1/tcp/0")
+            }
+
+            fn listen_websocket(&self) -> libp2p_proto_core::Multiaddr {
+                self.listen_on("/ip4/127.0.0.1/tcp/0/ws")
+            }
+
+            fn call(&self, act: $crate::Act) {
+                let handle = self.0.clone();
+                $run(async move {
+                    handle
+                        .call(move |swarm, app, now| act(swarm, &mut app.0, now))
+                        .await
+                });
+            }
+        }
+    };
+}
+
 /// Makes a test of each case, for the adapter of this name.
 #[macro_export]
 macro_rules! adapter_suite {
@@ -263,6 +326,7 @@ macro_rules! adapter_suite {
             vul_203_a_peer_without_identify_is_told_and_its_connection_is_used
             a_flood_of_links_is_held_off_and_standing_connections_do_not_suffer
             what_was_accepted_arrives_although_the_node_closes
+            the_last_words_of_a_node_arrive_although_its_peer_had_more_to_say
         );
     };
     ($adapter:ty: $($case:ident)*) => {

@@ -10,7 +10,7 @@ use libp2p_proto_stream_protocol::{
     Framing, FromConnection, Seat, SpecEntry, SpecId, SpecTable, StreamOrder, StreamSpec, ToConnection,
 };
 use std::{
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     sync::Arc,
 };
@@ -120,10 +120,12 @@ impl Puppet {
 
     /// Reads once. `false`: the link has ended.
     pub fn hear(&mut self) -> bool {
+        self.read().is_ok_and(|n| n > 0)
+    }
+
+    fn read(&mut self) -> io::Result<usize> {
         let mut buf = [0; 16384];
-        let Ok(n) = self.socket.read(&mut buf) else {
-            return false;
-        };
+        let n = self.socket.read(&mut buf)?;
         self.unread.extend_from_slice(&buf[..n]);
         let mut input = core::mem::take(&mut self.unread);
         loop {
@@ -135,7 +137,22 @@ impl Puppet {
             }
         }
         self.unread = input;
-        n > 0
+        Ok(n)
+    }
+
+    /// Hears the node out. Whether it took its leave in good order: its last words, then the end of the link, and no reset.
+    pub fn hears_the_last_words(&mut self) -> bool {
+        let ended = loop {
+            match self.read() {
+                Ok(0) => break true,
+                Ok(_) => {}
+                Err(_) => break false,
+            }
+        };
+        self.machine.handle_eof(NOW);
+        self.listen_to_the_machine();
+        let left = |message: &FromConnection| matches!(message, FromConnection::Disconnected { error: None });
+        ended && self.told.last().is_some_and(left)
     }
 
     fn listen_to_the_machine(&mut self) -> bool {

@@ -10,14 +10,13 @@ use core::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 use futures_channel::mpsc;
 use futures_core::Stream as _;
 use futures_io::{AsyncRead as _, AsyncWrite as _};
 use libp2p_proto_connection::Connection;
-use libp2p_proto_core::{ConnectionId, Instant, StreamId, TransmitBuf};
-use libp2p_proto_os::{Clock, code};
+use libp2p_proto_core::{ConnectionId, StreamId, TransmitBuf};
+use libp2p_proto_os::{Clock, Farewell, Parting, code};
 use libp2p_proto_stream_protocol::{FromConnection, StreamOrder, ToConnection};
 use std::{
     collections::BTreeMap,
@@ -29,10 +28,6 @@ use std::{
 const CHUNK: usize = 256 * 1024;
 /// Rounds of a link before other tasks have their turn.
 const ROUNDS: usize = 16;
-/// How long a link may stand after the machine is done, until the last bytes are with the kernel and the other end has ended too.
-const LINGER: Duration = Duration::from_secs(1);
-/// Bytes that are thrown away meanwhile. A socket that is closed with bytes unread is reset, and what was sent last may be lost.
-const DRAINED: usize = 16 * 1024 * 1024;
 
 /// Memory that links use while they read or write, and give back before they wait: an idle link holds none.
 #[derive(Clone, Default)]
@@ -93,12 +88,7 @@ pub struct Link<R: Runtime> {
     tail: Vec<u8>,
     /// Output that the kernel did not take yet.
     unsent: Vec<u8>,
-    /// When to give up on the link, once the machine is done.
-    linger: Option<Instant>,
-    /// Whether the other end, or the link itself, has ended.
-    ended: bool,
-    /// Bytes that were thrown away since we said that we send no more.
-    drained: Option<usize>,
+    farewell: Farewell,
 }
 
 impl<R: Runtime> Link<R> {
@@ -122,9 +112,7 @@ impl<R: Runtime> Link<R> {
             unsaid: None,
             tail: Vec::new(),
             unsent: Vec::new(),
-            linger: None,
-            ended: false,
-            drained: None,
+            farewell: Farewell::default(),
         }
     }
 
@@ -209,7 +197,7 @@ impl<R: Runtime> Link<R> {
             // What came before the end is taken before it.
             Ok(0) if held > 0 && self.feed(input.get_mut(..held).unwrap_or_default()) => true,
             Ok(0) => {
-                self.ended = true;
+                self.farewell.end();
                 self.machine.handle_eof(self.clock.now());
                 true
             }
@@ -223,7 +211,7 @@ impl<R: Runtime> Link<R> {
                 held > 0 && self.feed(input.get_mut(..held).unwrap_or_default())
             }
             Err(error) => {
-                self.ended = true;
+                self.farewell.end();
                 self.machine.handle_link_error(self.clock.now(), code(&error));
                 true
             }
@@ -285,7 +273,7 @@ impl<R: Runtime> Link<R> {
                 Poll::Ready(result) => {
                     let error = result.err().unwrap_or_else(|| ErrorKind::BrokenPipe.into());
                     if !is_patient(&error) {
-                        self.ended = true;
+                        self.farewell.end();
                         self.machine.handle_link_error(self.clock.now(), code(&error));
                         return data.len();
                     }
@@ -298,7 +286,7 @@ impl<R: Runtime> Link<R> {
     /// Tells the machine that its time has come, if it has. Says whether it had.
     fn wait(&mut self, cx: &mut Context<'_>) -> bool {
         let deadline = self.machine.poll_timeout().map(|deadline| deadline.at);
-        let Some(at) = deadline.into_iter().chain(self.linger).min() else {
+        let Some(at) = deadline.into_iter().chain(self.farewell.poll_timeout()).min() else {
             return false;
         };
         let now = self.clock.now();
@@ -310,43 +298,30 @@ impl<R: Runtime> Link<R> {
         due
     }
 
-    /// Whether nothing is left to do.
+    /// Whether nothing is left to do, and nothing is lost if the socket is dropped.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.machine.is_closed() {
             return false;
         }
-        let now = self.clock.now();
-        let linger = *self.linger.get_or_insert(now + LINGER);
-        linger <= now || (self.unsent.is_empty() && self.has_left(cx))
-    }
-
-    /// Says that we send no more, and throws away what still comes until the other end says so too.
-    fn has_left(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.drained.is_none() && !self.ended {
-            match Pin::new(&mut self.socket).poll_close(cx) {
-                Poll::Pending => return false,
-                Poll::Ready(result) => self.ended = result.is_err(),
-            }
-        }
-        let mut drained = self.drained.unwrap_or(0);
+        let (now, sent, socket) = (self.clock.now(), self.unsent.is_empty(), &mut self.socket);
         let mut scratch = self.pool.take();
-        if scratch.input.len() < CHUNK {
-            scratch.input.resize(CHUNK, 0);
-        }
-        while !self.ended && drained < DRAINED {
-            match Pin::new(&mut self.socket).poll_read(cx, &mut scratch.input) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(n)) if n > 0 => drained = drained.saturating_add(n),
+        let over = self.farewell.is_over(now, sent, &mut scratch.input, |part| {
+            let mut socket = Pin::new(&mut *socket);
+            let result = match part {
+                Parting::Close => socket.as_mut().poll_close(cx).map_ok(|()| 0),
+                Parting::Read(buf) => socket.as_mut().poll_read(cx, buf),
+            };
+            match result {
                 Poll::Ready(Err(error)) if is_patient(&error) => {
                     cx.waker().wake_by_ref();
-                    break;
+                    Err(error)
                 }
-                Poll::Ready(_) => self.ended = true,
+                Poll::Ready(result) => result,
+                Poll::Pending => Err(ErrorKind::WouldBlock.into()),
             }
-        }
+        });
         self.pool.give(scratch);
-        self.drained = Some(drained);
-        self.ended || drained >= DRAINED
+        over
     }
 }
 

@@ -1,16 +1,16 @@
 //! One TCP socket and the connection machine that sits on it.
 
-use core::time::Duration;
 use libp2p_proto_connection::Connection;
 use libp2p_proto_core::{Instant, TransmitBuf};
-use libp2p_proto_os::code;
+use libp2p_proto_os::{Farewell, Parting, code};
 use mio::net::TcpStream;
-use std::io::{ErrorKind, Read, Write};
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::Shutdown,
+};
 
 /// Bytes that are read, or handed to the kernel, in one call.
 const CHUNK: usize = 256 * 1024;
-/// How long bytes may wait for the kernel after the machine is done.
-const LINGER: Duration = Duration::from_secs(1);
 
 pub(crate) struct Link {
     socket: TcpStream,
@@ -21,12 +21,11 @@ pub(crate) struct Link {
     /// Whether the kernel may have or take something: it says so once, and again after `WouldBlock`.
     pub(crate) readable: bool,
     pub(crate) writable: bool,
-    /// When to give up on `unsent`, once the machine is done.
-    linger: Option<Instant>,
+    farewell: Farewell,
 }
 
 impl Link {
-    pub(crate) const fn new(socket: TcpStream, machine: Box<Connection>) -> Self {
+    pub(crate) fn new(socket: TcpStream, machine: Box<Connection>) -> Self {
         Self {
             socket,
             machine,
@@ -34,7 +33,7 @@ impl Link {
             unsent: Vec::new(),
             readable: true,
             writable: true,
-            linger: None,
+            farewell: Farewell::default(),
         }
     }
 
@@ -109,15 +108,16 @@ impl Link {
     /// When the link is to be served although nothing has happened.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let deadline = self.machine.poll_timeout().map(|deadline| deadline.at);
-        deadline.into_iter().chain(self.linger).min()
+        deadline.into_iter().chain(self.farewell.poll_timeout()).min()
     }
 
-    /// Whether the machine is done, and what it had to say has left or can't leave.
-    pub(crate) fn is_over(&mut self, now: Instant) -> bool {
-        if !self.machine.is_closed() {
-            return false;
-        }
-        let until = *self.linger.get_or_insert(now + LINGER);
-        self.unsent.is_empty() || until <= now
+    /// Whether the machine is done, and nothing is lost if the socket is dropped.
+    pub(crate) fn is_over(&mut self, now: Instant, scratch: &mut Vec<u8>) -> bool {
+        let (sent, socket) = (self.unsent.is_empty(), &mut self.socket);
+        self.machine.is_closed()
+            && self.farewell.is_over(now, sent, scratch, |part| match part {
+                Parting::Close => socket.shutdown(Shutdown::Write).map(|()| 0),
+                Parting::Read(buf) => socket.read(buf),
+            })
     }
 }

@@ -286,7 +286,7 @@ impl Node {
         again |= !self.swarm.wants_messages();
         if again {
             self.busy.insert(conn);
-        } else if link.is_over(now) {
+        } else if link.is_over(now, &mut self.input) {
             // A socket that is dropped is no longer registered.
             self.links.remove(&conn);
             self.timers.clear(conn);

@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod farewell;
+
+pub use farewell::{Farewell, Parting};
+
 use core::time::Duration;
 use libp2p_proto_core::{Component, Instant, Multiaddr, UnixTime};
 use socket2::{Domain, Socket, Type};

@@ -9,10 +9,10 @@ use libp2p_proto_driver as driver;
 use libp2p_proto_identity::Identity;
 use std::{io, net::SocketAddr, time::Instant};
 use tokio::{
+    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     net::{TcpListener, TcpStream},
     time::Sleep,
 };
-use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
 pub use driver::{
     App, Closed, Config, DialFailure, Entropy, Error, Handle, Incoming, OpenFailure, Resolver, Stream,
@@ -34,7 +34,7 @@ pub fn spawn<A: App + Send>(identity: Identity, config: Config, app: A) -> Resul
 }
 
 impl driver::Runtime for Tokio {
-    type Socket = Compat<TcpStream>;
+    type Socket = Socket;
     type Listener = TcpListener;
     type Timer = Timer;
     type Connecting = Pin<Box<dyn Future<Output = io::Result<Self::Socket>> + Send>>;
@@ -53,7 +53,7 @@ impl driver::Runtime for Tokio {
     }
 
     fn addrs(socket: &Self::Socket) -> io::Result<(SocketAddr, SocketAddr)> {
-        let socket = socket.get_ref();
+        let Socket(socket) = socket;
         Ok((socket.local_addr()?, socket.peer_addr()?))
     }
 
@@ -62,9 +62,35 @@ impl driver::Runtime for Tokio {
     }
 }
 
-fn prepare(socket: TcpStream) -> io::Result<Compat<TcpStream>> {
+fn prepare(socket: TcpStream) -> io::Result<Socket> {
     socket.set_nodelay(true)?;
-    Ok(socket.compat())
+    Ok(Socket(socket))
+}
+
+/// A socket of tokio's, read and written as the driver does it.
+#[derive(Debug)]
+pub struct Socket(TcpStream);
+
+impl futures_io::AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(buf);
+        let result = ready!(Pin::new(&mut self.0).poll_read(cx, &mut buf));
+        Poll::Ready(result.map(|()| buf.filled().len()))
+    }
+}
+
+impl futures_io::AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }
 
 /// A timer of tokio's.
