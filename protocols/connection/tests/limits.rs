@@ -114,7 +114,7 @@ fn vul_173_frames_without_content_wait_in_the_link_and_not_in_memory() {
     peer.hear();
     peer.say(&open(1, "/framed/1")).unwrap();
     let told = peer.told.len();
-    // 60 000 empty frames in one frame of Noise, of which the swarm hears nothing for now.
+    // 60 000 empty frames in one frame of Noise, of which the swarm has not taken any.
     peer.queue(&data(0, 1, &vec![0; 60_000]));
     peer.queue(&data(FIN, 1, b"\x03end"));
     let news = StreamLimits::default().news;

@@ -1,7 +1,7 @@
 //! Memory that the caller lends: output to append to, input to consume.
 
 use alloc::vec::Vec;
-use core::{fmt, mem};
+use core::{convert::Infallible, fmt, mem};
 
 /// The caller's output memory, with a ceiling. A machine appends and never keeps outgoing bytes of its own.
 pub struct TransmitBuf<'a> {
@@ -94,9 +94,7 @@ impl<'a> TransmitBuf<'a> {
         }
         Ok(Some(result))
     }
-}
 
-impl TransmitBuf<'_> {
     /// Writes one frame whose head is as long as its body asks for: leaves `max_head` bytes free, lets `fill` append at most `max_body` bytes, and hands the two regions to `write_head`, which
     /// writes to the front of the first, may change the second, and answers the length of the head (at most `max_head`). If that is less, the body moves up to it.
     ///
@@ -108,33 +106,19 @@ impl TransmitBuf<'_> {
         fill: impl FnOnce(&mut TransmitBuf<'_>) -> R,
         write_head: impl FnOnce(&mut [u8], &mut [u8]) -> usize,
     ) -> Option<R> {
-        let room = self.remaining().saturating_sub(max_head).min(max_body);
-        if room == 0 {
-            return None;
-        }
-        let at = self.buf.len();
-        let body_at = at.saturating_add(max_head);
-        self.buf.resize(body_at, 0);
-        let mut body = TransmitBuf {
-            start: body_at,
-            end: body_at.saturating_add(room),
-            buf: self.buf,
-        };
-        let result = fill(&mut body);
-        if body.is_empty() {
-            self.buf.truncate(at);
-            return Some(result);
-        }
-        let len = body.len();
-        let region = self.buf.get_mut(at..).unwrap_or_default();
-        if let Some((head, body)) = region.split_at_mut_checked(max_head) {
-            let used = write_head(head, body).min(max_head);
-            if used < max_head {
-                region.copy_within(max_head.., used);
-                self.buf.truncate(at.saturating_add(used).saturating_add(len));
+        let mut spare = 0;
+        let Ok(result) = self.envelope(max_head, 0, max_body, fill, |region| {
+            if let Some((head, body)) = region.split_at_mut_checked(max_head) {
+                let used = write_head(head, body).min(max_head);
+                if used < max_head {
+                    region.copy_within(max_head.., used);
+                    spare = max_head.saturating_sub(used);
+                }
             }
-        }
-        Some(result)
+            Ok::<_, Infallible>(())
+        });
+        self.buf.truncate(self.buf.len().saturating_sub(spare));
+        result
     }
 }
 

@@ -164,3 +164,23 @@ fn a_node_that_is_not_connected_opens_nothing() {
     assert_eq!(opened, Err(OpenError::NotConnected));
     assert_eq!(a.specs().len(), 1);
 }
+
+#[test]
+fn a_notice_counts_the_frames_since_the_last_one() {
+    let (mut a, mut b, mut bench, ours, _) = pair();
+    let mut counts = Vec::new();
+    for frames in [2, 0, 3] {
+        for _ in 0..frames {
+            bench.with(0, &a, |cx| cx.write(ours, vec![9; 1])).unwrap();
+        }
+        bench.run(&mut [&mut a, &mut b], LATENCY);
+        bench.with(0, &a, |cx| cx.notify_flushed(ours));
+        bench.run(&mut [&mut a, &mut b], LATENCY);
+        counts.extend(a.inputs.iter().filter_map(|input| match input {
+            Input::Flushed { frames, .. } => Some(*frames),
+            _ => None,
+        }));
+        a.inputs.clear();
+    }
+    assert_eq!(counts, [2, 0, 3]);
+}

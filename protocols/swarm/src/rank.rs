@@ -10,7 +10,7 @@ pub type Ranked = (Multiaddr, Duration);
 /// How relayed addresses wait for public ones.
 const RELAY_DELAY: Duration = Duration::from_millis(500);
 
-/// How addresses without an IP address wait for all others.
+/// How addresses without an IP address wait for all others, if there are others.
 const UNKNOWN_DELAY: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ enum Transport {
 }
 
 /// Ranks addresses by the rules of go-libp2p: private and public ones start together, relayed ones half a second later if there is a public one; within a
-/// group QUIC, then TCP, then the rest, IPv6 and IPv4 alternating at the front, a step apart (250 ms for public, 30 ms for private addresses); what has no IP address comes last.
+/// group QUIC, then TCP, then the rest, IPv6 and IPv4 alternating at the front, a step apart (250 ms for public, 30 ms for private addresses); what has no IP address comes a second behind all others.
 ///
 /// `class` says what network an address belongs to, so that the function needs to know nothing else.
 pub fn rank(addrs: &[Multiaddr], class: impl Fn(&Multiaddr) -> AddressClass) -> Vec<Ranked> {
@@ -62,12 +62,9 @@ pub fn rank(addrs: &[Multiaddr], class: impl Fn(&Multiaddr) -> AddressClass) -> 
         Duration::from_secs(1),
         relay_delay,
     ));
-    let last = ranked.iter().map(|(_, delay)| *delay).max().unwrap_or_default();
-    ranked.extend(
-        unknown
-            .into_iter()
-            .map(|addr| (addr, last.saturating_add(UNKNOWN_DELAY))),
-    );
+    let last = ranked.iter().map(|(_, delay)| *delay).max();
+    let unknown_at = last.map_or(Duration::ZERO, |last| last.saturating_add(UNKNOWN_DELAY));
+    ranked.extend(unknown.into_iter().map(|addr| (addr, unknown_at)));
     ranked.sort_by_key(|(_, delay)| *delay);
     ranked
 }

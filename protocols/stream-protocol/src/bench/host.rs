@@ -68,7 +68,7 @@ pub(super) struct Slot {
     waiting_bytes: usize,
     in_flight: usize,
     blocked: bool,
-    flushed: Option<u32>,
+    flush_wanted: bool,
     sent_frames: u32,
     finishing: bool,
     finish_sent: bool,
@@ -471,11 +471,9 @@ impl Node {
             sent.push(Wire::Frame { stream: remote, data });
         }
         if slot.waiting.is_empty() {
-            if let Some(frames) = slot.flushed.take() {
-                self.inputs.push_back(Input::Flushed {
-                    stream,
-                    frames: slot.sent_frames.saturating_sub(frames),
-                });
+            if mem::take(&mut slot.flush_wanted) {
+                let frames = mem::take(&mut slot.sent_frames);
+                self.inputs.push_back(Input::Flushed { stream, frames });
             }
             if slot.finishing && !slot.finish_sent {
                 slot.finish_sent = true;
@@ -515,7 +513,7 @@ impl Slot {
             waiting_bytes: 0,
             in_flight: 0,
             blocked: false,
-            flushed: None,
+            flush_wanted: false,
             sent_frames: 0,
             finishing: false,
             finish_sent: false,
@@ -622,7 +620,7 @@ impl Host for Node {
             StreamOrder::NotifyFlushed => {
                 // On a real link the stream may be gone by now, and the notice with it.
                 assert!(!slot.finishing, "ask for the notice before finishing the stream");
-                slot.flushed = Some(slot.flushed.unwrap_or(slot.sent_frames));
+                slot.flush_wanted = true;
                 self.pump(stream);
             }
             StreamOrder::HandOver => {
