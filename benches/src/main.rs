@@ -14,6 +14,9 @@
 //!   idle COUNT                       memory of COUNT idle connections, each from a node of its own in another process
 //!   simulation [HOSTS=10000] [MINUTES=10]   swarm-level hosts with 20 connections, ping and identify, in virtual time, on one core
 //!   simulation-full [HOSTS=200] [MINUTES=60]   full-path hosts, with faults
+//!   kad-simulation [HOSTS=10000] [LIARS=0] [LOOKUPS=1000]   a swarm-level network of Kademlia servers, of which LIARS of a hundred lie: lookups, hops, requests
+//!   kad-churn [HOSTS=1000] [HOURS=1]   the same with a third behind NATs, and sessions of half an hour
+//!   kad-eclipse [HOSTS=1000]   half of all identities belong to one attacker in ten networks
 //!   simulation-instructions [HOSTS=100]   instructions of each delivered event (needs valgrind)
 //!   compare BENCH [--quick] [--json] each of these beside BENCH, the program of the same commands around another implementation, and their ratios
 //! ```
@@ -26,6 +29,7 @@
 
 mod app;
 mod compare;
+mod dht;
 mod memory;
 mod network;
 mod on_mio;
@@ -111,6 +115,15 @@ fn run(args: &[&str], runtime: Runtime) -> Result<Option<Value>, Failure> {
             "simulation-full",
             simulation::run(name, number(1, 200)?, number(2, 60)? as u64)?,
         ),
+        [name @ "kad-simulation", ..] => {
+            let liars = args.get(2).map_or(Ok(0), |text| text.parse())?;
+            (
+                *name,
+                dht::simulation(number(1, 10_000)?, liars, number(3, 1000)?)?,
+            )
+        }
+        [name @ "kad-churn", ..] => (*name, dht::churn(number(1, 1000)?, number(2, 1)? as u64)?),
+        [name @ "kad-eclipse", ..] => (*name, dht::eclipse(number(1, 1000)?)?),
         ["simulation-instructions", ..] => (
             "simulation-instructions",
             simulation::instructions(number(1, 100)?)?,

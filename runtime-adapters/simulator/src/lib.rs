@@ -5,6 +5,7 @@ mod actor;
 mod app;
 mod check;
 mod clock;
+pub mod dht;
 mod dial;
 mod direct;
 mod error;

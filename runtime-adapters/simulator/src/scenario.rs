@@ -12,6 +12,7 @@ use crate::{
 use core::time::Duration;
 use libp2p_proto_identity::KeyType;
 use libp2p_proto_swarm as swarm;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 /// A network and what happens to it. Together with a seed it decides everything.
 #[derive(Clone, Debug)]
@@ -26,6 +27,10 @@ pub struct Scenario {
     pub swarm: swarm::Config,
     /// Types of the hosts' keys, in turn. Default: Ed25519 alone.
     pub keys: Vec<KeyType>,
+    /// Seeds of Ed25519 keys of hosts whose identity is not drawn: peers that somebody has placed in a key space.
+    pub seeds: BTreeMap<usize, [u8; 32]>,
+    /// Addresses of hosts that are not drawn, each of its own.
+    pub ips: BTreeMap<usize, Ipv4Addr>,
     /// Clocks that differ from the simulation's; the first that fits counts.
     pub skews: Vec<(Places, Skew)>,
     /// NATs, outer ones before inner ones.
@@ -68,6 +73,8 @@ impl Default for Scenario {
                 ..swarm::Config::default()
             },
             keys: vec![KeyType::Ed25519],
+            seeds: BTreeMap::new(),
+            ips: BTreeMap::new(),
             skews: Vec::new(),
             nats: Vec::new(),
             reuse_port: false,

@@ -102,9 +102,10 @@ impl<A: App> Sim<A> {
             .and_then(|at| self.scenario.keys.get(at))
             .copied()
             .unwrap_or(KeyType::Ed25519);
-        let keys = match kind {
-            KeyType::Ed25519 => Keypair::ed25519_from_seed(self.dice.fork_seed("key", place as u64)),
-            other => Keypair::generate(other, &mut self.dice.fork("key", place as u64))?,
+        let keys = match (kind, self.scenario.seeds.get(&place)) {
+            (_, Some(seed)) => Keypair::ed25519_from_seed(*seed),
+            (KeyType::Ed25519, None) => Keypair::ed25519_from_seed(self.dice.fork_seed("key", place as u64)),
+            (other, None) => Keypair::generate(other, &mut self.dice.fork("key", place as u64))?,
         };
         let identity = Identity::from(keys);
         let nat = self
@@ -112,7 +113,8 @@ impl<A: App> Sim<A> {
             .nats
             .iter()
             .position(|nat| nat.hosts.contains(&place));
-        let ip = address(if nat.is_some() { 10 } else { 45 }, number);
+        let drawn = address(if nat.is_some() { 10 } else { 45 }, number);
+        let ip = self.scenario.ips.get(&place).copied().unwrap_or(drawn);
         let skew = self
             .scenario
             .skews
@@ -365,6 +367,10 @@ impl<A: App> Sim<A> {
             _ => {}
         }
         match self.places.get_mut(place) {
+            // The link came to stand after its host was gone.
+            Some(Place::Host(host)) if host.life.is_none() => {
+                return self.arrive_at_nobody(id, from, false);
+            }
             Some(Place::Host(host)) => {
                 host.receive(&mut self.fabric, id, to);
                 self.settle(place);

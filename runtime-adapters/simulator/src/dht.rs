@@ -1,0 +1,708 @@
+//! A network of Kademlia nodes: honest ones, clients, liars, and those that come and go; lookups in it, and what they cost.
+//!
+//! What identify would tell of a peer is told at once when a connection stands, from a directory: whether it serves, and where it is.
+
+use crate::{
+    app::{App, Birth, Lent, Step},
+    check::Violation,
+    error::Error,
+    fault::{Fault, FaultKind},
+    net::Places,
+    scenario::Scenario,
+    sim::Sim,
+};
+use bytes::Bytes;
+use core::time::Duration;
+use libp2p_proto_core::{Deadline, Instant, Multiaddr, PeerId, ProtocolName, Rng, StreamId, UnixTime};
+use libp2p_proto_kad::{
+    Config, Contact, Effort, Event, Invalid, Kad, Key, Message, MessageType, Mode, Outcome, QueryError,
+    QueryId, Record, Validator, Validators,
+};
+use libp2p_proto_stream_protocol::{Context, Fact, Framing, Input, Protocol, StreamSpec};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+/// The network's name.
+pub const NAME: ProtocolName = ProtocolName::from_static("/simulation/kad/1.0.0");
+/// Hosts that everybody knows, and that neither lie nor go.
+const KNOWN: usize = 4;
+/// Peers that a newcomer is told of.
+const FRIENDS: usize = 3;
+
+/// Values of the namespace `x`: eight bytes, and the larger number is better.
+#[derive(Debug)]
+pub struct Newest;
+
+impl Validator for Newest {
+    fn validate(&self, _unix: UnixTime, _key: &[u8], value: &[u8]) -> Result<(), Invalid> {
+        (value.len() == 8).then_some(()).ok_or(Invalid::Malformed)
+    }
+
+    fn is_better(&self, _key: &[u8], new: &[u8], old: &[u8]) -> bool {
+        new > old
+    }
+}
+
+/// A server of this network, with everything else by default. Peers of one /16 are limited as on the public network if `diverse`.
+pub fn server(diverse: bool) -> Config {
+    let default = Config::default();
+    let private = Config::private(NAME, Validators::none().with("x", Newest));
+    Config {
+        mode: Mode::Server,
+        diversity: default.diversity.filter(|_| diverse),
+        ..private
+    }
+}
+
+/// What a liar does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// Nothing.
+    Silence,
+    /// Names peers that do not exist.
+    Invent,
+    /// Names liars only, and provides nothing.
+    Promote,
+    /// Names liars only, and takes eight seconds.
+    Slow,
+    /// Names providers that do not exist, and values that are old.
+    Bogus,
+    /// Names a thousand peers that do not exist.
+    Huge,
+}
+
+/// The lies of a mixed crowd.
+pub const LIES: [Lie; 6] = [
+    Lie::Silence,
+    Lie::Invent,
+    Lie::Promote,
+    Lie::Slow,
+    Lie::Bogus,
+    Lie::Huge,
+];
+
+/// How hosts come and go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Churn {
+    /// Half of all sessions are shorter. Exponential.
+    pub up: Duration,
+    /// The same for absences.
+    pub down: Duration,
+}
+
+/// A network and what is looked up in it.
+#[derive(Clone, Debug)]
+pub struct DhtPlan {
+    /// Hosts, liars included.
+    pub hosts: usize,
+    /// The last so many of them lie.
+    pub liars: usize,
+    /// What they do, in turn.
+    pub lies: Vec<Lie>,
+    /// So many of a thousand honest hosts are clients: nobody can dial them.
+    pub clients: usize,
+    /// The rules of the honest.
+    pub config: Config,
+    /// How honest hosts come and go while lookups run.
+    pub churn: Option<Churn>,
+    /// Time in which all have joined.
+    pub join: Duration,
+    /// Time until the first lookup.
+    pub settle: Duration,
+    /// Lookups of each kind: nearest peers of a key, and values that another one has put.
+    pub lookups: usize,
+    /// Time in which these are spread.
+    pub during: Duration,
+    /// The network below. Its `hosts` is replaced.
+    pub scenario: Scenario,
+}
+
+impl DhtPlan {
+    /// So many honest servers, in a network without faults.
+    pub fn new(hosts: usize) -> Self {
+        let mut scenario = Scenario::new(hosts).at_swarm_level();
+        scenario.strict = false;
+        scenario.swarm.idle_timeout = Some(Duration::from_secs(10));
+        Self {
+            hosts,
+            liars: 0,
+            lies: LIES.to_vec(),
+            clients: 0,
+            config: server(false),
+            churn: None,
+            join: Duration::from_secs(120),
+            settle: Duration::from_secs(120),
+            lookups: 100,
+            during: Duration::from_secs(60),
+            scenario,
+        }
+    }
+
+    const fn honest(&self) -> usize {
+        self.hosts.saturating_sub(self.liars)
+    }
+
+    fn is_client(&self, place: usize) -> bool {
+        // Spread evenly, and the same ones in every run.
+        let turn = place.wrapping_mul(7919).checked_rem(1000).unwrap_or(0);
+        place >= KNOWN && turn < self.clients
+    }
+}
+
+/// What came of the lookups.
+#[derive(Clone, Debug, Default)]
+pub struct DhtReport {
+    /// Lookups of the nearest peers, and those of them whose result has the honest server that is nearest.
+    pub lookups: usize,
+    /// See above.
+    pub found: usize,
+    /// Of the twenty that are nearest, how many the results have, in all.
+    pub recalled: usize,
+    /// Values that were looked up, and those that came back as they were put last.
+    pub gets: usize,
+    /// See above.
+    pub got: usize,
+    /// The lengths of the chains of answers, shortest first.
+    pub hops: Vec<u16>,
+    /// Peers that each lookup of the nearest asked, fewest first.
+    pub asked: Vec<usize>,
+    /// How long they took, shortest first.
+    pub took: Vec<Duration>,
+    /// Estimates of the network's size at the end.
+    pub sizes: Vec<f64>,
+    /// Peers in the tables of the honest, and liars among them.
+    pub table: (usize, usize),
+    /// The most dials that one honest host made.
+    pub requests: u64,
+    /// Events of the simulation.
+    pub events: u64,
+}
+
+impl DhtReport {
+    /// The middle of a sorted list.
+    pub fn median<T: Copy + Default>(sorted: &[T]) -> T {
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    }
+}
+
+/// Who serves where.
+#[derive(Debug, Default)]
+struct Directory {
+    peers: BTreeMap<PeerId, (Multiaddr, bool)>,
+    /// By place.
+    places: Vec<PeerId>,
+    liars: Vec<Contact>,
+}
+
+/// Tells of every peer what identify would.
+#[derive(Debug)]
+struct Introducer(Rc<RefCell<Directory>>);
+
+impl Protocol for Introducer {
+    fn specs(&self) -> &[StreamSpec] {
+        &[]
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
+        let Input::Connected {
+            peer, first: true, ..
+        } = input
+        else {
+            return;
+        };
+        let directory = self.0.borrow();
+        let Some((addr, serves)) = directory.peers.get(&peer) else {
+            return;
+        };
+        let protocols = if *serves { vec![NAME] } else { Vec::new() };
+        let (addrs, certified) = ([addr.clone()].into(), false);
+        // A full queue of facts only delays.
+        let _told = cx.tell(Fact::PeerAddresses {
+            peer,
+            addrs,
+            certified,
+        });
+        let protocols = protocols.into();
+        let _told = cx.tell(Fact::PeerProtocols { peer, protocols });
+    }
+}
+
+/// A server that lies.
+#[derive(Debug)]
+struct Liar {
+    specs: [StreamSpec; 1],
+    lie: Lie,
+    dice: Rng,
+    directory: Rc<RefCell<Directory>>,
+    /// Answers that wait.
+    later: Vec<(Instant, StreamId, Vec<u8>)>,
+}
+
+impl Liar {
+    fn new(lie: Lie, dice: Rng, directory: Rc<RefCell<Directory>>) -> Self {
+        let framing = Framing::LengthDelimited { max: 512 * 1024 };
+        let spec = StreamSpec {
+            max_inbound: 64,
+            send_capacity: 1 << 20,
+            ..StreamSpec::new(NAME, framing)
+        };
+        Self {
+            specs: [spec],
+            lie,
+            dice,
+            directory,
+            later: Vec::new(),
+        }
+    }
+
+    fn invented(&mut self, count: usize) -> Vec<Contact> {
+        let dice = &mut self.dice;
+        let invent = |_| {
+            let [a, b, c, ..] = dice.bytes32();
+            Contact {
+                peer: PeerId::random(dice),
+                addrs: vec![Multiaddr::tcp([46, a, b, c].into(), 4001)],
+            }
+        };
+        (0..count).map(invent).collect()
+    }
+
+    fn friends(&mut self) -> Vec<Contact> {
+        let directory = Rc::clone(&self.directory);
+        let liars = &directory.borrow().liars;
+        let bound = u64::try_from(liars.len()).unwrap_or(1).max(1);
+        let any = |_| {
+            liars
+                .get(usize::try_from(self.dice.below(bound)).unwrap_or(0))
+                .cloned()
+        };
+        (0..20).filter_map(any).collect()
+    }
+
+    fn answer(&mut self, request: &Message) -> Option<Message> {
+        let mut answer = Message::new(request.kind, Bytes::new());
+        match request.kind {
+            MessageType::AddProvider => return None,
+            // It keeps nothing, and says that it did.
+            MessageType::PutValue => answer.record.clone_from(&request.record),
+            _ => {}
+        }
+        match self.lie {
+            Lie::Silence => return None,
+            Lie::Invent => answer.closer = self.invented(20),
+            Lie::Promote | Lie::Slow => answer.closer = self.friends(),
+            Lie::Huge => answer.closer = self.invented(1000),
+            Lie::Bogus => {
+                answer.closer = self.friends();
+                answer.providers = self.invented(20);
+                if request.kind == MessageType::GetValue {
+                    answer.record = Some(Record {
+                        key: request.key.clone(),
+                        value: Bytes::from_static(&[0; 8]),
+                        ..Record::default()
+                    });
+                }
+            }
+        }
+        Some(answer)
+    }
+}
+
+impl Protocol for Liar {
+    fn specs(&self) -> &[StreamSpec] {
+        &self.specs
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
+        match input {
+            Input::Frame { stream, data } if stream.is_inbound() => {
+                let request = Message::decode(&data, 4 << 20, 100).ok();
+                let Some(answer) = request.and_then(|request| self.answer(&request)) else {
+                    return;
+                };
+                let wait = if self.lie == Lie::Slow { 8 } else { 0 };
+                self.later
+                    .push((cx.now + Duration::from_secs(wait), stream, answer.encode()));
+            }
+            Input::Finished { stream } => cx.finish(stream),
+            Input::Timeout => {}
+            _ => return,
+        }
+        let now = cx.now;
+        let due = |(at, ..): &(Instant, StreamId, Vec<u8>)| *at <= now;
+        while let Some(place) = self.later.iter().position(due) {
+            let (_, stream, answer) = self.later.remove(place);
+            let _gone = cx.write(stream, answer);
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline> {
+        let next = self.later.iter().map(|(at, ..)| *at).min();
+        next.map(|at| Deadline::new(at, "lie"))
+    }
+}
+
+/// A host of such a network.
+#[derive(Debug)]
+pub struct DhtNode {
+    introducer: Introducer,
+    role: Role,
+    /// Ends of queries that were not taken.
+    ended: BTreeMap<QueryId, (Result<Outcome, QueryError>, Effort)>,
+}
+
+#[derive(Debug)]
+enum Role {
+    Honest(Box<Kad>),
+    Liar(Box<Liar>),
+}
+
+impl DhtNode {
+    /// The machine of an honest host.
+    pub fn kad(&self) -> Option<&Kad> {
+        match &self.role {
+            Role::Honest(kad) => Some(kad),
+            Role::Liar(_) => None,
+        }
+    }
+
+    fn kad_mut(&mut self) -> Option<&mut Kad> {
+        match &mut self.role {
+            Role::Honest(kad) => Some(kad),
+            Role::Liar(_) => None,
+        }
+    }
+}
+
+impl App for DhtNode {
+    fn protocols(&mut self) -> Lent<'_> {
+        let mut lent = Lent::new();
+        lent.push(&mut self.introducer);
+        match &mut self.role {
+            Role::Honest(kad) => lent.push(&mut **kad),
+            Role::Liar(liar) => lent.push(&mut **liar),
+        }
+        lent
+    }
+
+    fn step(&mut self, _cx: &mut Step<'_>) {
+        let Role::Honest(kad) = &mut self.role else {
+            return;
+        };
+        while let Some(event) = kad.poll_event() {
+            if let Event::Finished {
+                query,
+                result,
+                effort,
+            } = event
+            {
+                self.ended.insert(query, (result, effort));
+            }
+        }
+    }
+}
+
+/// The running network.
+pub struct Dht {
+    /// The simulation.
+    pub sim: Sim<DhtNode>,
+    plan: DhtPlan,
+    directory: Rc<RefCell<Directory>>,
+    dice: Rng,
+}
+
+impl core::fmt::Debug for Dht {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Dht({} hosts, {} liars)", self.plan.hosts, self.plan.liars)
+    }
+}
+
+impl Dht {
+    /// The network before anybody has joined.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub fn new(plan: DhtPlan, seed: u64) -> Result<Self, Error> {
+        let directory = Rc::new(RefCell::new(Directory::default()));
+        let mut dice = Rng::from_seed([77; 32]).fork("dht", seed);
+        let mut scenario = plan.scenario.clone();
+        scenario.hosts = plan.hosts;
+        if let Some(churn) = plan.churn {
+            let begin = plan.join.saturating_add(plan.settle);
+            let end = begin.saturating_add(plan.during);
+            let places =
+                (KNOWN..plan.honest()).flat_map(|place| absences(place, churn, begin, end, &mut dice));
+            scenario.faults.extend(places.collect::<Vec<_>>());
+        }
+        let (rules, told) = (plan.clone(), Rc::clone(&directory));
+        let make = move |birth: Birth<'_>| born(&rules, &told, birth);
+        let sim = Sim::new(scenario, seed, make)?;
+        {
+            let mut directory = directory.borrow_mut();
+            for place in 0..plan.hosts {
+                let (Some(peer), Some(addr)) = (sim.peer(place), sim.address_of(place)) else {
+                    continue;
+                };
+                let serves = place >= plan.honest() || !plan.is_client(place);
+                directory.places.push(peer);
+                directory.peers.insert(peer, (addr.clone(), serves));
+                if place >= plan.honest() {
+                    let addrs = vec![addr];
+                    directory.liars.push(Contact { peer, addrs });
+                }
+            }
+        }
+        Ok(Self {
+            sim,
+            plan,
+            directory,
+            dice,
+        })
+    }
+
+    /// Lets everybody join, one after the other, and waits.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong.
+    pub fn join(&mut self) -> Result<(), Violation> {
+        let hosts = u32::try_from(self.plan.hosts).unwrap_or(u32::MAX).max(1);
+        let gap = self.plan.join.checked_div(hosts).unwrap_or_default();
+        // Liars are among those who come first, so that they are known everywhere.
+        let mut order: Vec<usize> = (KNOWN..self.plan.hosts).collect();
+        for last in (1..order.len()).rev() {
+            let bound = u64::try_from(last).unwrap_or(u64::MAX).saturating_add(1);
+            order.swap(last, usize::try_from(self.dice.below(bound)).unwrap_or(0));
+        }
+        let mut here: Vec<usize> = (0..KNOWN.min(self.plan.hosts)).collect();
+        for place in here.clone().into_iter().chain(order) {
+            for _ in 0..FRIENDS {
+                let friend = self.any_of(&here);
+                if friend != place {
+                    self.introduce(place, friend);
+                }
+            }
+            if place >= KNOWN {
+                here.push(place);
+            }
+            self.sim.run_for(gap)?;
+        }
+        self.sim.run_for(self.plan.settle)
+    }
+
+    fn any_of(&mut self, list: &[usize]) -> usize {
+        let bound = u64::try_from(list.len()).unwrap_or(1).max(1);
+        let at = usize::try_from(self.dice.below(bound)).unwrap_or(0);
+        list.get(at).copied().unwrap_or(0)
+    }
+
+    fn introduce(&mut self, place: usize, friend: usize) {
+        let (Some(peer), Some(addr)) = (self.sim.peer(friend), self.sim.address_of(friend)) else {
+            return;
+        };
+        let honest = self.sim.command(place, |node, _, _| {
+            node.kad_mut().map(|kad| kad.add_peer(peer, vec![addr])).is_some()
+        });
+        if honest == Some(false) {
+            // A liar makes itself known.
+            self.sim.dial(place, friend);
+        }
+    }
+
+    /// An honest host that is up.
+    pub fn anybody(&mut self) -> usize {
+        for _ in 0..1000 {
+            let bound = u64::try_from(self.plan.honest()).unwrap_or(1).max(1);
+            let place = usize::try_from(self.dice.below(bound)).unwrap_or(0);
+            if self.is_up(place) {
+                return place;
+            }
+        }
+        0
+    }
+
+    fn is_up(&self, place: usize) -> bool {
+        self.sim.app(place).is_some()
+    }
+
+    /// Begins a query at an honest host. `None` if the host is down or refuses.
+    pub fn begin<E>(
+        &mut self,
+        place: usize,
+        command: impl FnOnce(&mut Kad) -> Result<QueryId, E>,
+    ) -> Option<QueryId> {
+        let begun = self.sim.command(place, |node, _, _| node.kad_mut().map(command));
+        begun.flatten()?.ok()
+    }
+
+    /// Takes the end of a query, if it has ended.
+    pub fn take(&mut self, place: usize, query: QueryId) -> Option<(Result<Outcome, QueryError>, Effort)> {
+        self.sim
+            .command(place, |node, _, _| node.ended.remove(&query))
+            .flatten()
+    }
+
+    /// The honest servers that are up and nearest to a key.
+    pub fn nearest(&self, key: &Key, count: usize, but: usize) -> Vec<PeerId> {
+        let serves = |place: &usize| *place != but && !self.plan.is_client(*place) && self.is_up(*place);
+        let directory = self.directory.borrow();
+        let peers = (0..self.plan.honest()).filter(serves);
+        let mut peers: Vec<_> = peers
+            .filter_map(|place| directory.places.get(place))
+            .map(|peer| (key.distance(&Key::of_peer(peer)), *peer))
+            .collect();
+        peers.sort_unstable();
+        peers.into_iter().take(count).map(|(_, peer)| peer).collect()
+    }
+
+    /// Joins, looks up, and tells what came of it.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong.
+    pub fn run(&mut self) -> Result<DhtReport, Violation> {
+        self.join()?;
+        self.look_up()
+    }
+
+    /// Puts values and looks for peers and values, spread over the time of the plan.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong.
+    pub fn look_up(&mut self) -> Result<DhtReport, Violation> {
+        let mut report = DhtReport::default();
+        let rounds = u32::try_from(self.plan.lookups).unwrap_or(u32::MAX).max(1);
+        let gap = self.plan.during.checked_div(rounds).unwrap_or_default();
+        let mut open = Vec::new();
+        for round in 0..rounds {
+            let key = Key::from_raw(self.dice.bytes32());
+            let name = format!("/x/{round}").into_bytes();
+            let value = u64::from(round).saturating_add(1).to_be_bytes();
+            let putter = self.anybody();
+            let put = self.begin(putter, |kad| kad.put_value(name.clone(), value.to_vec()));
+            let place = self.anybody();
+            let truth = self.nearest(&Key::of(key.as_bytes()), 20, place);
+            let query = self.begin(place, |kad| kad.closest_peers(key.as_bytes().to_vec()));
+            open.push((place, query, truth, put.map(|_| (name, value))));
+            self.sim.run_for(gap)?;
+        }
+        self.sim.run_for(Duration::from_secs(61))?;
+        let mut gets = Vec::new();
+        for (place, query, truth, value) in open {
+            if let Some((result, effort)) = query.and_then(|query| self.take(place, query)) {
+                judge(&mut report, &result, effort, &truth);
+            }
+            if let Some((name, value)) = value {
+                let place = self.anybody();
+                let query = self.begin(place, |kad| kad.get_value(name, Some(0)));
+                gets.push((place, query, value));
+            }
+            self.sim.run_for(gap)?;
+        }
+        self.sim.run_for(Duration::from_secs(61))?;
+        for (place, query, wanted) in gets {
+            let Some((result, _)) = query.and_then(|query| self.take(place, query)) else {
+                continue;
+            };
+            report.gets = report.gets.saturating_add(1);
+            let right = matches!(&result, Ok(Outcome::Value { value, .. }) if value[..] == wanted);
+            report.got = report.got.saturating_add(usize::from(right));
+        }
+        self.census(&mut report);
+        report.hops.sort_unstable();
+        report.asked.sort_unstable();
+        report.took.sort_unstable();
+        report.sizes.sort_unstable_by(f64::total_cmp);
+        Ok(report)
+    }
+
+    fn census(&self, report: &mut DhtReport) {
+        let directory = self.directory.borrow();
+        let first = self.plan.honest();
+        let liars: std::collections::BTreeSet<_> = directory.places.iter().skip(first).collect();
+        for place in 0..first {
+            let Some(kad) = self.sim.app(place).and_then(DhtNode::kad) else {
+                continue;
+            };
+            report.requests = report.requests.saturating_add(kad.stats().requests_sent);
+            report.sizes.extend(kad.network_size(self.sim.now()));
+            for known in kad.table() {
+                report.table.0 = report.table.0.saturating_add(1);
+                report.table.1 = report
+                    .table
+                    .1
+                    .saturating_add(usize::from(liars.contains(&known.peer)));
+            }
+        }
+        report.events = self.sim.stats().events;
+    }
+}
+
+fn judge(report: &mut DhtReport, result: &Result<Outcome, QueryError>, effort: Effort, truth: &[PeerId]) {
+    report.lookups = report.lookups.saturating_add(1);
+    report.hops.push(effort.hops);
+    report.asked.push(effort.asked);
+    report.took.push(effort.took);
+    let Ok(Outcome::Closest(found)) = result else {
+        return;
+    };
+    let has = |peer: &&PeerId| found.iter().any(|found| found.peer == **peer);
+    report.found = report
+        .found
+        .saturating_add(usize::from(truth.first().is_some_and(|peer| has(&peer))));
+    report.recalled = report.recalled.saturating_add(truth.iter().filter(has).count());
+}
+
+/// A host as it is born.
+fn born(plan: &DhtPlan, directory: &Rc<RefCell<Directory>>, birth: Birth<'_>) -> Result<DhtNode, Error> {
+    let role = if birth.place >= plan.honest() {
+        let turn = birth.place.checked_rem(plan.lies.len()).unwrap_or(0);
+        let lie = plan.lies.get(turn).copied().unwrap_or(Lie::Silence);
+        Role::Liar(Box::new(Liar::new(lie, birth.dice, Rc::clone(directory))))
+    } else {
+        let mode = if plan.is_client(birth.place) {
+            Mode::Client
+        } else {
+            plan.config.mode
+        };
+        let config = Config {
+            mode,
+            ..plan.config.clone()
+        };
+        let local = birth.identity.peer_id();
+        let mut kad = Kad::new(local, config).map_err(|error| Error::App(error.to_string()))?;
+        // Whoever was here before begins with those whom everybody knows.
+        let directory = directory.borrow();
+        for peer in directory.places.iter().take(KNOWN).filter(|_| birth.boot > 0) {
+            if let Some((addr, _)) = directory.peers.get(peer).filter(|_| *peer != local) {
+                kad.add_peer(*peer, vec![addr.clone()]);
+            }
+        }
+        Role::Honest(Box::new(kad))
+    };
+    Ok(DhtNode {
+        introducer: Introducer(Rc::clone(directory)),
+        role,
+        ended: BTreeMap::new(),
+    })
+}
+
+/// When a host is away: sessions and absences in turn, both exponential.
+fn absences(place: usize, churn: Churn, from: Duration, until: Duration, dice: &mut Rng) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut at = from.saturating_add(drawn(churn.up, dice));
+    while at < until {
+        let away = drawn(churn.down, dice).max(Duration::from_secs(1));
+        let hosts = Places::one(place);
+        faults.push(Fault::during(at, away, FaultKind::Kill { hosts }));
+        at = at.saturating_add(away).saturating_add(drawn(churn.up, dice));
+    }
+    faults
+}
+
+/// An exponential time of this median.
+fn drawn(median: Duration, dice: &mut Rng) -> Duration {
+    let even = f64::from(u32::try_from(dice.below(1 << 32)).unwrap_or(u32::MAX)) / 4_294_967_296.0;
+    median.mul_f64((-f64::log2(1.0 - even)).min(1000.0))
+}
