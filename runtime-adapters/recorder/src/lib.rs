@@ -13,11 +13,11 @@ use std::{fmt::Debug, hash::Hasher as _};
 
 /// 64 bits that stand for something that came out: of its debug text, which is the same on every platform.
 fn digest(value: &impl Debug) -> u64 {
-    digest_of(&format!("{value:?}"))
+    digest_of(format!("{value:?}"))
 }
 
-fn digest_of(text: &str) -> u64 {
+fn digest_of(text: impl AsRef<[u8]>) -> u64 {
     let mut hasher = SipHasher13::new();
-    hasher.write(text.as_bytes());
+    hasher.write(text.as_ref());
     hasher.finish()
 }

@@ -33,8 +33,8 @@ pub enum Line {
         /// The digest of what it gave.
         gave: Option<u64>,
     },
-    /// The identity signed something; the signature.
-    Signature(Vec<u8>),
+    /// The identity signed something: the digest of that, and the signature.
+    Signature(u64, Vec<u8>),
     /// An action was taken; its digest.
     Action(u64),
     /// An event was taken; its digest.
@@ -328,7 +328,7 @@ impl Reader {
         let line = match words.next("something")? {
             "action" => Line::Action(words.digest()?),
             "event" => Line::Event(words.digest()?),
-            "signature" => Line::Signature(words.hex("signature")?),
+            "signature" => Line::Signature(words.digest()?, words.hex("signature")?),
             "stopped" => Line::Stopped,
             first => {
                 let now = first

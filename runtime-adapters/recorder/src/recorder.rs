@@ -103,7 +103,7 @@ impl Sink {
     }
 
     fn command(&mut self, now: Instant, protocol: u8, command: &Noted) {
-        let gave = command.gave.as_ref().map(|text| digest_of(text));
+        let gave = command.gave.as_ref().map(digest_of);
         self.line(&write_command(now, protocol, &command.command, gave));
         if let (Some(gave), false) = (gave, self.stopped) {
             self.trace.write_u64(gave);
@@ -172,7 +172,8 @@ struct Recorded {
 impl Signer for Recorded {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let signature = self.identity.sign(message)?;
-        let line = format!("signature x{}", HEXLOWER.encode(&signature));
+        let (message, hex) = (digest_of(message), HEXLOWER.encode(&signature));
+        let line = format!("signature {message:016x} x{hex}");
         self.recorder.lock().line(&line);
         Ok(signature)
     }

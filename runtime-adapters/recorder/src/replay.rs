@@ -86,8 +86,8 @@ pub enum Step {
     Cut,
 }
 
-/// Signatures that were recorded and not given out.
-type Signatures = Arc<Mutex<VecDeque<Vec<u8>>>>;
+/// Signatures that were recorded and not given out, and digests of what they are of.
+type Signatures = Arc<Mutex<VecDeque<(u64, Vec<u8>)>>>;
 
 /// A recording, being repeated.
 pub struct Replay<R> {
@@ -137,7 +137,7 @@ impl<R: BufRead> Replay<R> {
         &self.header
     }
 
-    /// The identity that was recorded, to build swarm and protocols with. It has no key: it gives the recorded signatures out, one after the other.
+    /// The identity that was recorded, to build swarm and protocols with. It has no key: it gives the recorded signatures out, each for what was signed then.
     pub fn identity(&self) -> Identity {
         let signer = Replayed(self.signatures.clone());
         Identity::from_signer(self.header.key.clone(), Arc::new(signer))
@@ -209,8 +209,8 @@ impl<R: BufRead> Replay<R> {
             Line::Action(recorded) => Step::Action(self.compare(recorded, swarm.poll_action())?),
             Line::Event(recorded) => Step::Event(self.compare(recorded, swarm.poll_event())?),
             // One that nobody has asked for by now.
-            Line::Signature(signature) => {
-                self.keep(signature);
+            Line::Signature(message, signature) => {
+                self.keep(message, signature);
                 return self.step(swarm, protocols);
             }
             Line::Stopped => Step::Stopped,
@@ -234,7 +234,7 @@ impl<R: BufRead> Replay<R> {
         // A command that gives nothing now was not noted: there is nothing to take.
         let noted = protocol.journal().and_then(Journal::pop);
         let gave = noted.and_then(|noted| noted.gave);
-        if gave.as_ref().map(|gave| digest_of(gave)) != recorded {
+        if gave.as_ref().map(digest_of) != recorded {
             return Err(Divergence::Differs {
                 line: self.line,
                 got: gave,
@@ -269,7 +269,7 @@ impl<R: BufRead> Replay<R> {
         loop {
             // A cut line is found again: the file has nothing behind it.
             match self.read()? {
-                Read::Line(Line::Signature(signature)) => self.keep(signature),
+                Read::Line(Line::Signature(message, signature)) => self.keep(message, signature),
                 Read::Line(line) => {
                     self.ahead = Some(line);
                     return Ok(());
@@ -279,9 +279,9 @@ impl<R: BufRead> Replay<R> {
         }
     }
 
-    fn keep(&self, signature: Vec<u8>) {
+    fn keep(&self, message: u64, signature: Vec<u8>) {
         let mut signatures = self.signatures.lock().unwrap_or_else(PoisonError::into_inner);
-        signatures.push_back(signature);
+        signatures.push_back((message, signature));
     }
 
     fn read(&mut self) -> Result<Read, Divergence> {
@@ -354,9 +354,13 @@ fn read_header(line: &str) -> Result<Header, Wrong> {
 struct Replayed(Signatures);
 
 impl Signer for Replayed {
-    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Error> {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let mut signatures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        signatures.pop_front().ok_or(Error::SigningFailed)
+        // What the application signed is not asked for again.
+        let message = digest_of(message);
+        let place = signatures.iter().position(|(of, _)| *of == message);
+        let found = place.and_then(|place| signatures.remove(place));
+        found.map(|(_, signature)| signature).ok_or(Error::SigningFailed)
     }
 }
 
