@@ -112,6 +112,11 @@ fn about_connections(registry: &mut Registry, swarm: &mut Swarm, app: &Listener)
     ] {
         counter(registry, name, help, value);
     }
+    about_causes(registry, app);
+}
+
+/// Whose connections they were, and why some are not there.
+fn about_causes(registry: &mut Registry, app: &Listener) {
     let tally = &app.tally;
     let opened = BTreeMap::from([("inbound", tally.accepted), ("outbound", tally.dialed)]);
     family(
