@@ -17,6 +17,12 @@ KNOWN = {
 TCP = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/[^/]+/tcp/\d+(/ws)?(/p2p/[^/]+)?")
 
 
+# Services that a listener mounts only if it is asked to.
+ON_REQUEST = ["dcutr", "autonat", "autonat2", "rendezvous", "mdns"]
+# Beginnings of the actions for which a dialer has to listen, too.
+NEEDS_LISTENER = ("kad-",)
+
+
 class Unsupported(Exception):
     """What this implementation does not have."""
 
@@ -37,9 +43,23 @@ class Options:
     key: str = "ed25519"
     seed: bytes | None = None
     services: list[str] | None = None
+    topics: list[str] = field(default_factory=list)
+    kad: str = "/interop/kad/1.0.0"
+    # The one protocol of publishing to keep to.
+    pubsub: str | None = None
+    # Whom a listener connects to, and begins with in Kademlia.
+    peers: list[str] = field(default_factory=list)
     timeout: float = 300
     # What was asked for and no implementation in Python has.
     bad: list[str] = field(default_factory=list)
+
+    def does(self, beginning):
+        """Whether a dialer will be asked for an action that begins so."""
+        return any(action.startswith(beginning) for action in self.actions)
+
+    def wants(self, service):
+        """Whether a listener shall mount a service."""
+        return service in self.services if self.services is not None else service not in ON_REQUEST
 
 
 def line(**fields):
@@ -95,7 +115,7 @@ def parse(args):
     if options.dialing and (options.addr is None or not options.actions):
         raise UsageError("no address" if options.addr is None else "no action")
     if options.dialing:
-        options.listen = []
+        options.listen = [LOOPBACK["tcp"]] if options.does(NEEDS_LISTENER) else []
     elif not options.listen:
         options.listen = [LOOPBACK[name] for name in options.transports or ["tcp"]]
     return options
@@ -126,19 +146,26 @@ def set_option(options, name, value):
             options.services = [service for service in value.split(",") if service]
         case "relay":
             options.bad.append("relay client")
-        case "topic" | "kad-protocol":
-            pass
+        case "topic":
+            options.topics.append(value)
+        case "kad-protocol":
+            options.kad = value
+        case "pubsub":
+            options.pubsub = value
+        case "peer":
+            options.peers.append(value)
         case "timeout":
             options.timeout = float(value)
         case _:
             raise UsageError(f"unknown option {name}")
 
 
-def lacks(options, services, keys):
+def lacks(options, services, keys, pubsub):
     """The first thing asked for that an implementation does not have."""
     bad = list(options.bad)
     bad += [f"address {addr}" for addr in options.listen + [options.addr or ""] if addr and not TCP.fullmatch(addr)]
     bad += [f"key {options.key}"] if options.key not in keys else []
+    bad += [f"pubsub {options.pubsub}"] if options.pubsub not in [None, *pubsub] else []
     # A program that can't report pushes accepts the name all the same.
     bad += [f"service {name}" for name in options.services or [] if name != "push" and name not in services]
     return bad[0] if bad else None

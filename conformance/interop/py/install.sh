@@ -6,7 +6,7 @@ mkdir -p "$1"
 dest=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
 
-cp contract.py peer.py streams.py "$dest/"
+cp contract.py gossip.py kad.py peer.py streams.py "$dest/"
 fetch() {
     "$dest/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r requirements.txt
 }

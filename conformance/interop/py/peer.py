@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from contextlib import AsyncExitStack
 import time
 from importlib.metadata import version
 
@@ -22,14 +23,17 @@ from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL_ID, Tr
 from libp2p.security.tls.transport import PROTOCOL_ID as TLS_PROTOCOL_ID, TLSTransport
 from libp2p.stream_muxer.mplex.mplex import MPLEX_PROTOCOL_ID, Mplex
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL_ID, Yamux
+from libp2p.tools.anyio_service import background_trio_service
 from libp2p.utils.varint import read_length_prefixed_protobuf
 from multiaddr import Multiaddr
 
 import contract
+import gossip
+import kad
 import streams
 
 IMPL = "py-libp2p"
-SERVICES = ["identify", "push", "ping", "perf", "echo", "reqresp"]
+SERVICES = ["identify", "push", "ping", "perf", "echo", "reqresp", "gossip", "kad"]
 # py-libp2p makes ECDSA keys, but has no way to write one into a message or to sign with it.
 KEYS = ["ed25519", "secp256k1", "rsa"]
 # Pause between looks at what py-libp2p has learnt: it has no event for that.
@@ -57,7 +61,7 @@ def make_host(options):
     }
     muxers = {"yamux": (YAMUX_PROTOCOL_ID, Yamux), "mplex": (MPLEX_PROTOCOL_ID, Mplex)}
     # Only the transports of these addresses are made, also to dial.
-    addrs = options.listen or [options.addr.partition("/p2p/")[0]]
+    addrs = options.listen + ([options.addr.partition("/p2p/")[0]] if options.addr else [])
     return new_host(
         key_pair=keys,
         listen_addrs=[Multiaddr(addr) for addr in addrs],
@@ -95,11 +99,42 @@ async def report_protocols(host):
                 contract.line(event="identify-push", peer=str(peer), protocols=protocols)
 
 
+class Parts:
+    """What runs beside the host where it is asked for."""
+
+    def __init__(self, host, options):
+        uses = lambda service, action: options.does(action) if options.dialing else options.wants(service)
+        self.kad = kad.make(host, options.kad, options.dialing) if uses("kad", "kad-") else None
+        self.pubsub = gossip.make(host, options.pubsub) if uses("gossip", "gossip") else None
+        self.services = [self.kad] if self.kad else []
+        self.services += [self.pubsub, self.pubsub.router] if self.pubsub else []
+
+    async def start(self, stack):
+        for service in self.services:
+            # FloodSub has nothing to run.
+            if hasattr(service, "run"):
+                await stack.enter_async_context(background_trio_service(service))
+        if self.pubsub:
+            await self.pubsub.wait_until_ready()
+
+
 async def listen(options):
-    mounted = [name for name in SERVICES if options.services is None or name in options.services]
+    mounted = [name for name in SERVICES if options.wants(name)]
     host = make_host(options)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with host.run(listen_addrs=[Multiaddr(addr) for addr in options.listen]), trio.open_nursery() as nursery:
+        async with (
+            host.run(listen_addrs=[Multiaddr(addr) for addr in options.listen]), trio.open_nursery() as nursery,
+            AsyncExitStack() as stack,
+        ):
+            parts = Parts(host, options)
+            await parts.start(stack)
+            if parts.kad:
+                nursery.start_soon(kad.follow, host, parts.kad)
+            if parts.pubsub:
+                for topic in options.topics or ["interop"]:
+                    await gossip.acknowledge(parts.pubsub, topic, nursery)
+            for addr in options.peers:
+                await host.connect(info_from_p2p_addr(Multiaddr(addr)))
             if "echo" in mounted:
                 serve(host, streams.ECHO, streams.serve_echo)
             if "reqresp" in mounted:
@@ -138,7 +173,7 @@ async def ask_identity(host, peer):
     return message
 
 
-async def act(host, addr, peer, action):
+async def act(host, parts, addr, peer, action):
     """Does one action; gives the extra fields of its line."""
     name, _, text = action.partition(":")
     match name:
@@ -174,6 +209,10 @@ async def act(host, addr, peer, action):
             if response != f"re:{text}":
                 raise ValueError(f"sent {text!r}, got {response!r}")
             return {"response": response}
+        case "gossip":
+            return await gossip.act(parts.pubsub, peer, text)
+        case _ if name.startswith("kad-"):
+            return await kad.act(parts.kad, peer, name, text)
         case "wait":
             await trio.sleep(float(text))
             return {}
@@ -189,7 +228,9 @@ async def dial(options):
     host = make_host(options)
     addr = Multiaddr(options.addr)
     deadline = trio.current_time() + options.timeout
-    async with host.run(listen_addrs=[]):
+    async with host.run(listen_addrs=[Multiaddr(addr) for addr in options.listen]), AsyncExitStack() as stack:
+        parts = Parts(host, options)
+        await parts.start(stack)
         info = info_from_p2p_addr(addr)
         begun = time.monotonic()
         try:
@@ -206,7 +247,7 @@ async def dial(options):
         for action in options.actions:
             try:
                 with trio.fail_at(deadline):
-                    fields = await act(host, addr, info.peer_id, action)
+                    fields = await act(host, parts, addr, info.peer_id, action)
                 contract.line(do_=action, ok=True, **fields)
             except contract.Unsupported as error:
                 contract.line(do_=action, ok=False, unsupported=True, error=str(error))
@@ -221,7 +262,7 @@ async def dial(options):
 
 def main():
     options = contract.read_options()
-    what = contract.lacks(options, SERVICES, KEYS)
+    what = contract.lacks(options, SERVICES, KEYS, gossip.PROTOCOLS)
     if what is not None:
         if options.dialing:
             contract.line(do_="connect", ok=False, unsupported=True, error=f"not supported: {what}")

@@ -4,6 +4,9 @@ use crate::process::{Listener, dial};
 use serde_json::Value;
 use std::{error::Error, path::Path, time::Duration};
 
+/// What one dialer does, each action with the service that it needs.
+type Actions = &'static [(&'static str, &'static str)];
+
 /// Actions of one connection, in order, with the service that each needs.
 const ACTIONS: [(&str, &str); 11] = [
     ("connect", ""),
@@ -26,7 +29,7 @@ const WS_ACTIONS: [(&str, &str); 4] = [
     ("perf:1048576:1048576", "perf"),
 ];
 /// What one dialer stores with Kademlia, and what another then asks for; `{peer}` stands for the listener's id.
-const KAD_ACTIONS: [&[(&str, &str)]; 2] = [
+const KAD_ACTIONS: [Actions; 2] = [
     &[("kad-put:a:value-of-a", "kad"), ("kad-provide:b", "kad")],
     &[
         ("kad-get:a", "kad"),
@@ -35,6 +38,21 @@ const KAD_ACTIONS: [&[(&str, &str)]; 2] = [
         ("kad-closest:c", "kad"),
     ],
 ];
+/// What is asked of services that a listener has only when it is told to, by one dialer after the other.
+const ON_REQUEST: [(&str, &[Actions]); 4] = [
+    (
+        "rendezvous",
+        &[
+            &[("rendezvous-register:n", "rendezvous")],
+            &[("rendezvous-discover:n", "rendezvous")],
+        ],
+    ),
+    ("relay", &[&[("relay-reserve", "relay")]]),
+    ("autonat", &[&[("autonat", "autonat")]]),
+    ("autonat2", &[&[("autonat2", "autonat2")]]),
+];
+/// Those of them that ours does not have yet, so that lacking them is no failure.
+const TO_COME: [&str; 3] = ["relay", "autonat", "autonat2"];
 /// Those over one protocol of publishing only, whose cells are named `/meshsub/1.0.0 …` and so on.
 const PUBSUB_ACTIONS: [(&str, &str); 1] = [("gossip:interop:3:60000", "gossip")];
 const PUSH: &str = "push:/interop/pushed/1";
@@ -166,6 +184,24 @@ impl Pair<'_> {
         self.run("", &KAD_ACTIONS, [&protocol, &protocol])
     }
 
+    /// Services that a listener has only when it is told to.
+    pub(crate) fn on_request(&self) -> Results {
+        let mut results = Results::default();
+        for (service, dialers) in ON_REQUEST {
+            let services = ["identify,push,ping,", service].concat();
+            let ended = self.run("", dialers, [&["--services", &services], &[]]);
+            results
+                .cells
+                .extend(ended.cells.into_iter().map(|(name, cell)| match cell {
+                    Cell::Failed(why) if TO_COME.contains(&service) && why.starts_with("ours: ") => {
+                        (name, Cell::Skipped(why))
+                    }
+                    other => (name, other),
+                }));
+        }
+        results
+    }
+
     /// Messages over one protocol of publishing that they are told to keep to; ours speaks all.
     pub(crate) fn pubsub(&self, protocol: &str) -> Results {
         let told: &[&str] = &["--pubsub", protocol];
@@ -205,8 +241,7 @@ impl Pair<'_> {
                 || service == "push"
                 || listener.says.services.iter().any(|known| known == service)
         };
-        let peer = listener.says.addr.rsplit('/').next().unwrap_or_default();
-        let filled = |action: &str| action.replace("{peer}", peer);
+        let filled = |action: &str| action.replace("{peer}", listener.says.id());
         let mut cells = Vec::new();
         for actions in dialers {
             let wanted = actions
@@ -307,7 +342,7 @@ impl Pair<'_> {
 }
 
 /// Judges the line of an action among those that a dialer printed.
-fn judge(action: &str, lines: &[Value]) -> Cell {
+pub(crate) fn judge(action: &str, lines: &[Value]) -> Cell {
     let of = |action: &str| {
         lines
             .iter()
@@ -366,7 +401,13 @@ fn is_right(action: &str, line: &Value) -> bool {
         "kad-get" => text("value").and_then(|text| text.strip_prefix("value-of-")) == Some(rest),
         "kad-find-providers" => some("providers"),
         "kad-find-peer" => some("addrs"),
-        "kad-closest" => some("peers"),
+        "kad-closest" | "rendezvous-discover" => some("peers"),
+        "rendezvous-register" => line
+            .get("ttl")
+            .and_then(Value::as_f64)
+            .is_some_and(|ttl| ttl > 0.0),
+        "relay-reserve" => text("circuitAddr").is_some_and(|addr| addr.contains("/p2p-circuit")),
+        "autonat" | "autonat2" => text("reachability") == Some("public"),
         "fetch" => text("value").and_then(|text| text.strip_prefix("value-of-")) == Some(rest),
         "gossip" => {
             let wanted = rest.split(':').nth(1).map_or(Some(1), |count| count.parse().ok());
@@ -433,6 +474,13 @@ mod tests {
             ("kad-find-providers:b", json!({"ok": true, "providers": ["p"]})),
             ("kad-find-peer:p", json!({"ok": true, "addrs": ["/a"]})),
             ("kad-closest:c", json!({"ok": true, "peers": ["p"]})),
+            ("rendezvous-register:n", json!({"ok": true, "ttl": 7200})),
+            ("rendezvous-discover:n", json!({"ok": true, "peers": ["p"]})),
+            (
+                "relay-reserve",
+                json!({"ok": true, "circuitAddr": "/a/p2p-circuit/p2p/b"}),
+            ),
+            ("autonat2", json!({"ok": true, "reachability": "public"})),
             ("alive", json!({"ok": true})),
         ] {
             assert!(matches!(one(action, line), Cell::Passed(_)), "{action}");
@@ -461,6 +509,9 @@ mod tests {
             ("kad-find-providers:b", json!({"ok": true, "providers": []})),
             ("kad-find-peer:p", json!({"ok": true})),
             ("kad-closest:c", json!({"ok": true, "peers": []})),
+            ("rendezvous-register:n", json!({"ok": true})),
+            ("relay-reserve", json!({"ok": true, "circuitAddr": "/a"})),
+            ("autonat", json!({"ok": true, "reachability": "private"})),
         ] {
             let cell = one(action, line);
             // The line of `connect` comes first, and is right.

@@ -2,6 +2,9 @@
 //!
 //! `interop-runner install [--only PEER]` builds the peers into the cache (`INTEROP_CACHE`, else `~/.cache/libp2p-proto-interop`); what has not changed since is left.
 //!
+//! `interop-runner kad-network [--ours PATH] [--json]` makes one private network of a node of each implementation and ours: what a further node of any of them
+//! stores at one place, a third of every other finds from another.
+//!
 //! `interop-runner kubo-network [--ours PATH] [--json]` starts six kubo daemons and lets each side find what the other provides and names.
 //!
 //! `interop-runner mixed-mesh [--ours PATH] [--json]` lets nodes of all implementations join one topic, and counts what each hears.
@@ -15,6 +18,7 @@ mod install;
 mod known;
 mod mesh;
 mod network;
+mod private;
 mod process;
 mod report;
 mod run;
@@ -22,8 +26,8 @@ mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 
-const USAGE: &str = "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--runtime R] [--json] | kubo-network | mixed-mesh [--ours PATH] [--json]";
-const VERBS: [&str; 4] = ["install", "run", "kubo-network", "mixed-mesh"];
+const USAGE: &str = "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--runtime R] [--json] | kad-network | kubo-network | mixed-mesh [--ours PATH] [--json]";
+const VERBS: [&str; 5] = ["install", "run", "kad-network", "kubo-network", "mixed-mesh"];
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,6 +83,7 @@ fn main() -> ExitCode {
     };
     let result = match options.verb.as_str() {
         "install" => install::run(options.only.as_deref()).map(|()| true),
+        "kad-network" => private::run(&options),
         "kubo-network" => network::run(&options),
         "mixed-mesh" => mesh::run(&options),
         _ => run::run(&options),

@@ -68,6 +68,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
             // Which keys there are, and how long a connection rests, is not the runtime's matter.
             if runtime.is_none() {
                 add(&mut table, peer, direction, pair.keys());
+                add(&mut table, peer, direction, pair.on_request());
                 for protocol in pubsub_of(peer) {
                     add(&mut table, peer, direction, pair.pubsub(protocol));
                 }
@@ -108,8 +109,16 @@ fn kad_of(peer: &str) -> Option<&'static str> {
 }
 
 /// The protocols of publishing that a peer can be told to keep to, by `--pubsub`, which is not in the contract.
-const fn pubsub_of(_peer: &str) -> &'static [&'static str] {
-    &[]
+fn pubsub_of(peer: &str) -> &'static [&'static str] {
+    match peer {
+        "py-libp2p" => &[
+            "/floodsub/1.0.0",
+            "/meshsub/1.0.0",
+            "/meshsub/1.1.0",
+            "/meshsub/1.2.0",
+        ],
+        _ => &[],
+    }
 }
 
 /// What stands in the place of a peer that was not installed.
