@@ -35,12 +35,15 @@ const SPREAD: Duration = Duration::from_secs(20);
 const AFTER: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How often a node heard each message.
+type Heard = BTreeMap<String, usize>;
+
 /// A node of the mesh, and how often it heard each message.
 struct Member {
     name: String,
     program: PathBuf,
     listener: Listener,
-    heard: BTreeMap<String, usize>,
+    heard: Heard,
 }
 
 impl Member {
@@ -76,7 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
                 name,
                 program,
                 listener,
-                heard: BTreeMap::new(),
+                heard: Heard::new(),
             }),
             Ok(None) => {}
             Err(error) => report.note(&format!("{name} joins"), Err(error)),
@@ -154,7 +157,11 @@ fn arrived(members: &mut [Member]) -> Checked {
     }
     thread::sleep(AFTER);
     members.iter_mut().for_each(Member::listen);
-    let checked = judge(members);
+    let nodes: Vec<_> = members
+        .iter()
+        .map(|member| (member.name.as_str(), &member.heard))
+        .collect();
+    let checked = judge(&nodes);
     for member in members.iter_mut() {
         member.heard.clear();
     }
@@ -162,28 +169,56 @@ fn arrived(members: &mut [Member]) -> Checked {
 }
 
 fn all_heard(members: &[Member]) -> Vec<String> {
-    let mut all: Vec<_> = members
-        .iter()
-        .flat_map(|member| member.heard.keys().cloned())
-        .collect();
+    everything(members.iter().map(|member| &member.heard))
+}
+
+fn everything<'a>(heard: impl Iterator<Item = &'a Heard>) -> Vec<String> {
+    let mut all: Vec<_> = heard.flat_map(|heard| heard.keys().cloned()).collect();
     all.sort();
     all.dedup();
     all
 }
 
-fn judge(members: &[Member]) -> Checked {
-    let all = all_heard(members);
+/// Whether each node heard once whatever any of them heard.
+fn judge(nodes: &[(&str, &Heard)]) -> Checked {
+    let all = everything(nodes.iter().map(|(_, heard)| *heard));
     if all.len() < SIZES.len() {
         return Err(format!("{} messages were heard", all.len()).into());
     }
-    for member in members {
+    for (name, heard) in nodes {
         for body in &all {
-            let times = member.heard.get(body).copied().unwrap_or_default();
+            let times = heard.get(body).copied().unwrap_or_default();
             if times != 1 {
                 let body: String = body.chars().take(80).collect();
-                return Err(format!("{} heard {body:?} {times} times", member.name).into());
+                return Err(format!("{name} heard {body:?} {times} times").into());
             }
         }
     }
-    Ok(format!("{} messages, {} nodes", all.len(), members.len()))
+    Ok(format!("{} messages, {} nodes", all.len(), nodes.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Heard, judge};
+
+    fn heard(times: &[(&str, usize)]) -> Heard {
+        times
+            .iter()
+            .map(|(body, times)| ((*body).to_owned(), *times))
+            .collect()
+    }
+
+    #[test]
+    fn a_mesh_is_right_only_if_each_node_heard_each_message_once() {
+        let once = heard(&[("a", 1), ("b", 1), ("c", 1)]);
+        let twice = heard(&[("a", 1), ("b", 2), ("c", 1)]);
+        let less = heard(&[("a", 1), ("b", 1)]);
+        let other = heard(&[("a", 1), ("b", 1), ("c", 1), ("d", 1)]);
+        assert!(judge(&[("x", &once), ("y", &once)]).is_ok());
+        for wrong in [&twice, &less, &other] {
+            assert!(judge(&[("x", &once), ("y", wrong)]).is_err(), "{wrong:?}");
+        }
+        // Fewer than were published, though all agree.
+        assert!(judge(&[("x", &less), ("y", &less)]).is_err());
+    }
 }
