@@ -1,8 +1,8 @@
 //! The machine: its state, the commands, and what drives it.
 
 use crate::{
-    Config, Error, Event, Level, MessageId, Reject, ScoreExplanation, Stats, Topic, TopicScoreParams,
-    Verdict,
+    Command, Config, Error, Event, Level, MessageId, Reject, ScoreExplanation, Stats, Topic,
+    TopicScoreParams, Verdict,
     backoff::Backoffs,
     cache::{MessageCache, Seen},
     event::{Census, Publication},
@@ -19,7 +19,9 @@ use alloc::{
 use bytes::Bytes;
 use libp2p_proto_core::{Deadline, Instant, PeerId, StreamId, Timers};
 use libp2p_proto_identity::{Identity, PeerRecord};
-use libp2p_proto_stream_protocol::{Context, EventQueue, Fact, Framing, Input, Protocol, StreamSpec};
+use libp2p_proto_stream_protocol::{
+    BadCommand, Context, EventQueue, Fact, Framing, Input, Journal, Protocol, StreamSpec,
+};
 
 /// A topic that we take part in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,6 +117,7 @@ pub struct Gossipsub {
     pub(crate) publications: BTreeMap<u64, Outgoing>,
     events: EventQueue<Event>,
     pub(crate) stats: Stats,
+    journal: Journal,
 }
 
 impl Gossipsub {
@@ -173,6 +176,7 @@ impl Gossipsub {
             publications: BTreeMap::new(),
             events: EventQueue::new(limits.max_events),
             stats: Stats::default(),
+            journal: Journal::new(),
             config,
         })
     }
@@ -183,7 +187,9 @@ impl Gossipsub {
     ///
     /// [`Error::TopicNotAllowed`], [`Error::TooManyTopics`], [`Error::TooManyCommands`].
     pub fn subscribe(&mut self, topic: impl Into<Topic>) -> Result<(), Error> {
-        self.take_part(topic.into(), |local| &mut local.subscriptions)
+        let topic = topic.into();
+        self.journal.note(|| Command::Subscribe { topic: topic.clone() });
+        self.take_part(topic, |local| &mut local.subscriptions)
     }
 
     /// Takes part in a topic without being told its messages. Counted as [`subscribe`](Self::subscribe).
@@ -193,6 +199,7 @@ impl Gossipsub {
     /// As [`subscribe`](Self::subscribe), and [`Error::FanoutOnly`].
     pub fn relay(&mut self, topic: impl Into<Topic>) -> Result<(), Error> {
         let topic = topic.into();
+        self.journal.note(|| Command::Relay { topic: topic.clone() });
         if self.config.is_fanout_only(&topic) {
             return Err(Error::FanoutOnly);
         }
@@ -220,6 +227,8 @@ impl Gossipsub {
     ///
     /// [`Error::TooManyCommands`].
     pub fn unsubscribe(&mut self, topic: &Topic) -> Result<bool, Error> {
+        self.journal
+            .note(|| Command::Unsubscribe { topic: topic.clone() });
         self.give_back(topic, |local| &mut local.subscriptions)
     }
 
@@ -229,6 +238,7 @@ impl Gossipsub {
     ///
     /// [`Error::TooManyCommands`].
     pub fn unrelay(&mut self, topic: &Topic) -> Result<bool, Error> {
+        self.journal.note(|| Command::Unrelay { topic: topic.clone() });
         self.give_back(topic, |local| &mut local.relays)
     }
 
@@ -262,7 +272,13 @@ impl Gossipsub {
         data: impl Into<Bytes>,
         reported: bool,
     ) -> Result<Publication, Error> {
-        self.publish_with(topic.into(), data.into(), reported, false)
+        let (topic, data) = (topic.into(), data.into());
+        self.journal.note(|| Command::Publish {
+            topic: topic.clone(),
+            data: data.clone(),
+            reported,
+        });
+        self.publish_with(topic, data, reported, false)
     }
 
     /// Publishes to our own subscription alone.
@@ -275,7 +291,12 @@ impl Gossipsub {
         topic: impl Into<Topic>,
         data: impl Into<Bytes>,
     ) -> Result<Publication, Error> {
-        self.publish_with(topic.into(), data.into(), false, true)
+        let (topic, data) = (topic.into(), data.into());
+        self.journal.note(|| Command::PublishLocally {
+            topic: topic.clone(),
+            data: data.clone(),
+        });
+        self.publish_with(topic, data, false, true)
     }
 
     fn publish_with(
@@ -306,6 +327,10 @@ impl Gossipsub {
     ///
     /// [`Error::TooManyCommands`].
     pub fn report(&mut self, id: MessageId, verdict: Verdict) -> Result<(), Error> {
+        self.journal.note(|| Command::Report {
+            id: id.clone(),
+            verdict,
+        });
         self.wish(Wish::Report(id, verdict))
     }
 
@@ -315,6 +340,7 @@ impl Gossipsub {
     ///
     /// [`Error::TooManyCommands`].
     pub fn add_explicit(&mut self, peer: PeerId) -> Result<(), Error> {
+        self.journal.note(|| Command::AddExplicit { peer });
         self.wish(Wish::AddExplicit(peer))
     }
 
@@ -324,6 +350,7 @@ impl Gossipsub {
     ///
     /// [`Error::TooManyCommands`].
     pub fn remove_explicit(&mut self, peer: PeerId) -> Result<(), Error> {
+        self.journal.note(|| Command::RemoveExplicit { peer });
         self.wish(Wish::RemoveExplicit(peer))
     }
 
@@ -333,11 +360,13 @@ impl Gossipsub {
     ///
     /// [`Error::TooManyCommands`].
     pub fn block(&mut self, peer: PeerId) -> Result<(), Error> {
+        self.journal.note(|| Command::Block { peer });
         self.wish(Wish::Block(peer))
     }
 
     /// Ends that.
     pub fn unblock(&mut self, peer: &PeerId) {
+        self.journal.note(|| Command::Unblock { peer: *peer });
         self.blocked.remove(peer);
     }
 
@@ -347,6 +376,7 @@ impl Gossipsub {
     ///
     /// [`Error::TooManyCommands`].
     pub fn set_app_score(&mut self, peer: PeerId, score: f64) -> Result<(), Error> {
+        self.journal.note(|| Command::SetAppScore { peer, score });
         self.wish(Wish::SetAppScore(peer, score))
     }
 
@@ -356,6 +386,7 @@ impl Gossipsub {
     ///
     /// [`Error::TooManyCommands`].
     pub fn penalize(&mut self, peer: PeerId, amount: u32) -> Result<(), Error> {
+        self.journal.note(|| Command::Penalize { peer, amount });
         self.wish(Wish::Penalize(peer, amount))
     }
 
@@ -369,13 +400,21 @@ impl Gossipsub {
         topic: impl Into<Topic>,
         params: TopicScoreParams,
     ) -> Result<(), Error> {
+        let topic = topic.into();
+        self.journal.note(|| Command::SetTopicScore {
+            topic: topic.clone(),
+            params,
+        });
         params.validate()?;
-        self.wish(Wish::SetTopicScore(topic.into(), params))
+        self.wish(Wish::SetTopicScore(topic, params))
     }
 
     /// A signed record of a connected peer, to be given to peers that we prune. One that is not valid, or of a peer that is not connected, is ignored. Says whether it
     /// was taken.
     pub fn set_record(&mut self, envelope: Bytes) -> bool {
+        self.journal.note(|| Command::SetRecord {
+            envelope: envelope.clone(),
+        });
         let Ok(record) = PeerRecord::open(&envelope) else {
             return false;
         };
@@ -400,6 +439,13 @@ impl Gossipsub {
         metadata: Option<Bytes>,
     ) -> Result<(), Error> {
         let topic = topic.into();
+        self.journal.note(|| Command::SendPartial {
+            peer,
+            topic: topic.clone(),
+            group: group.clone(),
+            parts: parts.clone(),
+            metadata: metadata.clone(),
+        });
         let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         let size = len(&parts)
             .saturating_add(len(&metadata))
@@ -428,7 +474,9 @@ impl Gossipsub {
 
     /// The oldest event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop()
+        let event = self.events.pop();
+        self.journal.took(event.as_ref(), || Command::Poll);
+        event
     }
 
     /// The drive that made the oldest event.
@@ -695,5 +743,14 @@ impl Protocol for Gossipsub {
                 .map(|(at, _)| Deadline::new(*at, "verdict")),
         ];
         due.into_iter().flatten().min()
+    }
+
+    fn journal(&mut self) -> Option<&mut Journal> {
+        Some(&mut self.journal)
+    }
+
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.apply(Journal::read(command)?);
+        Ok(())
     }
 }

@@ -24,6 +24,7 @@ extern crate alloc;
 
 mod backoff;
 mod cache;
+mod command;
 mod config;
 mod error;
 mod event;
@@ -44,6 +45,7 @@ mod sign;
 mod topic;
 pub mod wire;
 
+pub use command::Command;
 pub use config::{Config, Level, Limits, MeshParams, TopicConfig};
 pub use error::{Error, PublishError, Reject};
 pub use event::{Census, Event, Publication, Stats, Verdict};

@@ -8,10 +8,10 @@
 mod support;
 
 use libp2p_proto_core::Deadline;
-use libp2p_proto_core::Rng;
+use libp2p_proto_core::{PeerId, Rng};
 use libp2p_proto_gossipsub::{Config, Event, Gossipsub, ScoreConfig, Topic, TopicScoreParams, Verdict};
 use libp2p_proto_laws::protocol::{Laws, Subject};
-use libp2p_proto_stream_protocol::{Context, Input, Protocol, StreamSpec};
+use libp2p_proto_stream_protocol::{BadCommand, Context, Input, Journal, Protocol, StreamSpec};
 use support::{graft, id, identity, idontwant, ihave, iwant, prune, publish, signed, subscribe};
 
 struct Router(Gossipsub);
@@ -26,6 +26,12 @@ impl Protocol for Router {
     fn poll_timeout(&self) -> Option<Deadline> {
         self.0.poll_timeout()
     }
+    fn journal(&mut self) -> Option<&mut Journal> {
+        self.0.journal()
+    }
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.0.repeat(command)
+    }
 }
 
 impl Subject for Router {
@@ -37,10 +43,21 @@ impl Subject for Router {
         Some(format!("{event:?}"))
     }
     fn command(&mut self, _: &mut Context<'_>, dice: &mut Rng) {
+        let peer = PeerId::random(&mut Rng::from_seed([9; 32]).fork("peer", 1 + dice.below(4)));
         let topic = Topic::from(["t", "u", "v"][usize::try_from(dice.below(3)).unwrap()]);
-        let _any_answer_is_fine = match dice.below(5) {
-            0 | 1 => self.0.subscribe(topic),
-            2 => self.0.unsubscribe(&topic).map(|_| ()),
+        let _any_answer_is_fine = match dice.below(14) {
+            0 => self.0.relay(topic),
+            1 => self.0.unrelay(&topic).map(|_| ()),
+            2 => self.0.add_explicit(peer),
+            3 => self.0.remove_explicit(peer),
+            4 => self.0.set_app_score(peer, -0.1),
+            5 => self.0.penalize(peer, 1),
+            6 => self
+                .0
+                .send_partial(Some(peer), topic, "group".into(), Some("parts".into()), None),
+            7 => self.0.publish_locally(topic, "hello").map(|_| ()),
+            8 | 9 => self.0.subscribe(topic),
+            10 => self.0.unsubscribe(&topic).map(|_| ()),
             _ => self.0.publish(topic, "hello", dice.below(2) == 0).map(|_| ()),
         };
     }
