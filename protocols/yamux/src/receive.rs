@@ -62,7 +62,7 @@ impl Inbox {
     }
 
     /// What follows the header: `left` bytes, and perhaps the end of the stream.
-    fn await_body(&mut self, stream: Option<u32>, left: u32, fin: bool) {
+    fn set_body(&mut self, stream: Option<u32>, left: u32, fin: bool) {
         self.body = (left > 0 || fin).then_some(Body { stream, left, fin });
     }
 }
@@ -132,7 +132,7 @@ impl Yamux {
         let (bytes, rest) = input.split_at_checked(take)?;
         *input = rest;
         body.left = body.left.saturating_sub(u32::try_from(take).unwrap_or(u32::MAX));
-        self.inbox.await_body(body.stream, body.left, body.fin);
+        self.inbox.set_body(body.stream, body.left, body.fin);
         // The stream may have been reset while its body was on its way.
         let entry = body.stream.and_then(|id| Some((id, self.streams.get(&id)?)));
         let Some((stream, entry)) = entry else {
@@ -232,7 +232,7 @@ impl Yamux {
         stream.send_window = send_window;
         stream.recv_window = stream.recv_window.saturating_sub(body);
         self.inbox
-            .await_body(Some(header.stream).filter(|_| !over), body, fin);
+            .set_body(Some(header.stream).filter(|_| !over), body, fin);
         if acknowledges {
             stream.opening = Opening::Done;
             self.unacknowledged = self.unacknowledged.saturating_sub(1);
@@ -261,7 +261,7 @@ impl Yamux {
         if churn && !self.rates.resets.take(self.now, self.config.resets_per_second) {
             return Err(Error::ResetFlood);
         }
-        self.inbox.await_body(None, body, false);
+        self.inbox.set_body(None, body, false);
         self.remove(header.stream);
         Ok(Some(Event::Reset {
             stream: header.stream,
@@ -286,7 +286,7 @@ impl Yamux {
         let recv_window = INITIAL_WINDOW.saturating_sub(body);
         if self.going_away {
             self.tombs.bury(id, recv_window, self.config.max_tombstones);
-            self.inbox.await_body(None, body, false);
+            self.inbox.set_body(None, body, false);
             return Ok(None);
         }
         if self.resets.len() >= self.config.max_resets {
@@ -295,7 +295,7 @@ impl Yamux {
         let open = self.inbound.saturating_add(self.unreported());
         if open >= self.config.max_inbound || self.unaccepted >= self.config.max_unaccepted {
             self.turn_away(id, recv_window)?;
-            self.inbox.await_body(None, body, false);
+            self.inbox.set_body(None, body, false);
             return Ok(None);
         }
         let mut stream = Stream::new(self.now, Opening::Unaccepted, 0, &self.config);
@@ -304,7 +304,7 @@ impl Yamux {
         self.streams.insert(id, Box::new(stream));
         self.inbound = self.inbound.saturating_add(1);
         self.unaccepted = self.unaccepted.saturating_add(1);
-        self.inbox.await_body(Some(id), body, header.has(FIN));
+        self.inbox.set_body(Some(id), body, header.has(FIN));
         self.rates.empty.refund();
         Ok(Some(Event::Opened { stream: id }))
     }
@@ -332,7 +332,7 @@ impl Yamux {
             }
             _ => self.count_unknown(body)?,
         }
-        self.inbox.await_body(None, body, false);
+        self.inbox.set_body(None, body, false);
         Ok(())
     }
 
