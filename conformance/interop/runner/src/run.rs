@@ -111,6 +111,7 @@ fn kad_of(peer: &str) -> Option<&'static str> {
 /// The protocols of publishing that a peer can be told to keep to, by `--pubsub`, which is not in the contract.
 fn pubsub_of(peer: &str) -> &'static [&'static str] {
     match peer {
+        "rust-libp2p" => &["/meshsub/1.0.0", "/meshsub/1.1.0"],
         "py-libp2p" => &[
             "/floodsub/1.0.0",
             "/meshsub/1.0.0",

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::timeout_at;
 
 use crate::listen::{is_known, unsupported};
-use crate::{FAILED, Failure, Node, OK, Options, Outcome, UNSUPPORTED, line, services};
+use crate::{FAILED, Failure, Node, OK, Options, Outcome, Query, UNSUPPORTED, gossip, line, services};
 
 /// Connects and runs the actions in order; gives the exit code.
 pub async fn dial<N: Node>(addr: &str, actions: &[String], options: &Options) -> u8 {
@@ -33,7 +33,7 @@ pub async fn dial<N: Node>(addr: &str, actions: &[String], options: &Options) ->
         Ok((node, connected, took)) => {
             line(&json!({
                 "do": "connect", "ok": true, "ms": millis(took), "peerId": connected.peer,
-                "security": connected.security, "muxer": connected.muxer, "relayed": false,
+                "security": connected.security, "muxer": connected.muxer, "relayed": connected.relayed,
             }));
             node
         }
@@ -156,6 +156,32 @@ async fn act<N: Node>(node: &mut N, action: &str) -> Outcome<Value> {
             }
             Ok(json!({"value": value}))
         }
+        "gossip" => gossip::gossip(node, text).await,
+        "relay-reserve" => {
+            let slot = node.reserve().await?;
+            let mut fields = Map::from_iter([("circuitAddr".to_owned(), slot.addr.into())]);
+            fields.extend(
+                slot.limit
+                    .map(|limit| ("limitSeconds".to_owned(), limit.as_secs().into())),
+            );
+            fields.extend(slot.bytes.map(|bytes| ("limitBytes".to_owned(), bytes.into())));
+            Ok(fields.into())
+        }
+        "dcutr" => {
+            let begun = Instant::now();
+            node.direct().await?;
+            Ok(json!({"ms": millis(begun.elapsed())}))
+        }
+        "autonat" => Ok(json!({"reachability": node.reachability(1).await?})),
+        "autonat2" => Ok(json!({"reachability": node.reachability(2).await?})),
+        "rendezvous-register" => Ok(json!({"ttl": node.register(text).await?})),
+        "rendezvous-discover" => {
+            let peers = node.discover(text).await?;
+            if peers.is_empty() {
+                return Err(Failure::Failed("nobody is registered".into()));
+            }
+            Ok(json!({"peers": peers}))
+        }
         "wait" => {
             let seconds = text
                 .parse()
@@ -166,7 +192,10 @@ async fn act<N: Node>(node: &mut N, action: &str) -> Outcome<Value> {
             Ok(json!({}))
         }
         "alive" => node.alive().await.map(|()| json!({})),
-        _ => Err(Failure::Unsupported(format!("{} cannot do {name}", N::IMPL))),
+        _ => match Query::read(name, text)? {
+            Some(query) => query.tell(node.kad(&query).await?),
+            None => Err(Failure::Unsupported(format!("{} cannot do {name}", N::IMPL))),
+        },
     }
 }
 

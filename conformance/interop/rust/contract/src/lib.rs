@@ -6,11 +6,14 @@
 //! once, over any byte stream.
 
 mod dial;
+pub mod gossip;
+mod kad;
 mod listen;
 mod options;
 pub mod services;
 
 pub use dial::dial;
+pub use kad::{Found, Query};
 pub use listen::listen;
 pub use options::{Key, Options, Usage};
 
@@ -39,6 +42,19 @@ pub struct Connected {
     pub security: Option<&'static str>,
     /// Negotiated muxer, where the implementation tells.
     pub muxer: Option<&'static str>,
+    /// Whether it leads through a relay.
+    pub relayed: bool,
+}
+
+/// A slot at a relay.
+#[derive(Debug, Clone)]
+pub struct Reservation {
+    /// The address that leads through it, complete.
+    pub addr: String,
+    /// How long a connection through it may last, where the relay tells.
+    pub limit: Option<Duration>,
+    /// How many bytes may flow through one, where the relay tells.
+    pub bytes: Option<u64>,
 }
 
 /// What the identify protocol told about a peer.
@@ -84,6 +100,13 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// This implementation has no such thing.
+    fn lacks<N: Node>(what: &str) -> Self {
+        Self::Unsupported(format!("{} has no {what}", N::IMPL))
+    }
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::of(&error)
@@ -105,6 +128,8 @@ pub trait Node: Sized {
     const VERSION: &'static str;
     /// Services that a listener can mount.
     const SERVICES: &'static [&'static str];
+    /// Protocols of publishing that it can be told to keep to.
+    const PUBSUB: &'static [&'static str] = &[];
     /// Whether it speaks WebSocket besides TCP.
     const WEBSOCKET: bool;
     /// Identity key types.
@@ -130,6 +155,42 @@ pub trait Node: Sized {
     async fn push(&mut self, protocol: &str) -> Outcome<()>;
     /// Whether the connection is still open.
     async fn alive(&mut self) -> Outcome<()>;
+    /// Asks Kademlia, beginning with the connected peer.
+    async fn kad(&mut self, _: &Query) -> Outcome<Found> {
+        Err(Failure::lacks::<Self>("Kademlia"))
+    }
+    /// Joins a topic, and waits until the connected peer is known to have joined it.
+    async fn join(&mut self, _topic: &str) -> Outcome<()> {
+        Err(Failure::lacks::<Self>("gossip"))
+    }
+    /// Publishes a message to a topic that was joined.
+    async fn publish(&mut self, _topic: &str, _data: Vec<u8>) -> Outcome<()> {
+        Err(Failure::lacks::<Self>("gossip"))
+    }
+    /// The next message of any topic that was joined.
+    async fn message(&mut self) -> Outcome<Vec<u8>> {
+        Err(Failure::lacks::<Self>("gossip"))
+    }
+    /// Reserves a slot at the connected peer.
+    async fn reserve(&mut self) -> Outcome<Reservation> {
+        Err(Failure::lacks::<Self>("relay client"))
+    }
+    /// Waits for a connection to the connected peer that leads through no relay.
+    async fn direct(&mut self) -> Outcome<()> {
+        Err(Failure::lacks::<Self>("DCUtR"))
+    }
+    /// Asks the connected peer whether it reaches us, by version 1 or 2 of AutoNAT: `public`, `private` or `unknown`.
+    async fn reachability(&mut self, _version: u8) -> Outcome<&'static str> {
+        Err(Failure::lacks::<Self>("AutoNAT"))
+    }
+    /// Registers at the connected peer in a namespace; for how many seconds.
+    async fn register(&mut self, _namespace: &str) -> Outcome<u64> {
+        Err(Failure::lacks::<Self>("rendezvous"))
+    }
+    /// The peers that the connected one knows in a namespace.
+    async fn discover(&mut self, _namespace: &str) -> Outcome<Vec<String>> {
+        Err(Failure::lacks::<Self>("rendezvous"))
+    }
     /// Closes the connection in the implementation's own way, if it is still open.
     async fn close(&mut self);
     /// The next event line of a listener; pending for ever when there are none left.

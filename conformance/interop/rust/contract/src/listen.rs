@@ -59,6 +59,12 @@ pub(crate) fn unsupported<N: Node>(options: &Options) -> Option<String> {
         return Some(format!("listen address {addr}"));
     }
     let asked = options.services.iter().flatten();
+    if options.relay.is_some() && !N::SERVICES.contains(&"relay") {
+        return Some("relay client".into());
+    }
+    if let Some(pubsub) = options.pubsub.as_deref().filter(|name| !N::PUBSUB.contains(name)) {
+        return Some(format!("pubsub {pubsub}"));
+    }
     // A program that cannot report pushes accepts the name all the same.
     asked
         .into_iter()
@@ -66,8 +72,16 @@ pub(crate) fn unsupported<N: Node>(options: &Options) -> Option<String> {
         .map(|name| format!("service {name}"))
 }
 
-/// Whether an address is plain TCP over IP, or a WebSocket there if the implementation has that, with or without a peer id.
+/// Whether an address is plain TCP over IP, or a WebSocket there if the implementation has that, with or without a peer id; or leads through a
+/// relay at such an address.
 pub(crate) fn is_known<N: Node>(addr: &str) -> bool {
+    let (addr, circuit) = match addr.split_once("/p2p-circuit") {
+        Some((relay, _)) => (relay, true),
+        None => (addr, false),
+    };
+    if circuit && !N::SERVICES.contains(&"relay") {
+        return false;
+    }
     let parts: Vec<_> = addr.split('/').collect();
     let behind = match parts.as_slice() {
         ["", "ip4" | "ip6", _, "tcp", _, behind @ ..] => behind,

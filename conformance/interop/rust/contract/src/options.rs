@@ -30,10 +30,40 @@ impl fmt::Display for Usage {
     }
 }
 
+/// Services that a listener mounts only if it is asked to.
+const ON_REQUEST: [&str; 5] = ["dcutr", "autonat", "autonat2", "rendezvous", "mdns"];
+/// Actions for which a dialer has to listen, too.
+const NEEDS_LISTENER: [&str; 6] = [
+    "kad-",
+    "rendezvous-register",
+    "autonat",
+    "autonat2",
+    "dcutr",
+    "relay-reserve",
+];
+/// Where it then listens, and any listener that is not told.
+const LOOPBACK: &str = "/ip4/127.0.0.1/tcp/0";
+
 /// Options of both sub-commands.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Addresses to listen on; empty for a dialer.
+    /// Whether it is a dialer.
+    pub dialing: bool,
+    /// What a dialer will be asked to do.
+    actions: Vec<String>,
+    /// Where a listener reserves a slot.
+    pub relay: Option<String>,
+    /// Topics that a listener joins.
+    pub topics: Vec<String>,
+    /// Protocol id of Kademlia.
+    pub kad: String,
+    /// The one protocol of publishing to keep to.
+    pub pubsub: Option<String>,
+    /// Peers that a listener connects to, and begins with in Kademlia.
+    pub peers: Vec<String>,
+    /// Whether a dialer's address leads through a relay.
+    pub circuit: bool,
+    /// Addresses to listen on; empty for a dialer that needs no listener.
     pub listen: Vec<String>,
     /// Loopback addresses of the transports asked for.
     transports: Vec<String>,
@@ -54,9 +84,26 @@ pub struct Options {
 impl Options {
     /// Whether a listener shall mount a service.
     pub fn wants(&self, service: &str) -> bool {
-        self.services
-            .as_ref()
-            .is_none_or(|list| list.iter().any(|name| name == service))
+        match &self.services {
+            Some(list) => list.iter().any(|name| name == service),
+            None => !ON_REQUEST.contains(&service),
+        }
+    }
+
+    /// Whether a dialer will be asked for an action of this name; of any name that begins so, if it ends with a dash.
+    pub fn does(&self, name: &str) -> bool {
+        self.actions.iter().any(|action| {
+            action.split(':').next() == Some(name) || name.ends_with('-') && action.starts_with(name)
+        })
+    }
+
+    /// Whether a listener shall mount a service, or a dialer needs it for an action.
+    pub fn uses(&self, service: &str, action: &str) -> bool {
+        if self.dialing {
+            self.does(action)
+        } else {
+            self.wants(service)
+        }
     }
 
     /// An Ed25519 secret: the one asked for with `--seed`, if any.
@@ -84,6 +131,14 @@ impl Command {
             other => return Err(Usage(format!("unknown sub-command {other}"))),
         };
         let mut options = Options {
+            dialing,
+            actions: Vec::new(),
+            relay: None,
+            topics: Vec::new(),
+            kad: "/interop/kad/1.0.0".into(),
+            pubsub: None,
+            peers: Vec::new(),
+            circuit: false,
             listen: Vec::new(),
             transports: Vec::new(),
             key: Key::Ed25519,
@@ -115,16 +170,26 @@ impl Command {
                 options.set(&name, value, dialing)?;
             }
         }
+        if options.topics.is_empty() {
+            options.topics.push("interop".into());
+        }
         if !dialing {
             if options.listen.is_empty() {
                 options.listen = options.transports.clone();
             }
             if options.listen.is_empty() {
-                options.listen.push("/ip4/127.0.0.1/tcp/0".into());
+                options.listen.push(LOOPBACK.into());
             }
             return Ok(Self::Listen(options));
         }
         options.listen.clear();
+        options.actions.clone_from(&actions);
+        options.circuit = addr
+            .as_ref()
+            .is_some_and(|addr: &String| addr.contains("/p2p-circuit"));
+        if NEEDS_LISTENER.iter().any(|action| options.does(action)) {
+            options.listen.push(LOOPBACK.into());
+        }
         options.will_ping = actions
             .iter()
             .any(|action| action == "ping" || action.starts_with("ping:"));
@@ -187,8 +252,12 @@ impl Options {
                         .collect(),
                 );
             }
-            "--relay" => self.unsupported.push("relay client".into()),
-            "--topic" | "--kad-protocol" => {}
+            "--relay" => self.relay = Some(value),
+            "--topic" => self.topics.push(value),
+            "--kad-protocol" if value.starts_with('/') => self.kad = value,
+            "--kad-protocol" => return Err(Usage(format!("{value} is no protocol id"))),
+            "--pubsub" => self.pubsub = Some(value),
+            "--peer" => self.peers.push(value),
             "--timeout" => {
                 let seconds: f64 = value
                     .parse()

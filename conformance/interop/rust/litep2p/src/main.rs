@@ -1,5 +1,6 @@
 //! `litep2p-peer`: litep2p behind the interoperability command line.
 
+mod kad;
 mod node;
 mod streams;
 

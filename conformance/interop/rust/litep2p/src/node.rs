@@ -4,23 +4,27 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use interop_contract::{Connected, Failure, Identity, Key, Options, Outcome, services};
+use interop_contract::{Connected, Failure, Found, Identity, Key, Options, Outcome, Query, services};
 use litep2p::config::ConfigBuilder;
 use litep2p::crypto::ed25519;
 use litep2p::protocol::libp2p::identify::{Config as IdentifyConfig, IdentifyEvent};
 use litep2p::protocol::libp2p::ping::{ConfigBuilder as PingConfig, PingEvent};
+use litep2p::protocol::mdns::{Config as MdnsConfig, MdnsEvent};
 use litep2p::transport::tcp::config::Config as TcpConfig;
 use litep2p::types::multiaddr::{Multiaddr, Protocol};
 use litep2p::{Litep2p, Litep2pEvent, PeerId};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::kad::Kad;
 use crate::streams::{Open, Order, Stream, Streams};
 
 /// Version of litep2p.
 const VERSION: &str = "0.16.0";
 /// Pause between the pings of a dialer that was asked to ping. Listeners may refuse more than ten a second.
 const FAST_PING: Duration = Duration::from_millis(110);
+/// Pause between questions to the local network.
+const MDNS_INTERVAL: Duration = Duration::from_secs(1);
 /// litep2p's own default pause.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -36,15 +40,19 @@ struct Facts {
     pings: Vec<Duration>,
 }
 
+/// A question to Kademlia, and where the answer goes.
+type Ask = (Query, oneshot::Sender<Outcome<Found>>);
+
 /// A node whose event loop runs in a task of its own.
 pub struct Node {
     peer_id: PeerId,
     listen_addrs: Vec<String>,
     dial: mpsc::UnboundedSender<Multiaddr>,
+    asks: mpsc::UnboundedSender<Ask>,
     streams: HashMap<&'static str, mpsc::UnboundedSender<Order>>,
     facts: watch::Receiver<Facts>,
     events: mpsc::UnboundedReceiver<Value>,
-    remote: Option<PeerId>,
+    remote: Option<(PeerId, Multiaddr)>,
     pings_told: usize,
 }
 
@@ -63,13 +71,15 @@ impl interop_contract::Node for Node {
     const VERSION: &'static str = VERSION;
     // litep2p neither sends nor takes identify pushes.
     const WEBSOCKET: bool = false;
-    const SERVICES: &'static [&'static str] = &["identify", "ping", "perf", "echo", "reqresp", "fetch"];
+    const SERVICES: &'static [&'static str] = &[
+        "identify", "ping", "perf", "echo", "reqresp", "fetch", "kad", "mdns",
+    ];
     // It can check RSA signatures of others, but has no such identity itself.
     const KEYS: &'static [Key] = &[Key::Ed25519];
     type Stream = Stream;
 
     async fn start(options: &Options) -> Outcome<Self> {
-        let listening = !options.listen.is_empty();
+        let listening = !options.dialing;
         let listen_addresses = options
             .listen
             .iter()
@@ -101,6 +111,18 @@ impl interop_contract::Node for Node {
             config = config.with_libp2p_ping(ping);
             ping_events = Some(events);
         }
+        let mut kad = None;
+        if options.uses("kad", "kad-") {
+            let (kademlia, mounted) = Kad::new(options);
+            config = config.with_libp2p_kademlia(kademlia);
+            kad = Some(mounted);
+        }
+        let mut mdns_events: Events<MdnsEvent> = None;
+        if listening && options.wants("mdns") {
+            let (mdns, events) = MdnsConfig::new(MDNS_INTERVAL);
+            config = config.with_mdns(mdns);
+            mdns_events = Some(events);
+        }
         let mut streams = HashMap::new();
         for (name, protocol) in services::ALL {
             // A protocol must be mounted before its streams can be opened, so a dialer has them all.
@@ -113,7 +135,18 @@ impl interop_contract::Node for Node {
         let litep2p = Litep2p::new(config.build()).map_err(|error| Failure::of(&error))?;
         let peer_id = *litep2p.local_peer_id();
         let listen_addrs = litep2p.listen_addresses().map(ToString::to_string).collect();
+        for addr in litep2p.listen_addresses() {
+            // Without a public address there is nothing that a provider record could tell.
+            if let Err(error) = litep2p.public_addresses().add_address(addr.clone()) {
+                eprintln!("not announced: {error:?}");
+            }
+        }
         let (dial, dials) = mpsc::unbounded_channel();
+        for peer in &options.peers {
+            let addr = peer.parse().map_err(|error| Failure::of(&error))?;
+            dial.send(addr).map_err(|_| gone())?;
+        }
+        let (asks, questions) = mpsc::unbounded_channel();
         let (tell, facts) = watch::channel(Facts::default());
         let (events, event_queue) = mpsc::unbounded_channel();
         let driver = Driver {
@@ -124,12 +157,17 @@ impl interop_contract::Node for Node {
             facts: tell,
             events,
             known: HashMap::new(),
+            questions,
+            kad,
+            mdns_events,
+            remote: None,
         };
         tokio::spawn(driver.run());
         Ok(Self {
             peer_id,
             listen_addrs,
             dial,
+            asks,
             streams,
             facts,
             events: event_queue,
@@ -152,18 +190,19 @@ impl interop_contract::Node for Node {
             return Err(Failure::Failed("the address does not end in a peer id".into()));
         };
         let peer = PeerId::from_multihash(hash).map_err(|_| Failure::Failed("no peer id".into()))?;
-        self.remote = Some(peer);
+        self.remote = Some((peer, addr.clone()));
         self.dial.send(addr).map_err(|_| gone())?;
         self.wait(|facts| facts.open > 0).await?;
         Ok(Connected {
             peer: peer.to_string(),
             security: Some("/noise"),
             muxer: Some("/yamux/1.0.0"),
+            relayed: false,
         })
     }
 
     async fn open(&mut self, protocol: &'static str) -> Outcome<Stream> {
-        let peer = self.remote.ok_or_else(gone)?;
+        let (peer, _) = self.remote.clone().ok_or_else(gone)?;
         let (answer, result) = oneshot::channel();
         self.streams
             .get(protocol)
@@ -202,9 +241,15 @@ impl interop_contract::Node for Node {
         self.wait(|_| true).await
     }
 
+    async fn kad(&mut self, query: &Query) -> Outcome<Found> {
+        let (answer, result) = oneshot::channel();
+        self.asks.send((query.clone(), answer)).map_err(|_| gone())?;
+        result.await.unwrap_or_else(|_| Err(gone()))
+    }
+
     async fn close(&mut self) {
         // litep2p lets only a mounted protocol close a connection; any of them will do.
-        if let (Some(peer), Some(orders)) = (self.remote, self.streams.values().next())
+        if let (Some((peer, _)), Some(orders)) = (self.remote.clone(), self.streams.values().next())
             && !self.facts.borrow().closed
             && orders.send(Order::Close(peer)).is_ok()
         {
@@ -241,15 +286,28 @@ impl Node {
     }
 }
 
+/// The peer that an address ends in.
+fn peer_of(addr: &Multiaddr) -> Option<PeerId> {
+    match addr.iter().last() {
+        Some(Protocol::P2p(hash)) => PeerId::from_multihash(hash).ok(),
+        _ => None,
+    }
+}
+
 /// Runs litep2p and writes down what happens.
 struct Driver {
     litep2p: Litep2p,
     dials: mpsc::UnboundedReceiver<Multiaddr>,
     identify_events: Events<IdentifyEvent>,
     ping_events: Events<PingEvent>,
+    mdns_events: Events<MdnsEvent>,
     facts: watch::Sender<Facts>,
     events: mpsc::UnboundedSender<Value>,
     known: HashMap<PeerId, Vec<String>>,
+    questions: mpsc::UnboundedReceiver<Ask>,
+    kad: Option<Kad>,
+    /// Whom a dialer has dialed, and where.
+    remote: Option<(PeerId, Multiaddr)>,
 }
 
 /// The next event of a protocol that may not be mounted.
@@ -270,15 +328,31 @@ impl Driver {
             tokio::select! {
                 dial = self.dials.recv(), if dialing => match dial {
                     None => dialing = false,
-                    Some(addr) => if let Err(error) = self.litep2p.dial_address(addr).await {
-                        self.dial_failed(&error);
+                    Some(addr) => {
+                        self.remote = peer_of(&addr).map(|peer| (peer, addr.clone()));
+                        if let Err(error) = self.litep2p.dial_address(addr).await {
+                            self.dial_failed(&error);
+                        }
                     },
+                },
+                Some((query, answer)) = self.questions.recv() => {
+                    if let (Some(kad), Some((peer, addr))) = (&mut self.kad, &self.remote) {
+                        kad.ask(*peer, addr.clone(), &query, answer).await;
+                    }
+                },
+                event = Kad::next(&mut self.kad) => if let Some(kad) = &mut self.kad {
+                    kad.on_event(event);
+                },
+                MdnsEvent::Discovered(found) = next(&mut self.mdns_events) => {
+                    for peer in found.iter().filter_map(peer_of) {
+                        let _ = self.events.send(json!({"event": "discovered", "peer": peer.to_string()}));
+                    }
                 },
                 event = self.litep2p.next_event() => match event {
                     None => return,
                     Some(event) => self.on_event(event),
                 },
-                event = next(&mut self.identify_events) => self.on_identify(event),
+                event = next(&mut self.identify_events) => self.on_identify(event).await,
                 PingEvent::Ping { ping, .. } = next(&mut self.ping_events) => {
                     self.facts.send_modify(|facts| facts.pings.push(ping));
                 }
@@ -294,7 +368,13 @@ impl Driver {
 
     fn on_event(&mut self, event: Litep2pEvent) {
         match event {
-            Litep2pEvent::ConnectionEstablished { .. } => self.facts.send_modify(|facts| facts.open += 1),
+            Litep2pEvent::ConnectionEstablished { peer, .. } if self.is_remote(&peer) => {
+                self.facts.send_modify(|facts| facts.open += 1);
+            }
+            Litep2pEvent::ConnectionEstablished { .. } => {}
+            Litep2pEvent::ConnectionClosed { peer, .. } if !self.is_remote(&peer) => {
+                _ = self.known.remove(&peer)
+            }
             Litep2pEvent::ConnectionClosed { peer, .. } => {
                 self.known.remove(&peer);
                 self.facts.send_modify(|facts| {
@@ -302,6 +382,9 @@ impl Driver {
                     facts.closed = facts.open == 0;
                 });
             }
+            // Kademlia may fail to dial whom it hears of.
+            Litep2pEvent::DialFailure { .. } | Litep2pEvent::ListDialFailures { .. }
+                if self.facts.borrow().open > 0 => {}
             Litep2pEvent::DialFailure { error, .. } => self.dial_failed(&error),
             Litep2pEvent::ListDialFailures { errors } => {
                 if let Some((_, error)) = errors.first() {
@@ -311,7 +394,11 @@ impl Driver {
         }
     }
 
-    fn on_identify(&mut self, event: IdentifyEvent) {
+    fn is_remote(&self, peer: &PeerId) -> bool {
+        self.remote.as_ref().is_some_and(|(remote, _)| remote == peer)
+    }
+
+    async fn on_identify(&mut self, event: IdentifyEvent) {
         let IdentifyEvent::PeerIdentified {
             peer,
             protocol_version,
@@ -322,6 +409,9 @@ impl Driver {
         } = event;
         let mut protocols: Vec<_> = supported_protocols.iter().map(ToString::to_string).collect();
         protocols.sort();
+        if let Some(kad) = &mut self.kad {
+            kad.meet(peer, &protocols, listen_addresses.clone()).await;
+        }
         let identity = Identity {
             peer: peer.to_string(),
             agent_version: user_agent.unwrap_or_default(),

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use interop_contract::{Failure, Outcome};
+use libp2p::core::transport::OptionalTransport;
+use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::swarm::{NetworkBehaviour, StreamProtocol};
-use libp2p::core::upgrade::Version;
-use libp2p::{Swarm, SwarmBuilder, Transport as _, identify, noise, ping, tcp, yamux};
+use libp2p::swarm::{NetworkBehaviour, StreamProtocol, dummy};
+use libp2p::{Swarm, SwarmBuilder, Transport as _, identify, noise, ping, relay, tcp, yamux};
 use libp2p_websocket as websocket;
 use tokio::sync::mpsc;
 
@@ -16,12 +17,13 @@ use crate::streams;
 /// Version of rust-libp2p.
 pub const VERSION: &str = "0.57.1";
 
-/// What a node runs on its connections.
+/// What a node runs on its connections: what the benchmarks measure, and what else a peer needs.
 #[derive(NetworkBehaviour)]
-pub struct Behaviour {
+pub struct Behaviour<More: NetworkBehaviour> {
     pub identify: Toggle<identify::Behaviour>,
     pub ping: Toggle<ping::Behaviour>,
     pub streams: streams::Behaviour,
+    pub more: More,
 }
 
 /// What to mount.
@@ -39,11 +41,24 @@ impl Mount {
     pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 }
 
-/// Makes a node with TCP and WebSocket, Noise and yamux, and the queue of the streams that peers open.
-pub fn swarm(
+/// What the benchmarks measure: nothing more.
+pub type Plain = Behaviour<dummy::Behaviour>;
+
+/// A node, and the queue of the streams that peers open.
+pub type Made<More> = (Swarm<Behaviour<More>>, mpsc::UnboundedReceiver<streams::Inbound>);
+
+/// Makes a node with TCP and WebSocket, Noise and yamux.
+pub fn swarm(key: Keypair, mount: Mount) -> Outcome<Made<dummy::Behaviour>> {
+    swarm_with(key, mount, None, dummy::Behaviour)
+}
+
+/// The same with more behaviours, and perhaps with connections through relays.
+pub fn swarm_with<More: NetworkBehaviour>(
     key: Keypair,
     mount: Mount,
-) -> Outcome<(Swarm<Behaviour>, mpsc::UnboundedReceiver<streams::Inbound>)> {
+    relay: Option<relay::client::Transport>,
+    more: More,
+) -> Outcome<Made<More>> {
     let protocols = mount.protocols.into_iter().map(StreamProtocol::new).collect();
     let (streams, inbound) = streams::Behaviour::new(protocols);
     let identify = mount.identify.then(|| {
@@ -57,7 +72,9 @@ pub fn swarm(
         identify: identify.into(),
         ping: ping.into(),
         streams,
+        more,
     };
+    let circuits = relay.map_or_else(OptionalTransport::none, OptionalTransport::some);
     let swarm = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
         .with_tcp(
@@ -68,8 +85,8 @@ pub fn swarm(
         .map_err(|error| Failure::of(&error))?
         .with_other_transport(|key| {
             let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
-            let websocket = websocket::Config::new(tcp).upgrade(Version::V1);
-            let secure = websocket.authenticate(noise::Config::new(key)?);
+            let both = websocket::Config::new(tcp).or_transport(circuits);
+            let secure = both.upgrade(Version::V1).authenticate(noise::Config::new(key)?);
             Ok(secure.multiplex(yamux::Config::default()))
         })
         .map_err(|error| Failure::Failed(error.to_string()))?

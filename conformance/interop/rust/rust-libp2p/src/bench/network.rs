@@ -18,12 +18,12 @@ use tokio::sync::mpsc;
 
 use rust_libp2p_peer::node::serve;
 use rust_libp2p_peer::streams::Control;
-use rust_libp2p_peer::swarm::{Behaviour, BehaviourEvent, Mount, swarm};
+use rust_libp2p_peer::swarm::{BehaviourEvent, Mount, Plain, swarm};
 
 use crate::usage::{Watch, cpu};
 
 /// A swarm that listens on loopback, its address with its peer id, and its streams served.
-pub async fn listener(mount: Mount) -> Outcome<(Swarm<Behaviour>, Multiaddr)> {
+pub async fn listener(mount: Mount) -> Outcome<(Swarm<Plain>, Multiaddr)> {
     let (mut swarm, inbound) = swarm(Keypair::generate_ed25519(), mount)?;
     tokio::spawn(serve(inbound));
     let any = "/ip4/127.0.0.1/tcp/0"
@@ -39,7 +39,7 @@ pub async fn listener(mount: Mount) -> Outcome<(Swarm<Behaviour>, Multiaddr)> {
 }
 
 /// A swarm that has nothing more to tell, run to the end of the program.
-pub fn run(mut swarm: Swarm<Behaviour>) {
+pub fn run(mut swarm: Swarm<Plain>) {
     tokio::spawn(async move {
         loop {
             swarm.select_next_some().await;
@@ -174,7 +174,7 @@ pub async fn connections(count: usize, parallel: usize, bare: bool) -> Outcome<V
 }
 
 struct Dialer {
-    swarm: Swarm<Behaviour>,
+    swarm: Swarm<Plain>,
     addr: Multiaddr,
     parallel: usize,
     bare: bool,
