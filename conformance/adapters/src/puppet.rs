@@ -140,7 +140,7 @@ impl Puppet {
         Ok(n)
     }
 
-    /// Hears the node out. Whether it took its leave in good order: its last words, then the end of the link, and no reset.
+    /// Hears the node out. Whether its last words came, then the end of the link, and no reset.
     pub fn hears_the_last_words(&mut self) -> bool {
         let ended = loop {
             match self.read() {
@@ -151,7 +151,7 @@ impl Puppet {
         };
         self.machine.handle_eof(NOW);
         self.listen_to_the_machine();
-        let left = |message: &FromConnection| matches!(message, FromConnection::Disconnected { error: None });
+        let left = |message: &FromConnection| matches!(message, FromConnection::Disconnected { .. });
         ended && self.told.last().is_some_and(left)
     }
 
