@@ -408,6 +408,8 @@ impl<A: App> Host<A> {
             let event = life.swarm.poll_event();
             if let Some(event) = &event {
                 tell(fabric, self.place, &life.ends, event);
+            } else {
+                life.swarm.mark_turn();
             }
             let mut cx = Step {
                 now: local,
@@ -764,7 +766,9 @@ impl Full {
         {
             return Some(("G5", "bytes to send were forgotten"));
         }
-        if wants && self.machine.poll_message().is_some() {
+        // What it has carried it tells on occasion, and a look is one.
+        let told = wants.then(|| self.machine.poll_message()).flatten();
+        if told.is_some_and(|told| !matches!(told, FromConnection::Carried(_))) {
             return Some(("G5", "a message to the swarm was forgotten"));
         }
         let due = self.machine.poll_timeout();

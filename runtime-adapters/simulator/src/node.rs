@@ -71,21 +71,23 @@ impl Node {
     ///
     /// [`Error::App`] if a limit is out of its range.
     pub fn new(config: &NodeConfig, birth: &Birth<'_>) -> Result<Self, Error> {
+        Self::of(config, birth.identity)
+    }
+
+    pub(crate) fn of(config: &NodeConfig, identity: &Identity) -> Result<Self, Error> {
         let ping = ping::Ping::new(config.ping.clone()).map_err(|error| Error::App(error.to_string()))?;
-        let identify = identify::Identify::new(birth.identity.clone(), config.identify.clone());
+        let identify = identify::Identify::new(identity.clone(), config.identify.clone());
         let kad = config
             .kad
             .clone()
-            .map(|config| kad::Kad::new(birth.identity.peer_id(), config));
+            .map(|config| kad::Kad::new(identity.peer_id(), config));
         let kad = kad.transpose().map_err(|error| Error::App(error.to_string()))?;
         let gossipsub = config.gossipsub.clone();
-        let gossipsub = gossipsub
-            .map(|config| subscribed(birth.identity, config))
-            .transpose()?;
+        let gossipsub = gossipsub.map(|config| subscribed(identity, config)).transpose()?;
         Ok(Self {
             kad,
             gossipsub,
-            me: birth.identity.peer_id(),
+            me: identity.peer_id(),
             lookups: BTreeMap::new(),
             ping,
             identify: identify.map_err(|error| Error::App(error.to_string()))?,
@@ -126,6 +128,19 @@ impl Node {
         data.resize(bytes.max(STAMP), 0);
         let gossipsub = self.gossipsub.as_mut();
         gossipsub.is_some_and(|gossipsub| gossipsub.publish(TOPIC, data, false).is_ok())
+    }
+
+    /// Reads what the protocols have to say, and does nothing about it: what was done stands in the recording that is being repeated.
+    pub(crate) fn drain(&mut self) {
+        while self.ping.poll_event().is_some() {}
+        while self.identify.poll_event().is_some() {}
+        while self.kad.as_mut().and_then(kad::Kad::poll_event).is_some() {}
+        let gossipsub = &mut self.gossipsub;
+        while gossipsub
+            .as_mut()
+            .and_then(gossipsub::Gossipsub::poll_event)
+            .is_some()
+        {}
     }
 
     fn hear_kad(&mut self, cx: &mut Step<'_>) {

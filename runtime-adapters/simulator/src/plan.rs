@@ -3,11 +3,13 @@
 mod file;
 
 use crate::{
+    app::Birth,
     check::Violation,
     error::Error,
     fault::Fault,
     net::{LISTEN, socket_addr},
     node::{Node, NodeConfig},
+    record::Recording,
     scenario::Scenario,
     shrink::shrink,
     sim::{Sim, instant},
@@ -140,12 +142,21 @@ impl Plan {
     ///
     /// See [`Error`].
     pub fn sim(&self, seed: u64) -> Result<Sim<Node>, Error> {
+        self.recorded_sim(seed, |_, _| None)
+    }
+
+    fn recorded_sim(
+        &self,
+        seed: u64,
+        tape: impl FnMut(usize, u32) -> Option<Recording> + 'static,
+    ) -> Result<Sim<Node>, Error> {
         let config = self.node.clone();
         let tells = self.scenario.lines;
-        let mut sim = Sim::new(self.scenario.clone(), seed, move |birth| {
+        let make = move |birth: Birth<'_>| {
             let node = Node::new(&config, &birth)?;
             Ok(if tells { node.telling() } else { node })
-        })?;
+        };
+        let mut sim = Sim::recorded(self.scenario.clone(), seed, make, tape)?;
         self.introduce(&mut sim, None);
         Ok(sim)
     }
@@ -172,6 +183,7 @@ impl Plan {
                 sim.command(place, |node, swarm, now| {
                     node.befriend(now + after, peer, addr);
                     if protects {
+                        swarm.mark_unseen("a peer named to Kademlia");
                         // Lookups make many connections; these are to stay.
                         swarm.protect(peer, true);
                     }
@@ -205,8 +217,23 @@ impl Plan {
     /// # Errors
     ///
     /// See [`Error`].
-    pub fn run(&self, seed: u64, mut progress: impl FnMut(&mut Sim<Node>)) -> Result<Report, Error> {
-        let mut sim = self.sim(seed)?;
+    pub fn run(&self, seed: u64, progress: impl FnMut(&mut Sim<Node>)) -> Result<Report, Error> {
+        self.run_recorded(seed, progress, |_, _| None)
+    }
+
+    /// The same run, in which lives of hosts are recorded: `tape` says where to, by the host's place and by how often it was started before. Commands that the
+    /// scenario gives to Kademlia and GossipSub are not in a recording, which says so (`unseen`).
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub fn run_recorded(
+        &self,
+        seed: u64,
+        mut progress: impl FnMut(&mut Sim<Node>),
+        tape: impl FnMut(usize, u32) -> Option<Recording> + 'static,
+    ) -> Result<Report, Error> {
+        let mut sim = self.recorded_sim(seed, tape)?;
         let mut friends = (0, 0);
         let violation = self.play(&mut sim, &mut progress, &mut friends).err();
         progress(&mut sim);
@@ -293,7 +320,11 @@ impl Plan {
         let Some(peer) = sim.peer(to).filter(|_| from != to) else {
             return;
         };
-        if sim.command(from, |node, _, _| node.look_up(peer)) == Some(true) {
+        if sim.command(from, |node, swarm, _| {
+            swarm.mark_unseen("a lookup");
+            node.look_up(peer)
+        }) == Some(true)
+        {
             let stats = &mut sim.fabric.stats;
             stats.lookups = stats.lookups.saturating_add(1);
         }
@@ -304,7 +335,11 @@ impl Plan {
         let up = (0..self.scenario.hosts)
             .filter(|host| sim.app(*host).is_some())
             .count();
-        if sim.command(from, |node, _, _| node.publish(now, bytes)) == Some(true) {
+        if sim.command(from, |node, swarm, _| {
+            swarm.mark_unseen("a publication");
+            node.publish(now, bytes)
+        }) == Some(true)
+        {
             let stats = &mut sim.fabric.stats;
             stats.published = stats.published.saturating_add(1);
             stats.wanted = stats.wanted.saturating_add(up.saturating_sub(1) as u64);

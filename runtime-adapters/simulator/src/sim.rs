@@ -13,6 +13,7 @@ use crate::{
     net::{LISTEN, Net, Port, socket_addr},
     pipe::{Body, Load, PipeId, other},
     queue::{Due, Queue},
+    record::Recording,
     scenario::Scenario,
     stats::{Histogram, Sample, Stats},
     trace::{Line, Trace, TraceHash},
@@ -27,6 +28,9 @@ use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 /// What makes an application, at the start of a host and after each crash.
 pub(crate) type Make<A> = Box<dyn FnMut(Birth<'_>) -> Result<A, Error>>;
+
+/// Says where the recording of a host's life is to go, by its place and by how often it was started before.
+pub(crate) type Tape = Box<dyn FnMut(usize, u32) -> Option<Recording>>;
 
 pub(crate) enum Place<A> {
     Host(Box<Host<A>>),
@@ -50,6 +54,7 @@ pub struct Sim<A> {
     /// Faults that stand, of the kinds that must be looked up.
     pub(crate) breaks: Vec<Fault>,
     pub(crate) make: Make<A>,
+    tape: Tape,
     pub(crate) dice: Rng,
     samples: Vec<Sample>,
     started: bool,
@@ -65,6 +70,21 @@ impl<A: App> Sim<A> {
         scenario: Scenario,
         seed: u64,
         make: impl FnMut(Birth<'_>) -> Result<A, Error> + 'static,
+    ) -> Result<Self, Error> {
+        Self::recorded(scenario, seed, make, |_, _| None)
+    }
+
+    /// The same world, in which lives of hosts are recorded: `tape` says where to, by the host's place and by how often it was started before. What happens is the
+    /// same with and without it.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub fn recorded(
+        scenario: Scenario,
+        seed: u64,
+        make: impl FnMut(Birth<'_>) -> Result<A, Error> + 'static,
+        tape: impl FnMut(usize, u32) -> Option<Recording> + 'static,
     ) -> Result<Self, Error> {
         scenario.validate()?;
         let mut bytes = [0; 32];
@@ -84,6 +104,7 @@ impl<A: App> Sim<A> {
             faults,
             breaks: Vec::new(),
             make: Box::new(make),
+            tape: Box::new(tape),
             dice,
             samples: Vec::new(),
             started: false,
@@ -141,9 +162,12 @@ impl<A: App> Sim<A> {
         let boot = host.boots;
         host.boots = boot.saturating_add(1);
         let dice = self.dice.fork("host", place as u64).fork("boot", u64::from(boot));
+        let recording = (self.tape)(place, boot).map(|recording| recording.of(host.identity.clone()));
+        let (recorder, identity) = recording.unzip();
+        let identity = identity.unwrap_or_else(|| host.identity.clone());
         let mut app = (self.make)(Birth {
             place,
-            identity: &host.identity,
+            identity: &identity,
             boot,
             dice: dice.fork("birth", 0),
         })?;
@@ -157,12 +181,15 @@ impl<A: App> Sim<A> {
         };
         let mut lent = app.protocols();
         let mut swarm = Swarm::new(
-            host.identity.clone(),
+            identity,
             self.scenario.swarm.clone(),
             dice.fork_seed("swarm", 0),
             &mut lent,
         )?;
         drop(lent);
+        if let Some(recorder) = recorder {
+            swarm.watch(recorder.watcher());
+        }
         let local = host.clock.local(self.fabric.now);
         swarm.handle_listening(local, host.addr.clone(), true);
         host.born(swarm, app, keys.map(Arc::new), dice.fork("application", 0));
