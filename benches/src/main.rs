@@ -18,6 +18,7 @@
 //!   kad-churn [HOSTS=1000] [HOURS=1]   the same with a third behind NATs, and sessions of half an hour
 //!   kad-eclipse [HOSTS=1000]   half of all identities belong to one attacker in ten networks
 //!   simulation-instructions [HOSTS=100]   instructions of each delivered event (needs valgrind)
+//!   simulation-instructions HOSTS --at-most COUNT   the same, failing beyond COUNT, and skipped without valgrind
 //!   compare BENCH [--quick] [--json] each of these beside BENCH, the program of the same commands around another implementation, and their ratios
 //! ```
 //!
@@ -124,6 +125,12 @@ fn run(args: &[&str], runtime: Runtime) -> Result<Option<Value>, Failure> {
         }
         [name @ "kad-churn", ..] => (*name, dht::churn(number(1, 1000)?, number(2, 1)? as u64)?),
         [name @ "kad-eclipse", ..] => (*name, dht::eclipse(number(1, 1000)?)?),
+        ["simulation-instructions", hosts, "--at-most", most] => {
+            match simulation::watch(count(hosts)?, count(most)?)? {
+                Some(fields) => ("simulation-instructions", fields),
+                None => return Ok(None),
+            }
+        }
         ["simulation-instructions", ..] => (
             "simulation-instructions",
             simulation::instructions(number(1, 100)?)?,

@@ -62,6 +62,27 @@ pub(crate) fn run(name: &str, hosts: usize, minutes: u64) -> Result<Value, Failu
     }))
 }
 
+/// The same count held against a bound, for CI. Without valgrind there is nothing to hold, which is told.
+pub(crate) fn watch(hosts: usize, most: usize) -> Result<Option<Value>, Failure> {
+    let found = Command::new("valgrind").arg("--version").output();
+    if !found.is_ok_and(|output| output.status.success()) {
+        println!("skipped: instructions of each simulated event: valgrind can not be had here");
+        return Ok(None);
+    }
+    let mut result = instructions(hosts)?;
+    let each = result.get("instructionsPerEvent").and_then(Value::as_f64);
+    let each = each.ok_or("no instructions were counted")?;
+    if each > ratio(most) {
+        return Err(
+            format!("{each:.0} instructions for each simulated event, {most} at most are allowed").into(),
+        );
+    }
+    if let Value::Object(fields) = &mut result {
+        fields.insert("atMost".into(), most.into());
+    }
+    Ok(Some(result))
+}
+
 /// Counts the instructions of two runs, the second twice as long, with callgrind: what is left of the difference is the price of an event.
 pub(crate) fn instructions(hosts: usize) -> Result<Value, Failure> {
     let program = std::env::current_exe()?;

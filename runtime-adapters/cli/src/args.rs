@@ -239,7 +239,7 @@ pub(crate) struct Sim {
     /// What decides everything that is left to chance, 0 to 18446744073709551615
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Folder for plots as SVG: round trips, events per second, connections, bytes that wait; made if it does not exist
+    /// Folder for plots as SVG (round trips, events per second, connections, memory) and for recordings of the first four hosts; made if it does not exist
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Print every event and the trace hash as JSON lines, also on a terminal

@@ -8,8 +8,11 @@ use crate::{
     record::Built,
 };
 use libp2p_proto_core::Instant;
+use libp2p_proto_driver::App;
 use libp2p_proto_os::to_socket;
 use libp2p_proto_recorder::{Divergence, Replay, Step};
+use libp2p_proto_simulator::{Node, rebuild, scenario_of};
+use libp2p_proto_stream_protocol::Protocol;
 use libp2p_proto_swarm::{Call, Swarm};
 use serde_json::{Value, json};
 use std::{fmt::Debug, fs::File, io::BufReader, path::Path};
@@ -23,17 +26,23 @@ pub(crate) fn run(args: &args::Replay) -> Result<Exit, Error> {
     let mut replay = Replay::open(BufReader::new(file)).map_err(|error| at(&args.file, &error))?;
     let broken = |what: &str| at(&args.file, &format_args!("line 1: {what}"));
     let header = replay.header().clone();
-    let built: Built =
-        serde_json::from_str(&header.application).map_err(|_| broken("not a recording of p2p"))?;
-    let limits =
-        Config::limits(&built.limits).ok_or_else(|| broken("limits that this program does not know"))?;
-    let identity = replay.identity();
-    // Only its protocols: what it asked of them is in the recording.
-    let mut app = built.build(&identity)?;
-    let mut swarm = Swarm::with_dice(identity, limits, &header.dice, &mut app.protocols())
-        .map_err(|error| broken(&error.to_string()))?;
-    // As every adapter does.
-    swarm.add_transport(|addr| to_socket(addr).is_some());
+    // Only its protocols: what was asked of them is in the recording.
+    let (mut app, mut swarm): (Box<dyn App>, Swarm) = if scenario_of(&header.application).is_some() {
+        let (node, swarm) = rebuild(&replay).map_err(|error| broken(&error.to_string()))?;
+        (Box::new(Simulated(node)), swarm)
+    } else {
+        let built: Built =
+            serde_json::from_str(&header.application).map_err(|_| broken("not a recording of p2p"))?;
+        let limits =
+            Config::limits(&built.limits).ok_or_else(|| broken("limits that this program does not know"))?;
+        let identity = replay.identity();
+        let mut app = built.build(&identity)?;
+        let mut swarm = Swarm::with_dice(identity, limits, &header.dice, &mut app.protocols())
+            .map_err(|error| broken(&error.to_string()))?;
+        // As every adapter does.
+        swarm.add_transport(|addr| to_socket(addr).is_some());
+        (app, swarm)
+    };
     let mut now = Instant::ZERO;
     let (mut whole, mut differs) = (true, None);
     loop {
@@ -60,6 +69,17 @@ pub(crate) fn run(args: &args::Replay) -> Result<Exit, Error> {
         "error": differs.as_ref().map(|error| clip(&error.to_string())),
     }));
     Ok(if differs.is_none() { Exit::Ok } else { Exit::Failed })
+}
+
+/// A host of a simulation.
+struct Simulated(Node);
+
+impl App for Simulated {
+    fn protocols(&mut self) -> Vec<&mut dyn Protocol> {
+        libp2p_proto_simulator::App::protocols(&mut self.0)
+            .into_iter()
+            .collect()
+    }
 }
 
 fn at(path: &Path, error: &impl ToString) -> Error {

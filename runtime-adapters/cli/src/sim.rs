@@ -3,13 +3,18 @@
 use crate::{
     args,
     error::{Error, Exit},
-    output::Output,
+    output::{Output, complain},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use libp2p_proto_simulator::{Error as Refused, Node, Plan, Report, Sim, plots};
+use libp2p_proto_simulator::{
+    self as simulator, Error as Refused, Node, Plan, Recording, Report, Sim, plots,
+};
 use serde_json::{Value, json};
-use std::{fs, path::Path, time::Duration};
+use std::{fs, io::BufWriter, path::Path, time::Duration};
 
+/// Hosts that are recorded beside the plots, and bytes of each recording at most.
+const RECORDED: usize = 4;
+const LIMIT: u64 = 64 << 20;
 /// Runs in which a failing list of faults is cut down.
 const ATTEMPTS: usize = 200;
 
@@ -23,10 +28,20 @@ pub(crate) fn run(args: &args::Sim) -> Result<Exit, Error> {
     let out = Output::new(args.json);
     plan.scenario.lines = out == Output::Json && args.json;
     let bar = bar(&plan, out);
-    let report = plan.run(args.seed, |sim| {
+    let watch = |sim: &mut Sim<Node>| {
         tell(out, sim);
         bar.set_position(whole_millis(sim.now().since(libp2p_proto_core::Instant::ZERO)));
-    });
+    };
+    let folder = args.out.clone();
+    if let Some(folder) = &folder {
+        fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))?;
+    }
+    let words = simulator::application_of(&text);
+    let tape = move |place, life| {
+        let folder = folder.as_ref().filter(|_| place < RECORDED)?;
+        record(folder, &words, place, life)
+    };
+    let report = plan.run_recorded(args.seed, watch, tape);
     let report = report.map_err(|error| Error::Failed(error.to_string()))?;
     bar.finish_and_clear();
     if let Some(folder) = &args.out {
@@ -36,6 +51,19 @@ pub(crate) fn run(args: &args::Sim) -> Result<Exit, Error> {
     let Some(violation) = &report.violation else {
         return Ok(Exit::Ok);
     };
+    let host = violation.host;
+    if args.out.is_none() || host >= RECORDED {
+        // The same run once more, for the host that it concerns.
+        let folder = args.out.clone().unwrap_or_default();
+        let words = simulator::application_of(&text);
+        let tape = move |place, life| {
+            (place == host)
+                .then(|| record(&folder, &words, place, life))
+                .flatten()
+        };
+        plan.run_recorded(args.seed, |_| {}, tape)
+            .map_err(|error| Error::Failed(error.to_string()))?;
+    }
     // What was drawn is cut down to what matters.
     let found = plan.minimise(args.seed, ATTEMPTS);
     let faults = found.ok().flatten().map(|(faults, _)| faults).unwrap_or_default();
@@ -44,6 +72,18 @@ pub(crate) fn run(args: &args::Sim) -> Result<Exit, Error> {
         "event": "failed", "seed": args.seed, "violation": violation.to_string(), "faults": faults,
     }));
     Ok(Exit::Failed)
+}
+
+/// The recording of one life of a host, in a file of its own. A disk that is full is no reason to stop.
+fn record(folder: &Path, words: &str, place: usize, life: u32) -> Option<Recording> {
+    let path = folder.join(format!("host-{place}-life-{life}.recording"));
+    match fs::File::create(&path) {
+        Ok(file) => Some(Recording::new(words, BufWriter::new(file), LIMIT)),
+        Err(error) => {
+            complain(&format!("{}: {error}", path.display()));
+            None
+        }
+    }
 }
 
 /// What has happened since the last second.
@@ -74,7 +114,6 @@ fn whole_millis(time: Duration) -> u64 {
 }
 
 fn draw(folder: &Path, report: &Report) -> Result<(), Error> {
-    fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))?;
     for plot in plots(report) {
         let path = folder.join(plot.name).with_extension("svg");
         fs::write(&path, plot.svg()).map_err(|error| Error::file(&path, error))?;

@@ -30,6 +30,11 @@ pub trait App {
     /// The host is to close: nothing is to be begun any more.
     fn close(&mut self) {}
 
+    /// Bytes that its protocols hold, by their own account, for the report. Default 0.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// Things that belong to connections, and are to be none once all are gone (G4).
     fn census(&self) -> usize {
         0

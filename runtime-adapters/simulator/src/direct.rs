@@ -533,6 +533,13 @@ impl Direct {
         self.end(Some(LinkError { fault, code }), None, out);
     }
 
+    /// The time for the upgrade is over.
+    pub(crate) fn upgrade_timed_out(&mut self, out: &mut Out) {
+        if matches!(self.phase, Phase::Upgrading | Phase::Authenticated) {
+            self.handle_reset("handshake-timeout", out);
+        }
+    }
+
     /// Stream `key` has not opened in time.
     pub(crate) fn open_timed_out(&mut self, key: u32, out: &mut Out) {
         let Some((place, stream)) = self.by_key(key) else {

@@ -181,6 +181,7 @@ impl<A: App> Host<A> {
             let size = parcel.load.size();
             way.in_flight = way.in_flight.saturating_sub(size);
             if mem::take(&mut way.choked) {
+                way.room_due = true;
                 fabric.queue.push(now, Due::Room(id, from));
             }
             let number = (u64::from(id) << 1) | u64::from(end);
@@ -259,6 +260,10 @@ impl<A: App> Host<A> {
         let conn = seat.conn;
         let body = match (&life.keys, fabric.pipe(id).is_some_and(|pipe| pipe.direct)) {
             (_, true) => {
+                if fabric.is_slow(id) {
+                    let at = fabric.now + seat.upgrade_by.since(local);
+                    fabric.queue.push(at, Due::OpenBy(id, end, UPGRADE));
+                }
                 let direct = Direct::new(seat, self.identity.peer_id());
                 direct.begin(&mut self.out);
                 Body::Direct(Box::new(direct))
@@ -408,8 +413,6 @@ impl<A: App> Host<A> {
             let event = life.swarm.poll_event();
             if let Some(event) = &event {
                 tell(fabric, self.place, &life.ends, event);
-            } else {
-                life.swarm.mark_turn();
             }
             let mut cx = Step {
                 now: local,
@@ -566,17 +569,12 @@ impl<A: App> Host<A> {
             );
         }
         for (id, end) in life.ends.values() {
-            let (wants, in_flight, buffer) = (
-                life.swarm.wants_messages(),
-                fabric
-                    .pipe(*id)
-                    .and_then(|pipe| pipe.way(*end))
-                    .map_or(0, |way| way.in_flight),
-                fabric.net.link.buffer,
-            );
+            let (wants, buffer) = (life.swarm.wants_messages(), fabric.net.link.buffer);
+            let way = fabric.pipe(*id).and_then(|pipe| pipe.way(*end));
+            let room = way.is_none_or(|way| way.in_flight < buffer && !way.room_due);
             let mut scratch = Vec::new();
             let wrong = match fabric.body(*id, *end) {
-                Some(Body::Full(full)) => full.wrong(local, wants, in_flight < buffer, &mut scratch),
+                Some(Body::Full(full)) => full.wrong(local, wants, room, &mut scratch),
                 Some(Body::Direct(direct)) => direct.wrong(),
                 _ => None,
             };
@@ -604,20 +602,25 @@ fn pump<A>(
     };
     full.feed(local, Vec::new(), &[]);
     let room = buffer.saturating_sub(in_flight);
-    let mut wrote = true;
-    while wrote && scratch.len() < room {
-        let left = room.saturating_sub(scratch.len()).max(70_000);
-        wrote = full
-            .machine
-            .poll_transmit(local, &mut TransmitBuf::new(&mut scratch, left));
+    let (mut wrote, mut told) = (true, true);
+    // What is told may make room for something to send.
+    while told {
+        (wrote, told) = (true, false);
+        while wrote && scratch.len() < room {
+            let left = room.saturating_sub(scratch.len()).max(70_000);
+            wrote = full
+                .machine
+                .poll_transmit(local, &mut TransmitBuf::new(&mut scratch, left));
+        }
+        while life.swarm.wants_messages() {
+            let Some(message) = full.machine.poll_message() else {
+                break;
+            };
+            told = true;
+            life.swarm.handle_message(local, conn, message);
+        }
     }
     let choked = wrote;
-    while life.swarm.wants_messages() {
-        let Some(message) = full.machine.poll_message() else {
-            break;
-        };
-        life.swarm.handle_message(local, conn, message);
-    }
     if !life.swarm.wants_messages() {
         life.waiting.insert(conn);
     }
@@ -657,6 +660,8 @@ pub(crate) fn watch_open(fabric: &mut Fabric, id: PipeId, end: u8, key: u32) {
     }
 }
 
+/// The key that stands for the upgrade of a connection.
+pub(crate) const UPGRADE: u32 = u32::MAX - 1;
 /// The key that stands for the unread budget of a connection.
 pub(crate) const UNREAD: u32 = u32::MAX;
 

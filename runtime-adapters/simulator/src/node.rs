@@ -130,19 +130,6 @@ impl Node {
         gossipsub.is_some_and(|gossipsub| gossipsub.publish(TOPIC, data, false).is_ok())
     }
 
-    /// Reads what the protocols have to say, and does nothing about it: what was done stands in the recording that is being repeated.
-    pub(crate) fn drain(&mut self) {
-        while self.ping.poll_event().is_some() {}
-        while self.identify.poll_event().is_some() {}
-        while self.kad.as_mut().and_then(kad::Kad::poll_event).is_some() {}
-        let gossipsub = &mut self.gossipsub;
-        while gossipsub
-            .as_mut()
-            .and_then(gossipsub::Gossipsub::poll_event)
-            .is_some()
-        {}
-    }
-
     fn hear_kad(&mut self, cx: &mut Step<'_>) {
         while let Some(event) = self.kad.as_mut().and_then(kad::Kad::poll_event) {
             let kad::Event::Finished { query, result, .. } = event else {
@@ -274,6 +261,13 @@ impl App for Node {
     fn close(&mut self) {
         self.friends.clear();
         self.redials = Timers::new();
+    }
+
+    fn held(&self) -> usize {
+        let gossip = self.gossipsub.as_ref().map(gossipsub::Gossipsub::census);
+        gossip.map_or(0, |census| {
+            census.queued_bytes.saturating_add(census.cached_bytes)
+        })
     }
 
     fn census(&self) -> usize {

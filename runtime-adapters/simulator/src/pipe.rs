@@ -62,6 +62,8 @@ pub(crate) struct Way {
     pub(crate) unread: bool,
     /// Whether the sender waits for room.
     pub(crate) choked: bool,
+    /// Whether it is about to hear that there is room.
+    pub(crate) room_due: bool,
     /// Everything is lost from now on.
     pub(crate) dead: bool,
     /// Something waits until a fault is over.
@@ -85,6 +87,17 @@ pub(crate) enum Body {
     Gone,
     /// Its host crashed.
     Lost,
+}
+
+impl Body {
+    /// Bytes that came and were not taken.
+    pub(crate) fn unread(&self) -> usize {
+        match self {
+            Self::Full(full) => full.machine.stats().unread.saturating_add(full.tail.len()),
+            Self::Direct(direct) => direct.unread(),
+            _ => 0,
+        }
+    }
 }
 
 /// A connection machine with what it has not taken.

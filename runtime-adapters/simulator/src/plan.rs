@@ -183,7 +183,6 @@ impl Plan {
                 sim.command(place, |node, swarm, now| {
                     node.befriend(now + after, peer, addr);
                     if protects {
-                        swarm.mark_unseen("a peer named to Kademlia");
                         // Lookups make many connections; these are to stay.
                         swarm.protect(peer, true);
                     }
@@ -221,8 +220,7 @@ impl Plan {
         self.run_recorded(seed, progress, |_, _| None)
     }
 
-    /// The same run, in which lives of hosts are recorded: `tape` says where to, by the host's place and by how often it was started before. Commands that the
-    /// scenario gives to Kademlia and GossipSub are not in a recording, which says so (`unseen`).
+    /// The same run, in which lives of hosts are recorded: `tape` says where to, by the host's place and by how often it was started before.
     ///
     /// # Errors
     ///
@@ -320,11 +318,7 @@ impl Plan {
         let Some(peer) = sim.peer(to).filter(|_| from != to) else {
             return;
         };
-        if sim.command(from, |node, swarm, _| {
-            swarm.mark_unseen("a lookup");
-            node.look_up(peer)
-        }) == Some(true)
-        {
+        if sim.command(from, |node, _, _| node.look_up(peer)) == Some(true) {
             let stats = &mut sim.fabric.stats;
             stats.lookups = stats.lookups.saturating_add(1);
         }
@@ -335,11 +329,7 @@ impl Plan {
         let up = (0..self.scenario.hosts)
             .filter(|host| sim.app(*host).is_some())
             .count();
-        if sim.command(from, |node, swarm, _| {
-            swarm.mark_unseen("a publication");
-            node.publish(now, bytes)
-        }) == Some(true)
-        {
+        if sim.command(from, |node, _, _| node.publish(now, bytes)) == Some(true) {
             let stats = &mut sim.fabric.stats;
             stats.published = stats.published.saturating_add(1);
             stats.wanted = stats.wanted.saturating_add(up.saturating_sub(1) as u64);

@@ -26,7 +26,7 @@ const TOP: f64 = 36.0;
 const RIGHT: f64 = 16.0;
 const TICKS: u32 = 5;
 
-/// The plots of a report: how long round trips took, events per second, connections, and bytes that wait on links.
+/// The plots of a report: how long round trips took, events per second, connections, and memory by the machines' own account.
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 pub fn plots(report: &Report) -> Vec<Plot> {
     let seconds = |at: libp2p_proto_core::Instant| at.as_nanos() as f64 / 1e9;
@@ -73,11 +73,11 @@ pub fn plots(report: &Report) -> Vec<Plot> {
             over_time(|sample| sample.connections),
         ),
         plot(
-            "waiting",
-            "Bytes on links, not yet taken",
+            "memory",
+            "Bytes held by links, connections, address books and protocols, by their own account",
             "seconds",
             "bytes",
-            over_time(|sample| sample.bytes_waiting),
+            over_time(|sample| sample.held),
         ),
     ]
 }

@@ -3,7 +3,7 @@
 use crate::{app::App as _, error::Error, node::Node, plan::Plan};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_recorder::{Divergence, Recorder, Replay, Step};
-use libp2p_proto_swarm::{Call, Swarm};
+use libp2p_proto_swarm::Swarm;
 use std::{
     fmt,
     io::{BufRead, Write},
@@ -84,11 +84,7 @@ pub fn repeat<R: BufRead>(
     loop {
         let step = replay.step(swarm, &mut node.protocols())?;
         let Some(step) = step else { break };
-        match step {
-            Step::Call(_, Call::Turn) => node.drain(),
-            Step::Stopped | Step::Cut => whole = false,
-            _ => {}
-        }
+        whole &= !matches!(step, Step::Stopped | Step::Cut);
     }
     Ok((replay.trace(), whole))
 }

@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     fabric::Fabric,
     fault::Fault,
-    host::{Depth, Host, UNREAD},
+    host::{Depth, Host, UNREAD, UPGRADE},
     nat::Nat,
     net::{LISTEN, Net, Port, socket_addr},
     pipe::{Body, Load, PipeId, other},
@@ -186,10 +186,10 @@ impl<A: App> Sim<A> {
             dice.fork_seed("swarm", 0),
             &mut lent,
         )?;
-        drop(lent);
         if let Some(recorder) = recorder {
-            swarm.watch(recorder.watcher());
+            swarm.watch(recorder.watcher(), &mut lent);
         }
+        drop(lent);
         let local = host.clock.local(self.fabric.now);
         swarm.handle_listening(local, host.addr.clone(), true);
         host.born(swarm, app, keys.map(Arc::new), dice.fork("application", 0));
@@ -291,6 +291,9 @@ impl<A: App> Sim<A> {
             Due::Wake(place) => self.wake(at, place as usize),
             Due::Arrive(id, from) => self.arrive(id, from),
             Due::Room(id, end) => {
+                if let Some(way) = self.fabric.pipe(id).and_then(|pipe| pipe.way(end)) {
+                    way.room_due = false;
+                }
                 let place = self
                     .fabric
                     .pipe(id)
@@ -305,12 +308,10 @@ impl<A: App> Sim<A> {
             Due::Again(number) => self.send_again(number),
             Due::Refused(number) => self.syn_refused(number),
             Due::Silent(id, silence) => self.silent(id, silence),
-            Due::OpenBy(id, end, key) => self.poke(id, end, |direct, out| {
-                if key == UNREAD {
-                    direct.unread_too_long(out);
-                } else {
-                    direct.open_timed_out(key, out);
-                }
+            Due::OpenBy(id, end, key) => self.poke(id, end, |direct, out| match key {
+                UNREAD => direct.unread_too_long(out),
+                UPGRADE => direct.upgrade_timed_out(out),
+                _ => direct.open_timed_out(key, out),
             }),
             Due::Fault(number) => self.fault_begins(number),
             Due::Heal(number) => self.fault_ends(number),
@@ -450,6 +451,7 @@ impl<A: App> Sim<A> {
             };
             way.in_flight = way.in_flight.saturating_sub(parcel.load.size());
             if core::mem::take(&mut way.choked) {
+                way.room_due = true;
                 self.fabric.queue.push(now, Due::Room(id, other(end)));
             }
             self.fabric.stats.events = self.fabric.stats.events.saturating_add(1);
@@ -603,12 +605,20 @@ impl<A: App> Sim<A> {
                 let stats = stats.unwrap_or_default();
                 sample.connections = sample.connections.saturating_add(stats.established);
                 sample.streams = sample.streams.saturating_add(stats.streams);
+                let held = host.life.as_ref().map_or(0, |life| life.app.held());
+                sample.held = sample.held.saturating_add(stats.book_bytes).saturating_add(held);
             }
         }
         let pipes = self.fabric.pipes.iter().flatten();
         sample.bytes_waiting = pipes
             .flat_map(|pipe| &pipe.ways)
             .fold(0, |sum, way| sum.saturating_add(way.in_flight));
+        let ends = self.fabric.pipes.iter().flatten().flat_map(|pipe| &pipe.ends);
+        let unread = ends.fold(0_usize, |sum, end| sum.saturating_add(end.body.unread()));
+        sample.held = sample
+            .held
+            .saturating_add(sample.bytes_waiting)
+            .saturating_add(unread);
         self.samples.push(sample);
         if let Some(every) = self.scenario.sample {
             let at = self.fabric.now + every;
