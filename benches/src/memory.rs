@@ -83,6 +83,7 @@ impl End {
                 | FromConnection::Closed { .. }
                 | FromConnection::Opened { .. }
                 | FromConnection::Flushed { .. }
+                | FromConnection::Inner { .. }
                 | FromConnection::WrongPeer { .. } => {}
                 FromConnection::Disconnected { error } => {
                     return Err(format!("disconnected: {error:?}").into());

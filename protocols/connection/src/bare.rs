@@ -7,7 +7,7 @@ use crate::{
 };
 use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
 use core::{fmt, mem, time::Duration};
-use libp2p_proto_core::{ConnectionId, Deadline, Instant, ProtocolName, Side, TransmitBuf};
+use libp2p_proto_core::{ConnectionId, Deadline, Instant, ProtocolName, Side, StreamId, TransmitBuf};
 use libp2p_proto_multistream_select::{Negotiation, Outcome};
 use libp2p_proto_noise::{self as noise, Finished, Handshake, Opener, Sealer};
 use libp2p_proto_stream_protocol::{FromConnection, LinkError, Seat, ToConnection};
@@ -79,6 +79,19 @@ impl Bare {
             now,
             meter: Meter::default(),
             untaken: 0,
+        }
+    }
+
+    /// The latest time that was given.
+    pub(crate) const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Whether the connection is established, and knows this stream.
+    pub(crate) fn has_stream(&self, stream: StreamId) -> bool {
+        match &self.phase {
+            Phase::Running(running) => running.has_stream(stream),
+            _ => false,
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::{
     Config, Error,
     bare::{Bare, ConnectionStats},
+    inner::Inner,
 };
 use alloc::{boxed::Box, sync::Arc};
 use core::fmt;
@@ -15,6 +16,9 @@ pub struct Connection {
     bare: Bare,
     /// The WebSocket around all of its bytes, if the seat says so.
     web: Option<Box<WebSocket>>,
+    /// Connections over streams of this one, once there is any.
+    inner: Option<Box<Inner>>,
+    config: Arc<Config>,
 }
 
 impl Connection {
@@ -24,12 +28,17 @@ impl Connection {
             let dice = Rng::from_seed(seat.seed).fork("websocket", 0);
             web_socket(&config, seat.side, &target, dice, now)
         });
-        let mut bare = Bare::new(now, config, seat);
+        let mut bare = Bare::new(now, config.clone(), seat);
         let web = web.and_then(|web| {
             // A name that can't stand in a request leads nowhere.
             web.inspect_err(|error| bare.fail_below(now, error.clone())).ok()
         });
-        Self { bare, web }
+        Self {
+            bare,
+            web,
+            inner: None,
+            config,
+        }
     }
 
     /// The swarm's name for the connection.
@@ -95,8 +104,25 @@ impl Connection {
         if let (Some(web), ToConnection::Abort) = (&mut self.web, &message) {
             web.abort();
         }
-        self.bare.handle_message(now, message);
+        match message {
+            ToConnection::Promote { stream, seat } => {
+                let inner = self.inner.get_or_insert_with(|| Box::new(Inner::new()));
+                inner.promote(now, self.config.clone(), &mut self.bare, (stream, *seat));
+            }
+            ToConnection::Inner { conn, order } => self.order_inner(now, conn, *order),
+            order => match order.stream().map(|stream| stream.conn) {
+                Some(conn) if conn != self.bare.id() => self.order_inner(now, conn, order),
+                _ => self.bare.handle_message(now, order),
+            },
+        }
         self.carry(now);
+    }
+
+    /// An order for a connection inside of this one. If it is gone, it has told so.
+    fn order_inner(&mut self, now: Instant, conn: ConnectionId, order: ToConnection) {
+        if let Some(inner) = &mut self.inner {
+            inner.handle_message(now, conn, order);
+        }
     }
 
     /// The remote sends no more bytes.
@@ -129,11 +155,17 @@ impl Connection {
             }
         }
         self.bare.handle_timeout(now);
+        if let Some(inner) = &mut self.inner {
+            inner.handle_timeout(now, &mut self.bare);
+        }
         self.carry(now);
     }
 
     /// Appends one unit of output, if there is any and it fits; says whether it did.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut TransmitBuf<'_>) -> bool {
+        if let Some(inner) = &mut self.inner {
+            inner.transmit(now, &mut self.bare);
+        }
         let Some(web) = &mut self.web else {
             return self.bare.poll_transmit(now, out);
         };
@@ -149,13 +181,29 @@ impl Connection {
 
     /// The next message for the swarm. [`FromConnection::Disconnected`] is the last.
     pub fn poll_message(&mut self) -> Option<FromConnection> {
-        self.bare.poll_message()
+        loop {
+            let Some(inner) = &mut self.inner else {
+                return self.bare.poll_message();
+            };
+            if let Some(message) = inner.poll_message(&mut self.bare) {
+                return Some(message);
+            }
+            if inner.is_empty() {
+                self.inner = None;
+                continue;
+            }
+            let message = self.bare.poll_message()?;
+            if let Some(message) = inner.take(&mut self.bare, message) {
+                return Some(message);
+            }
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let web = self.web.as_ref().and_then(|web| web.poll_timeout());
-        Deadline::earliest(self.bare.poll_timeout(), web)
+        let inner = self.inner.as_ref().and_then(|inner| inner.poll_timeout());
+        Deadline::earliest(Deadline::earliest(self.bare.poll_timeout(), web), inner)
     }
 
     /// Whether more input may be handed in now. While the answer is no, the link is not to be read.

@@ -21,6 +21,7 @@ mod bare;
 mod config;
 mod connection;
 mod error;
+mod inner;
 mod meter;
 mod running;
 

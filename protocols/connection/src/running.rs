@@ -4,7 +4,7 @@ use crate::Error;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
-use libp2p_proto_core::{Deadline, Instant, TransmitBuf};
+use libp2p_proto_core::{Deadline, Instant, StreamId, TransmitBuf};
 use libp2p_proto_multistream_select as multistream;
 use libp2p_proto_noise::{MAX_FRAME, MAX_PLAINTEXT, Opener, Sealer};
 use libp2p_proto_stream_protocol::{FromConnection, Seat, ToConnection};
@@ -248,6 +248,10 @@ impl Running {
 
     pub(crate) fn close_streams(&mut self) {
         self.streams.close_all();
+    }
+
+    pub(crate) fn has_stream(&self, stream: StreamId) -> bool {
+        self.streams.contains(stream)
     }
 
     pub(crate) const fn mux(&self) -> &Yamux {

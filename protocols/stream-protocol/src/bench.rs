@@ -25,7 +25,7 @@ mod puppet;
 
 pub use puppet::Puppet;
 
-use crate::{Closed, ConnectionInfo, Context, Dial, Fact, Input, Protocol, StreamSpec};
+use crate::{AttemptError, Closed, ConnectionInfo, Context, Dial, Fact, Input, Link, Protocol, StreamSpec};
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::{fmt, time::Duration};
 use host::{Node, Wire};
@@ -160,6 +160,16 @@ impl Bench {
     pub fn handed_over(&self, node: usize, stream: StreamId) -> Option<&[u8]> {
         let handed = self.nodes.get(node)?.handed.get(&stream)?;
         handed.over.then_some(&handed.data)
+    }
+
+    /// Streams of a node that its protocol has made links of. Their bytes are in [`handed_over`](Self::handed_over).
+    pub fn promoted(&self, node: usize) -> &[(StreamId, Link)] {
+        self.nodes.get(node).map_or(&[], |node| &node.promoted)
+    }
+
+    /// Links that a node's protocol could not make.
+    pub fn failed_links(&self, node: usize) -> &[(ConnectionId, AttemptError)] {
+        self.nodes.get(node).map_or(&[], |node| &node.failed_links)
     }
 
     /// Streams that a node has open.

@@ -1,8 +1,8 @@
 //! What a protocol may do while it handles an input.
 
 use crate::{
-    ConnectionInfo, Dial, DialOutcome, DialRefused, Fact, Framing, OpenError, OrderError, StreamOrder,
-    TellError, WriteError,
+    AttemptError, ConnectionInfo, Dial, DialOutcome, DialRefused, Fact, Framing, Link, OpenError, OrderError,
+    PromoteError, StreamOrder, TellError, WriteError,
 };
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -55,6 +55,20 @@ pub trait Host {
     ///
     /// As there.
     fn dial(&mut self, protocol: u8, dial: Dial) -> Result<DialOutcome, DialRefused>;
+    /// See [`Context::promote`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn promote(&mut self, protocol: u8, stream: StreamId, link: Link) -> Result<ConnectionId, PromoteError>;
+    /// See [`Context::link_failed`].
+    fn link_failed(&mut self, protocol: u8, conn: ConnectionId, error: AttemptError);
+    /// See [`Context::splice`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn splice(&mut self, protocol: u8, ends: [StreamId; 2], max: u64) -> Result<(), OrderError>;
     /// See [`Context::disconnect`].
     fn disconnect(&mut self, conn: ConnectionId);
     /// See [`Context::tell`].
@@ -194,6 +208,32 @@ impl<'a> Context<'a> {
     /// See [`DialRefused`].
     pub fn dial(&mut self, dial: Dial) -> Result<DialOutcome, DialRefused> {
         self.host.dial(self.protocol, dial)
+    }
+
+    /// Turns an open stream into a link: what follows behind the last delivered frame of a [`Framing::Held`] stream are the bytes of a new connection, which is
+    /// upgraded like any other. Nothing more is told of the stream but [`Closed`](crate::Input::Closed). Answers the new connection.
+    ///
+    /// # Errors
+    ///
+    /// See [`PromoteError`].
+    pub fn promote(&mut self, stream: StreamId, link: Link) -> Result<ConnectionId, PromoteError> {
+        self.host.promote(self.protocol, stream, link)
+    }
+
+    /// Says that a link which [`Input::LinkWanted`](crate::Input::LinkWanted) asked for could not be made. One that is not wanted any more is no error.
+    pub fn link_failed(&mut self, conn: ConnectionId, error: AttemptError) {
+        self.host.link_failed(self.protocol, conn, error);
+    }
+
+    /// Joins two open streams: from here on, what comes on one goes out on the other as it is, at most `max` bytes each way, and credit returns to a sender only as the receiver
+    /// takes what it sent. The end of one direction, and a reset, go on to the other stream; when more than `max` bytes came, both are reset behind the last byte
+    /// allowed. Nothing more is told of the two but [`Closed`](crate::Input::Closed).
+    ///
+    /// # Errors
+    ///
+    /// [`OrderError::Unknown`] if one of them is not this protocol's, or not open, or both are one.
+    pub fn splice(&mut self, ends: [StreamId; 2], max: u64) -> Result<(), OrderError> {
+        self.host.splice(self.protocol, ends, max)
     }
 
     /// Closes a connection in an orderly way.

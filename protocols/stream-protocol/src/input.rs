@@ -83,6 +83,16 @@ pub enum Input {
         /// Why.
         error: DialError,
     },
+    /// A link to a relayed address is wanted, over a stream of this protocol, whose spec says that it [carries links](crate::StreamSpec::carries_links). To be
+    /// answered with [`promote`](crate::Context::promote) or [`link_failed`](crate::Context::link_failed); the swarm's own deadline stands behind it.
+    LinkWanted {
+        /// The connection-to-be.
+        conn: ConnectionId,
+        /// Who must be at its other end.
+        peer: PeerId,
+        /// The relay's address, its id, and `/p2p-circuit`.
+        addr: Multiaddr,
+    },
     /// Somebody else learned something.
     Fact(Fact),
     /// The deadline of [`poll_timeout`](crate::Protocol::poll_timeout) has come, or a command waits.
@@ -204,6 +214,45 @@ pub enum TellError {
     /// The queue of facts is full.
     #[error("too many facts")]
     Full,
+}
+
+/// What a stream becomes when it is [promoted](crate::Context::promote).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// The link that [`Input::LinkWanted`] asked for.
+    Dialed {
+        /// The connection-to-be.
+        conn: ConnectionId,
+        /// Whether it is limited in time or bytes.
+        limited: bool,
+    },
+    /// A link that somebody made to us.
+    Accepted {
+        /// Who claims to be there, and must prove it.
+        peer: PeerId,
+        /// Its address.
+        remote: Multiaddr,
+        /// Whether it is limited in time or bytes.
+        limited: bool,
+    },
+}
+
+/// Why a stream did not become a link. It is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum PromoteError {
+    /// The stream is not one of this protocol's, not open, of another spec than those that carry links, or gone.
+    #[error("unknown stream")]
+    Unknown,
+    /// The link is not wanted any more.
+    #[error("cancelled")]
+    Cancelled,
+    /// The connection of the stream is such a link itself.
+    #[error("a link within a link")]
+    Nested,
+    /// The gate or a limit refuses the connection.
+    #[error("denied: {0}")]
+    Denied(&'static str),
 }
 
 /// What to dial.

@@ -1,7 +1,7 @@
 //! The owned messages between a swarm and its connections. `Send`, so that a connection may live on another core.
 
 use crate::{Closed, Framing, LinkError, StreamSpec};
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use bytes::Bytes;
 use core::{fmt, time::Duration};
 use libp2p_proto_core::{ConnectionId, Instant, PeerId, ProtocolName, Side, StreamId, WebSocketTarget};
@@ -99,6 +99,7 @@ impl Default for StreamLimits {
 }
 
 /// A place that the swarm reserved for a link: its id, its role, its limits. A connection sits down in it.
+#[derive(Clone)]
 pub struct Seat {
     /// The connection's id.
     pub conn: ConnectionId,
@@ -209,6 +210,20 @@ pub enum ToConnection {
         /// 0: refused.
         max: u16,
     },
+    /// From here on the bytes of a raw stream are the link of another connection, which sits down in this seat: the connection of the stream runs it.
+    Promote {
+        /// The stream.
+        stream: StreamId,
+        /// The place of the new connection.
+        seat: Box<Seat>,
+    },
+    /// An order for a connection that runs inside of this one, where no stream says so.
+    Inner {
+        /// The inner connection.
+        conn: ConnectionId,
+        /// The order.
+        order: Box<ToConnection>,
+    },
     /// Close in an orderly way: no new streams, go-away, flush for at most one second.
     Close,
     /// Drop the link at once.
@@ -224,6 +239,20 @@ pub struct Traffic {
     pub bytes_out: u64,
     /// The round trip that the multiplexer measured last. `None`: not yet.
     pub rtt: Option<Duration>,
+}
+
+impl ToConnection {
+    /// The stream that the order concerns, if any.
+    pub const fn stream(&self) -> Option<StreamId> {
+        match self {
+            Self::Open { stream, .. }
+            | Self::Write { stream, .. }
+            | Self::Grant { stream, .. }
+            | Self::Order { stream, .. }
+            | Self::Promote { stream, .. } => Some(*stream),
+            Self::Admit | Self::SetInbound { .. } | Self::Inner { .. } | Self::Close | Self::Abort => None,
+        }
+    }
 }
 
 /// News from a connection to the swarm.
@@ -291,6 +320,13 @@ pub enum FromConnection {
         /// Why.
         reason: Closed,
     },
+    /// News of a connection that runs inside of this one, where no stream says so.
+    Inner {
+        /// The inner connection.
+        conn: ConnectionId,
+        /// The news.
+        news: Box<FromConnection>,
+    },
     /// The connection is gone; always the last message. Every stream was closed before.
     Disconnected {
         /// Why, if it was not an orderly end.
@@ -312,6 +348,7 @@ impl FromConnection {
             | Self::WrongPeer { .. }
             | Self::Established { .. }
             | Self::Carried(_)
+            | Self::Inner { .. }
             | Self::Disconnected { .. } => None,
         }
     }

@@ -72,6 +72,9 @@ pub struct StreamSpec {
     /// Whether the bytes of these streams belong to the application: none is delivered before the protocol says
     /// [`hand_over`](crate::Context::hand_over), and then they go past the swarm. For [`Framing::Raw`]. Default false.
     pub handed_over: bool,
+    /// Whether streams of this kind can become links of connections ([`promote`](crate::Context::promote)): the swarm asks the protocol for links to relayed
+    /// addresses ([`Input::LinkWanted`](crate::Input::LinkWanted)). Default false.
+    pub carries_links: bool,
 }
 
 impl StreamSpec {
@@ -90,6 +93,7 @@ impl StreamSpec {
             on_limited: false,
             lazy: false,
             handed_over: false,
+            carries_links: false,
         }
     }
 

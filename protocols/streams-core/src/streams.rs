@@ -115,6 +115,11 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         self.len() == 0
     }
 
+    /// Whether this stream stands.
+    pub fn contains(&self, stream: StreamId) -> bool {
+        self.by_stream.contains_key(&stream)
+    }
+
     /// Bytes that the swarm has not returned.
     pub const fn unread(&self) -> usize {
         self.unread

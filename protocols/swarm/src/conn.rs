@@ -27,6 +27,8 @@ pub(crate) struct Conn {
     pub(crate) info: ConnectionInfo,
     /// Who is there; until it has proved it, who should be.
     pub(crate) peer: Option<PeerId>,
+    /// The connection whose stream is its link, if it is relayed.
+    pub(crate) outer: Option<ConnectionId>,
     /// Whether the gate lets it in beyond the limits.
     pub(crate) exempt: bool,
     /// Streams of ours opened so far.
@@ -48,6 +50,7 @@ impl Conn {
             phase,
             info,
             peer,
+            outer: None,
             exempt,
             opened: 0,
             streams: 0,

@@ -1,4 +1,4 @@
-//! Everything but the dice and the news: what a protocol reaches through its context.
+//! Everything but the news and the dice of protocols: what a protocol reaches through its context.
 
 use crate::{
     Action, AddressBook, Config, Event, Gate, ResolveId, Stats,
@@ -18,8 +18,8 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use libp2p_proto_core::{ConnectionId, DialId, Instant, Multiaddr, PeerId, StreamId, Timers};
-use libp2p_proto_stream_protocol::{Fact, Host as _, SpecId, SpecTable, ToConnection};
+use libp2p_proto_core::{ConnectionId, DialId, Instant, Multiaddr, PeerId, Rng, StreamId, Timers};
+use libp2p_proto_stream_protocol::{Fact, Host as _, SpecEntry, SpecId, SpecTable, ToConnection};
 use smallvec::SmallVec;
 
 /// Which transports the adapter dials.
@@ -27,6 +27,12 @@ pub(crate) type Transport = fn(&Multiaddr) -> bool;
 
 pub(crate) struct Core {
     pub(crate) local: PeerId,
+    /// Makes the dice of connections.
+    pub(crate) dice: Rng,
+    /// The protocol whose streams become links to relayed addresses.
+    pub(crate) carrier: Option<u8>,
+    /// Links that it is to be asked for.
+    pub(crate) wanted_links: VecDeque<ConnectionId>,
     pub(crate) config: Config,
     pub(crate) gate: Gate,
     pub(crate) specs: Arc<SpecTable>,
@@ -69,9 +75,14 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(local: PeerId, config: Config, specs: SpecTable) -> Self {
+    pub(crate) fn new(local: PeerId, config: Config, specs: SpecTable, dice: Rng) -> Self {
+        let carries = |(_, entry): (SpecId, &SpecEntry)| entry.spec.carries_links.then_some(entry.protocol);
+        let carrier = specs.iter().find_map(carries);
         Self {
             local,
+            dice,
+            carrier,
+            wanted_links: VecDeque::new(),
             gate: config.gate.clone(),
             specs: Arc::new(specs),
             inbound: SmallVec::new(),
@@ -114,6 +125,7 @@ impl Core {
     }
 
     pub(crate) fn order_to(&mut self, conn: ConnectionId, message: ToConnection) {
+        let (conn, message) = self.by_link(conn, message);
         self.actions.push_back(Action::Order { conn, message });
     }
 

@@ -214,14 +214,18 @@ impl Core {
     /// Whether an address is worth a look: of a transport that the adapter dials, not ours, not unspecified.
     fn is_dialable(&self, addr: &Multiaddr) -> bool {
         let class = addr.class();
-        let known = class == AddressClass::Name || self.has_transport(addr);
+        let known = match class {
+            AddressClass::Name => true,
+            AddressClass::Relayed => self.carries(addr) || self.has_transport(addr),
+            _ => self.has_transport(addr),
+        };
         known
             && class != AddressClass::Unspecified
             && !is_link_local_without_zone(addr)
             && !self.listening.contains(addr)
     }
 
-    fn has_transport(&self, addr: &Multiaddr) -> bool {
+    pub(crate) fn has_transport(&self, addr: &Multiaddr) -> bool {
         self.transports.iter().any(|transport| transport(addr))
     }
 
@@ -335,11 +339,15 @@ impl Core {
         if let Some(dial) = self.dials.get_mut(&id) {
             dial.active.push(conn);
         }
-        self.actions.push_back(Action::Dial {
-            conn,
-            addr,
-            reuse_port,
-        });
+        if self.carries(&addr) && !self.has_transport(&addr) {
+            self.wanted_links.push_back(conn);
+        } else {
+            self.actions.push_back(Action::Dial {
+                conn,
+                addr,
+                reuse_port,
+            });
+        }
     }
 
     /// A link could not be connected.

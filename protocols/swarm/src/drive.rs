@@ -74,6 +74,7 @@ impl Swarm {
         let core = &self.core;
         let told = !core.facts.is_empty()
             || !core.inbound_changed.is_empty()
+            || !core.wanted_links.is_empty()
             || (readable
                 && !(self.news.is_empty() && core.ended.is_empty() && core.listening_changed.is_empty()));
         if told {
@@ -119,6 +120,10 @@ impl Swarm {
                 self.core.facts.push_back((None, follows));
             }
             self.deliver_all(unix, protocols, teller, &Input::Fact(fact));
+            return true;
+        }
+        if let Some((carrier, conn, peer, addr)) = self.core.next_wanted_link() {
+            self.deliver(unix, protocols, carrier, Input::LinkWanted { conn, peer, addr });
             return true;
         }
         if self.core.inbound_changed.is_empty() {

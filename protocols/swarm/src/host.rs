@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName, StreamId};
 use libp2p_proto_stream_protocol::{
-    ConnectionInfo, Dial, DialOutcome, DialRefused, Fact, Framing, Host, OpenError, OrderError, SpecId,
-    StreamOrder, Target, TellError, ToConnection, WriteError,
+    AttemptError, ConnectionInfo, Dial, DialOutcome, DialRefused, Fact, Framing, Host, Link, OpenError,
+    OrderError, PromoteError, SpecId, StreamOrder, Target, TellError, ToConnection, WriteError,
 };
 use smallvec::SmallVec;
 
@@ -252,6 +252,18 @@ impl Host for Core {
 
     fn dial(&mut self, _: u8, dial: Dial) -> Result<DialOutcome, DialRefused> {
         self.begin_dial(&dial)
+    }
+
+    fn promote(&mut self, protocol: u8, stream: StreamId, link: Link) -> Result<ConnectionId, PromoteError> {
+        self.promote_stream(protocol, stream, link)
+    }
+
+    fn link_failed(&mut self, protocol: u8, conn: ConnectionId, error: AttemptError) {
+        self.wanted_link_failed(protocol, conn, error);
+    }
+
+    fn splice(&mut self, protocol: u8, ends: [StreamId; 2], max: u64) -> Result<(), OrderError> {
+        self.join(protocol, ends, max)
     }
 
     fn disconnect(&mut self, conn: ConnectionId) {

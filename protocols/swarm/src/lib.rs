@@ -34,6 +34,7 @@ mod lifecycle;
 mod news;
 mod observed;
 mod rank;
+mod relayed;
 mod resolve;
 mod scopes;
 mod slot;

@@ -129,6 +129,11 @@ impl Core {
 
     /// Tells the adapter to forget a link that it connects.
     pub(crate) fn cancel_attempt(&mut self, conn: ConnectionId) {
+        let addr = self.conns.get(&conn).map(|conn| &conn.info.remote);
+        if addr.is_some_and(|addr| self.carries(addr) && !self.has_transport(addr)) {
+            // Whoever makes it hears so when it wants to hand it in.
+            return;
+        }
         self.actions.push_back(Action::CancelDial { conn });
     }
 }

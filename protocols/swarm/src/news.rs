@@ -32,6 +32,11 @@ const OVERRUN: LinkError = LinkError {
     fault: Fault::Limit,
     code: "too-much-news",
 };
+/// The connection around a relayed one is gone.
+const OUTER_LOST: LinkError = LinkError {
+    fault: Fault::Peer,
+    code: "relay",
+};
 /// A link that ended before it was of use, without a word.
 const UNEXPLAINED: LinkError = LinkError {
     fault: Fault::Peer,
@@ -87,6 +92,7 @@ impl Swarm {
             }
             FromConnection::Carried(traffic) => self.carried(conn, traffic),
             FromConnection::Disconnected { error } => self.disconnected(unix, protocols, conn, error),
+            FromConnection::Inner { .. } => {}
             message if message.stream().is_none_or(|stream| stream.conn != conn) => {
                 // A stream of another connection: whoever says so is mistaken.
             }
@@ -95,11 +101,15 @@ impl Swarm {
             FromConnection::Sent { stream, bytes } => {
                 if let Some(slot) = self.core.slots.get_mut(&stream) {
                     slot.unsent = slot.unsent.saturating_sub(bytes);
+                    self.core.passed_on(stream, bytes);
                     self.unblock(unix, protocols, stream);
                 }
             }
             FromConnection::Frame { stream, data } => {
                 if self.phase_of(stream) == Some(slot::Phase::Open) {
+                    if self.core.joined(stream).is_some() {
+                        return self.core.pass_on(stream, data);
+                    }
                     self.core.stats.frames_in = self.core.stats.frames_in.saturating_add(1);
                     let bytes = data.len();
                     self.deliver_to_owner(unix, protocols, stream, Input::Frame { stream, data });
@@ -119,6 +129,9 @@ impl Swarm {
                 if let Some(slot) = self.core.slots.get_mut(&stream) {
                     if slot.phase == slot::Phase::Open {
                         slot.phase = slot::Phase::Finished;
+                        if let Some(other) = self.core.joined(stream) {
+                            return self.core.finish_joined(other);
+                        }
                         self.deliver_to_owner(unix, protocols, stream, Input::Finished { stream });
                     }
                 }
@@ -255,6 +268,9 @@ impl Swarm {
         id: ConnectionId,
         error: Option<LinkError>,
     ) {
+        for inner in self.core.inside(id) {
+            self.disconnected(unix, protocols, inner, Some(OUTER_LOST));
+        }
         // From here on nothing can be opened on it. It has closed its streams; whatever it did not know of is closed here.
         self.core.close_connection_record(id);
         for stream in self.core.streams_of(id) {
@@ -412,10 +428,14 @@ impl Swarm {
             return;
         };
         slot.phase = slot::Phase::Gone;
+        let joined = slot.splice.filter(|_| reason != Closed::Finished);
         let (protocol, spec, owner) = (slot.protocol, slot.spec, slot.owner(stream));
         // Its place is free before its protocol hears of it, which may want the place at once.
         self.core.scopes.release(&owner);
         self.core.forget_credit(stream);
+        if let Some(splice) = joined {
+            self.core.reset_joined(splice.to);
+        }
         let spec = self.core.specs.get(spec);
         let keeps = spec.is_some_and(|entry| entry.spec.keeps_alive);
         self.core.count_stream(stream.conn, keeps, false);

@@ -36,6 +36,20 @@ pub(crate) struct Slot {
     pub(crate) unsent: usize,
     /// Delivered bytes whose credit was not returned.
     pub(crate) ungranted: usize,
+    /// Where what comes goes on to.
+    pub(crate) splice: Option<Splice>,
+}
+
+/// One direction of two joined streams, from the stream that has it to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Splice {
+    pub(crate) to: StreamId,
+    /// Bytes that may still pass.
+    pub(crate) left: u64,
+    /// More came: both streams end once what was allowed has left.
+    pub(crate) over: bool,
+    /// Bytes that the protocol itself had written to `to` and that have not left.
+    pub(crate) foreign: usize,
 }
 
 impl Slot {
@@ -58,6 +72,7 @@ impl Slot {
             granting: false,
             unsent: 0,
             ungranted: 0,
+            splice: None,
         }
     }
 

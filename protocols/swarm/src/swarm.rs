@@ -2,7 +2,7 @@
 
 use crate::{
     Action, AddressBook, Call, Config, Denied, Error, Event, Gate, Record, ResolveId, Stats, Watcher,
-    conn::{Conn, Phase, Timer},
+    conn::{Conn, Phase},
     core::Core,
     drive::Turns,
     news::News,
@@ -28,7 +28,6 @@ use smallvec::SmallVec;
 pub struct Swarm {
     pub(crate) core: Core,
     identity: Identity,
-    dice: Rng,
     pub(crate) protocol_dice: Vec<Rng>,
     pub(crate) turns: Vec<Turns>,
     pub(crate) next_turn: usize,
@@ -84,12 +83,11 @@ impl Swarm {
         };
         let protocol_seeds = labels.iter().enumerate().map(seed_of);
         Ok(Self {
-            core: Core::new(identity.peer_id(), config, specs),
-            identity,
             protocol_dice: protocol_seeds.map(Rng::from_seed).collect(),
+            core: Core::new(identity.peer_id(), config, specs, dice),
+            identity,
             turns: alloc::vec![Turns::default(); labels.len()],
             next_turn: 0,
-            dice,
             news: VecDeque::new(),
             news_streak: 0,
             seq: 0,
@@ -133,7 +131,7 @@ impl Swarm {
         let upgrade_by = self.core.now + self.core.config.inbound_upgrade;
         let conn = Conn::new(Phase::Upgrading, info, None, exempt);
         let conn = self.core.add_conn(conn, upgrade_by);
-        let mut seat = self.seat(conn).ok_or(Denied("gone"))?;
+        let mut seat = self.core.seat(conn).ok_or(Denied("gone"))?;
         seat.websocket = websocket;
         Ok(seat)
     }
@@ -173,7 +171,7 @@ impl Swarm {
             conn.info.remote = remote;
         });
         self.core.hold_dial(dial);
-        let mut seat = self.seat(conn).ok_or(Denied("gone"))?;
+        let mut seat = self.core.seat(conn).ok_or(Denied("gone"))?;
         seat.websocket = websocket;
         Ok(seat)
     }
@@ -227,6 +225,9 @@ impl Swarm {
 
     /// News of a connection; processed by [`drive`](Self::drive). Ask [`wants_messages`](Self::wants_messages) before.
     pub fn handle_message(&mut self, now: Instant, conn: ConnectionId, message: FromConnection) {
+        let Some((conn, message)) = self.core.whose(conn, message) else {
+            return;
+        };
         self.tell_watcher(now, || Call::Message {
             conn,
             message: message.clone(),
@@ -369,6 +370,12 @@ impl Swarm {
         self.core.connections(peer)
     }
 
+    /// The connection that the adapter carries: for one inside of another, the outer one.
+    pub fn link_of(&self, conn: ConnectionId) -> ConnectionId {
+        let known = self.core.conns.get(&conn);
+        known.and_then(|known| known.outer).unwrap_or(conn)
+    }
+
     /// How a connection came about.
     pub fn connection_info(&self, conn: ConnectionId) -> Option<&ConnectionInfo> {
         self.core.connection_info(conn)
@@ -422,28 +429,7 @@ impl Swarm {
             ..core.stats
         }
     }
-
-    /// The seat for a link, whose deadline was set when it was accepted or began to connect. The connection keeps it, and knows in which step; our own one is
-    /// for connections that don't.
-    fn seat(&mut self, conn: ConnectionId) -> Option<Seat> {
-        let entry = self.core.conns.get(&conn)?;
-        let seed = self.dice.fork_seed("connection", conn.get());
-        let mut seat = Seat::new(conn, entry.info.side, seed);
-        seat.expect = entry.peer;
-        seat.upgrade_by = self.core.timers.get(Timer::Phase(conn))?;
-        self.core
-            .timers
-            .set(Timer::Phase(conn), seat.upgrade_by + UPGRADE_GRACE);
-        seat.limited = entry.info.limited;
-        seat.specs = self.core.specs.clone();
-        seat.inbound.clone_from(&self.core.inbound);
-        seat.limits = self.core.config.streams;
-        Some(seat)
-    }
 }
-
-/// How much longer a connection may take to say that its upgrade was too slow.
-const UPGRADE_GRACE: Duration = Duration::from_millis(500);
 
 /// The address of the other end of a WebSocket, if an adapter named its socket.
 fn as_websocket(addr: Multiaddr) -> Multiaddr {

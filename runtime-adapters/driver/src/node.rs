@@ -2,8 +2,8 @@
 
 use crate::{
     App, Config, Desk, Error, Handle, Link, Request, Resolver, Runtime, Timer,
-    link::{News, Order, Pool},
-    raw::{Links, Raw},
+    link::{News, Order, Orders, Pool},
+    raw::Raw,
     runtime::FAR,
     sockets::Sockets,
 };
@@ -17,7 +17,7 @@ use core::{
 use futures_channel::{mpsc, oneshot};
 use futures_core::Stream as _;
 use libp2p_proto_connection as connection;
-use libp2p_proto_core::{Instant, Multiaddr};
+use libp2p_proto_core::{ConnectionId, Instant, Multiaddr};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_os::{Clock, to_socket};
 use libp2p_proto_stream_protocol::{FromConnection, Protocol, Seat, StreamOrder, ToConnection};
@@ -48,7 +48,8 @@ pub struct Node<A, R: Runtime> {
     timer: R::Timer,
     pool: Pool,
     sockets: Sockets<R>,
-    links: Links,
+    /// The orders of every connection that an adapter carries.
+    links: BTreeMap<ConnectionId, Orders>,
     /// Both ends of the channel of links. The node gives its own sender up when it closes, so that the channel ends with the last link.
     news: (Option<mpsc::Sender<News>>, mpsc::Receiver<News>),
     links_are_over: bool,
@@ -204,7 +205,7 @@ impl<A: App, R: Runtime> Node<A, R> {
             self.desk.tell(&event);
             self.app.handle_event(event);
         }
-        self.raw.take_events(&self.links);
+        self.raw.take_events();
         self.app.after_drive();
         self.desk.after_drive(&mut self.app);
         more

@@ -7,7 +7,7 @@ use crate::{
     stream::{Pipe, Shared, lock},
 };
 use futures_channel::oneshot;
-use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName, StreamId};
+use libp2p_proto_core::{PeerId, ProtocolName, StreamId};
 use libp2p_proto_stream_protocol::{Closed, OpenError};
 use libp2p_proto_streams::{self as streams, Event, Streams, Ticket};
 use std::collections::{BTreeMap, VecDeque};
@@ -18,14 +18,12 @@ const MAX_ARRIVED: usize = 256;
 /// Who waits for a stream of ours.
 pub(crate) type Opener = oneshot::Sender<Result<Stream, OpenFailure>>;
 
-/// The orders of every connection that stands.
-pub(crate) type Links = BTreeMap<ConnectionId, Orders>;
-
 pub(crate) struct Raw {
     pub(crate) machine: Streams,
     /// Bytes of one stream that may wait to be sent.
     capacity: usize,
-    pipes: BTreeMap<StreamId, Shared>,
+    /// Where the bytes of each stream go, and who takes its orders.
+    pipes: BTreeMap<StreamId, (Shared, Orders)>,
     opens: BTreeMap<Ticket, Opener>,
     arrived: VecDeque<Incoming>,
     acceptors: VecDeque<oneshot::Sender<Incoming>>,
@@ -64,17 +62,17 @@ impl Raw {
     /// The machine has ordered a connection to hand a stream over: here is where its bytes go.
     pub(crate) fn hand_over(&mut self, stream: StreamId, orders: &Orders) {
         let pipe = Pipe::shared(self.capacity);
-        self.pipes.insert(stream, pipe.clone());
+        self.pipes.insert(stream, (pipe.clone(), orders.clone()));
         // A link that has ended has told so, and the pipe is closed with that news.
         let _ended = orders.unbounded_send(Order::HandOver(stream, pipe));
     }
 
-    pub(crate) fn take_events(&mut self, links: &Links) {
+    pub(crate) fn take_events(&mut self) {
         while let Some(event) = self.machine.poll_event() {
             match event {
                 Event::Opened { ticket, stream, .. } => {
                     let lost = OpenFailure::Failed(Closed::ConnectionLost);
-                    let stream = self.stream(stream, links).ok_or(lost);
+                    let stream = self.stream(stream).ok_or(lost);
                     if let Some(opener) = self.opens.remove(&ticket) {
                         // A stream that nobody waits for is dropped, and so reset.
                         let _nobody_waits = opener.send(stream);
@@ -95,29 +93,27 @@ impl Raw {
                     }
                 }
                 Event::Incoming { stream, peer, name } => {
-                    let stream = self.stream(stream, links);
+                    let stream = self.stream(stream);
                     if let Some(stream) = stream.filter(|_| self.arrived.len() < MAX_ARRIVED) {
                         self.arrived.push_back(Incoming { peer, name, stream });
                     }
                     self.hand_out();
                 }
-                Event::Closed { stream, reason } => self.closed(stream, reason, links),
+                Event::Closed { stream, reason } => self.closed(stream, reason),
                 _ => {}
             }
         }
     }
 
     /// The application's end of a stream that was handed over.
-    fn stream(&self, id: StreamId, links: &Links) -> Option<Stream> {
-        let (pipe, orders) = self.pipes.get(&id).zip(links.get(&id.conn))?;
+    fn stream(&self, id: StreamId) -> Option<Stream> {
+        let (pipe, orders) = self.pipes.get(&id)?;
         Some(Stream::new(id, pipe.clone(), orders.clone()))
     }
 
-    fn closed(&mut self, id: StreamId, reason: Closed, links: &Links) {
-        if let Some(pipe) = self.pipes.remove(&id) {
+    fn closed(&mut self, id: StreamId, reason: Closed) {
+        if let Some((pipe, orders)) = self.pipes.remove(&id) {
             lock(&pipe).close(reason);
-        }
-        if let Some(orders) = links.get(&id.conn) {
             let _ended = orders.unbounded_send(Order::Forget(id));
         }
     }

@@ -212,6 +212,11 @@ fn write_news(add: &mut impl FnMut(&dyn std::fmt::Display), message: &FromConnec
             ));
             add(&optional(traffic.rtt.map(|rtt| rtt.as_nanos()).as_ref()));
         }
+        // The swarm takes it apart before it tells.
+        FromConnection::Inner { conn, news } => {
+            add(&format_args!("inner {}", conn.get()));
+            write_news(add, news);
+        }
         FromConnection::Disconnected { error } => {
             add(&"disconnected");
             if let Some(error) = error {

@@ -272,6 +272,16 @@ impl Direct {
                 self.inbound.retain(|(known, _)| *known != spec);
                 self.inbound.push((spec, max));
             }
+            // The stand-in has no bytes that a connection inside of it could live on.
+            ToConnection::Promote { seat, .. } => {
+                let error = Some(LinkError {
+                    fault: Fault::Local,
+                    code: "no-bytes",
+                });
+                let (conn, news) = (seat.conn, Box::new(FromConnection::Disconnected { error }));
+                out.news.push_back(FromConnection::Inner { conn, news });
+            }
+            ToConnection::Inner { .. } => {}
             ToConnection::Close => self.end(None, Some(Wire::Goodbye), out),
             ToConnection::Abort => self.end(None, None, out),
         }

@@ -7,8 +7,9 @@ use libp2p_proto_core::{
     ConnectionId, DialId, Instant, Multiaddr, PeerId, ProtocolName, Rng, Side, StreamId, UnixTime,
 };
 use libp2p_proto_stream_protocol::{
-    Closed, ConnectionInfo, Context, Dial, DialError, DialOutcome, DialRefused, Fact, Framing, Host, Input,
-    OpenError, OrderError, StreamOrder, StreamSpec, Target, TellError, WriteError,
+    AttemptError, Closed, ConnectionInfo, Context, Dial, DialError, DialOutcome, DialRefused, Fact, Framing,
+    Host, Input, Link, OpenError, OrderError, PromoteError, StreamOrder, StreamSpec, Target, TellError,
+    WriteError,
 };
 use smallvec::SmallVec;
 use std::{
@@ -521,6 +522,24 @@ impl Host for World {
         };
         self.call(format!("> dial {dial:?}: {result:?}"));
         result
+    }
+
+    fn promote(&mut self, _: u8, stream: StreamId, link: Link) -> Result<ConnectionId, PromoteError> {
+        self.call(format!("promote {stream:?} {link:?}"));
+        match link {
+            Link::Dialed { conn, .. } if self.dice.below(4) > 0 => Ok(conn),
+            Link::Accepted { .. } if self.dice.below(4) > 0 => Ok(ConnectionId::new(1 << 40)),
+            _ => Err(PromoteError::Denied("chaos")),
+        }
+    }
+
+    fn link_failed(&mut self, _: u8, conn: ConnectionId, error: AttemptError) {
+        self.call(format!("link failed {conn:?} {error:?}"));
+    }
+
+    fn splice(&mut self, _: u8, ends: [StreamId; 2], max: u64) -> Result<(), OrderError> {
+        self.call(format!("splice {ends:?} {max}"));
+        Ok(())
     }
 
     fn disconnect(&mut self, conn: ConnectionId) {

@@ -2,8 +2,8 @@
 
 use super::limit_of;
 use crate::{
-    Closed, ConnectionInfo, Context, Dial, DialOutcome, DialRefused, Fact, Framing, Host, Input, OpenError,
-    OrderError, StreamOrder, StreamSpec, Target, TellError, WriteError,
+    AttemptError, Closed, ConnectionInfo, Context, Dial, DialOutcome, DialRefused, Fact, Framing, Host,
+    Input, Link, OpenError, OrderError, PromoteError, StreamOrder, StreamSpec, Target, TellError, WriteError,
 };
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -80,6 +80,10 @@ pub(super) struct Slot {
     /// Frames behind the one that a held stream has delivered.
     held: Option<VecDeque<Bytes>>,
     open_by: Option<Instant>,
+    /// What comes goes out there, so many bytes more.
+    spliced: Option<(StreamId, u64)>,
+    /// What comes is a link.
+    promoted: bool,
 }
 
 /// What belongs to the application of a node, of one stream.
@@ -103,6 +107,10 @@ pub(super) struct Node {
     pub(super) dials: Vec<Dial>,
     /// Bytes of streams whose spec says that they belong to the application.
     pub(super) handed: BTreeMap<StreamId, Handed>,
+    /// Streams that became links.
+    pub(super) promoted: Vec<(StreamId, Link)>,
+    /// Links that could not be made.
+    pub(super) failed_links: Vec<(ConnectionId, AttemptError)>,
     now: Instant,
 }
 
@@ -120,6 +128,8 @@ impl Node {
             inbound: BTreeMap::new(),
             dials: Vec::new(),
             handed: BTreeMap::new(),
+            promoted: Vec::new(),
+            failed_links: Vec::new(),
             now: Instant::ZERO,
         }
     }
@@ -245,8 +255,31 @@ impl Node {
     }
 
     fn close(&mut self, stream: StreamId, reason: Closed) {
-        if self.streams.remove(&stream).is_some() {
-            self.inputs.push_back(Input::Closed { stream, reason });
+        let Some(gone) = self.streams.remove(&stream) else {
+            return;
+        };
+        self.inputs.push_back(Input::Closed { stream, reason });
+        if let Some((other, _)) = gone.spliced.filter(|_| reason != Closed::Finished) {
+            self.tell_remote_closed(other, Closed::LocalReset);
+            self.close(other, Closed::LocalReset);
+        }
+    }
+
+    /// Carries bytes from one end of a splice to the other; resets both behind the last byte allowed.
+    fn carry(&mut self, stream: StreamId, to: StreamId, max: u64, data: &Bytes) {
+        let allowed = usize::try_from(max).unwrap_or(usize::MAX).min(data.len());
+        self.send_credit(stream, data.len());
+        if let Some(slot) = self.streams.get_mut(&stream) {
+            slot.spliced = Some((to, max.saturating_sub(allowed as u64)));
+        }
+        if let Some(slot) = self.streams.get_mut(&to) {
+            slot.waiting_bytes = slot.waiting_bytes.saturating_add(allowed);
+            slot.waiting.push_back(data.slice(..allowed));
+        }
+        self.pump(to);
+        if allowed < data.len() {
+            self.tell_remote_closed(stream, Closed::LocalReset);
+            self.close(stream, Closed::LocalReset);
         }
     }
 
@@ -291,8 +324,16 @@ impl Node {
                         slot.finish_seen = true;
                         let spec = slot.spec;
                         // The end of the application's bytes is the application's to see.
-                        if !self.is_handed_over(spec) {
+                        let spliced = slot.spliced.map(|(to, _)| to);
+                        let told = !slot.promoted && spliced.is_none() && !self.is_handed_over(spec);
+                        if told {
                             self.inputs.push_back(Input::Finished { stream });
+                        }
+                        if let Some(slot) = spliced.and_then(|to| self.streams.get_mut(&to)) {
+                            slot.finishing = true;
+                        }
+                        if let Some(to) = spliced {
+                            self.pump(to);
                         }
                     }
                     None => {}
@@ -421,6 +462,15 @@ impl Node {
         };
         if let Some(held) = &mut slot.held {
             held.push_back(data);
+        } else if let Some((to, max)) = slot.spliced {
+            self.carry(stream, to, max, &data);
+        } else if slot.promoted {
+            self.handed
+                .entry(stream)
+                .or_default()
+                .data
+                .extend_from_slice(&data);
+            self.send_credit(stream, data.len());
         } else if let Framing::Fixed { len } = slot.framing {
             slot.part.extend_from_slice(&data);
             let whole = mem::take(&mut slot.part);
@@ -523,6 +573,8 @@ impl Slot {
             part: Vec::new(),
             held: None,
             open_by: None,
+            spliced: None,
+            promoted: false,
         }
     }
 }
@@ -652,6 +704,50 @@ impl Host for Node {
         }
         self.dials.push(dial);
         Ok(DialOutcome::Pending(DialId::new(self.dials.len() as u64)))
+    }
+
+    fn promote(&mut self, _: u8, stream: StreamId, link: Link) -> Result<ConnectionId, PromoteError> {
+        let slot = self.streams.get_mut(&stream).ok_or(PromoteError::Unknown)?;
+        let carries = limit_of(&self.specs, slot.spec).is_some_and(|spec| spec.carries_links);
+        if !carries || slot.promoted {
+            return Err(PromoteError::Unknown);
+        }
+        slot.promoted = true;
+        slot.framing = Framing::Raw;
+        let made = ConnectionId::new(1_000_000_u64.saturating_add(self.promoted.len() as u64));
+        let conn = match link {
+            Link::Dialed { conn, .. } => conn,
+            Link::Accepted { .. } => made,
+        };
+        self.handed.entry(stream).or_default().over = true;
+        self.promoted.push((stream, link));
+        self.release(stream);
+        Ok(conn)
+    }
+
+    fn link_failed(&mut self, _: u8, conn: ConnectionId, error: AttemptError) {
+        self.failed_links.push((conn, error));
+    }
+
+    fn splice(&mut self, _: u8, [a, b]: [StreamId; 2], max: u64) -> Result<(), OrderError> {
+        if a == b || !self.streams.contains_key(&a) || !self.streams.contains_key(&b) {
+            return Err(OrderError::Unknown);
+        }
+        for (stream, to) in [(a, b), (b, a)] {
+            if let Some(slot) = self.streams.get_mut(&stream) {
+                slot.spliced = Some((to, max));
+                slot.framing = Framing::Raw;
+            }
+        }
+        for (stream, to) in [(a, b), (b, a)] {
+            self.release(stream);
+            let ended = self.streams.get(&stream).is_some_and(|slot| slot.finish_seen);
+            if let Some(slot) = self.streams.get_mut(&to).filter(|_| ended) {
+                slot.finishing = true;
+                self.pump(to);
+            }
+        }
+        Ok(())
     }
 
     fn disconnect(&mut self, conn: ConnectionId) {
