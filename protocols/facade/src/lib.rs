@@ -25,6 +25,8 @@ pub use libp2p_proto_noise as noise;
 pub use libp2p_proto_perf as perf;
 #[cfg(feature = "ping")]
 pub use libp2p_proto_ping as ping;
+#[cfg(feature = "relay")]
+pub use libp2p_proto_relay as relay;
 #[cfg(feature = "rendezvous")]
 pub use libp2p_proto_rendezvous as rendezvous;
 #[cfg(feature = "request-response")]

@@ -134,7 +134,7 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        for pipe in self.pipes.values() {
+        for (pipe, _) in self.pipes.values() {
             lock(pipe).close(Closed::ConnectionLost);
         }
     }
