@@ -153,7 +153,7 @@ impl Server {
                 _ => {}
             },
             Input::Finished { stream } if self.streams.get(&stream) == Some(&Role::Asking) => {
-                cx.reset(stream)
+                cx.reset(stream);
             }
             Input::Closed { stream, .. } => self.handle_closed(cx, desk, stream),
             _ => {}

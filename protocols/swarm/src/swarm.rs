@@ -13,7 +13,7 @@ use alloc::{
     string::String,
     vec::Vec,
 };
-use core::{fmt, time::Duration};
+use core::fmt;
 use libp2p_proto_core::{
     Component, ConnectionId, DialId, Instant, Multiaddr, PeerId, ProtocolName, Rng, Side,
 };
