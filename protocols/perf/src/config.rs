@@ -8,6 +8,8 @@ use core::time::Duration;
 pub struct Config {
     /// Whether inbound transfers are accepted and announced. Default false, as the specification asks.
     pub serve: bool,
+    /// Whether transfers may run over limited (relayed) connections, and use up what these may carry. Default false.
+    pub on_limited: bool,
     /// Bytes that may wait on one stream. At least 64 KiB. Default 1 MiB.
     pub send_capacity: usize,
     /// Largest receive window, in bytes. Default 16 MiB.
@@ -28,6 +30,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             serve: false,
+            on_limited: false,
             send_capacity: 1 << 20,
             recv_window: 16 << 20,
             timeout: Duration::from_secs(300),

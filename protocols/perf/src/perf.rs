@@ -102,6 +102,7 @@ impl Perf {
             max_outbound: 1,
             send_capacity: config.send_capacity,
             recv_window: config.recv_window,
+            on_limited: config.on_limited,
             ..StreamSpec::new(NAME, Framing::Raw)
         };
         Ok(Self {

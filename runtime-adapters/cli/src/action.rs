@@ -40,6 +40,8 @@ pub(crate) enum Kind {
     },
     /// A query of Kademlia.
     Kad(Query),
+    /// Reserve a slot at a relay.
+    Reserve,
     /// Register at a rendezvous point.
     Register {
         namespace: String,
@@ -111,7 +113,9 @@ impl FromStr for Action {
                         .ok_or("write ping:N with N from 1 to 4294967295")?,
                 },
             },
-            "identify" | "alive" if rest.is_some() => return Err(format!("{word} takes no argument")),
+            "identify" | "alive" | "relay-reserve" if rest.is_some() => {
+                return Err(format!("{word} takes no argument"));
+            }
             "identify" => Kind::Identify,
             "alive" => Kind::Alive,
             "push" => Kind::Push {
@@ -160,6 +164,7 @@ impl FromStr for Action {
             "kad-closest" => Kind::Kad(Query::Closest {
                 text: needs("TEXT")?.to_owned(),
             }),
+            "relay-reserve" => Kind::Reserve,
             "rendezvous-register" => Kind::Register {
                 namespace: needs("NS")?.to_owned(),
             },

@@ -68,6 +68,7 @@ Actions, each reported in a line of its own:
   kad-get:K       the value of /interop/K
   kad-provide:T   say that we provide the multihash sha2-256 of T
   kad-find-providers:T, kad-find-peer:ID, kad-closest:T
+  relay-reserve   a slot at the peer, so that others reach us through it
   rendezvous-register:NS, rendezvous-discover:NS
                   who provides it, where a peer is, who is nearest
   ipns-publish:PATH, ipns-resolve:NAME
@@ -141,15 +142,15 @@ pub(crate) struct Listen {
     /// [default: /ip4/127.0.0.1/tcp/0]
     #[arg(long = "listen", value_name = "MULTIADDR")]
     pub(crate) addrs: Vec<Multiaddr>,
-    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch, gossip, kad, rendezvous [default: all but rendezvous]
+    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch, gossip, kad, relay, rendezvous [default: all but rendezvous]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) services: Option<Vec<String>>,
     /// Peer to stay connected to, beside those of the configuration (repeatable)
     #[arg(long = "peer", value_name = "ADDR")]
     pub(crate) peers: Vec<Multiaddr>,
-    /// Relay to reserve a slot at (not supported yet)
+    /// Relay to reserve a slot at, so that others reach us through it: its address, ending in /p2p/ID
     #[arg(long, value_name = "ADDR")]
-    pub(crate) relay: Option<String>,
+    pub(crate) relay: Option<Multiaddr>,
     /// Serve metrics at http://IP:PORT/metrics, in the OpenMetrics text format [default: none]
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) metrics: Option<SocketAddr>,

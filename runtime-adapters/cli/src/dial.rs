@@ -63,7 +63,7 @@ async fn act(
         || args
             .actions
             .iter()
-            .any(|action| matches!(action.kind, Kind::Register { .. }))
+            .any(|action| matches!(action.kind, Kind::Register { .. } | Kind::Reserve))
     {
         // Whoever provides something must be there for those who want it.
         node.listen(Multiaddr::tcp([127, 0, 0, 1].into(), 0)).await?;
@@ -161,7 +161,7 @@ fn connected(session: &Session, took: Duration) -> Value {
     let connected = &session.connected;
     json!({
         "do": "connect", "ok": true, "ms": millis(took), "peerId": connected.peer.to_string(),
-        "security": connected.security.as_str(), "muxer": connected.muxer.as_str(), "relayed": connected.limited,
+        "security": connected.security.as_str(), "muxer": connected.muxer.as_str(), "relayed": connected.relayed,
     })
 }
 

@@ -20,7 +20,7 @@ use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::{
     net::TcpListener,
-    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at},
 };
 
 pub(crate) use listener::Listener;
@@ -42,6 +42,14 @@ pub(crate) fn run(args: &args::Listen) -> Result<Exit, Error> {
         return Ok(Exit::Unsupported);
     }
     let config = Config::of(&args.common)?;
+    if args.common.record.is_some() && args.relay.is_some() {
+        let line = "--record: a recording does not hold reservations: leave --relay out";
+        return Err(Error::Usage(String::from(line)));
+    }
+    if args.relay.as_ref().is_some_and(|relay| relay.peer_id().is_none()) {
+        let line = "--relay: end the address in /p2p/ID (`p2p listen` prints whole addresses)";
+        return Err(Error::Usage(String::from(line)));
+    }
     let addrs = addresses(args, &config);
     if let Some(what) = addrs.iter().find_map(support::address) {
         out.print(&json!({ "event": "unsupported", "what": what }));
@@ -77,7 +85,10 @@ async fn listen(
         node.call(move |swarm, _, now| book::restore(swarm, now, &path, &snapshot))
             .await?;
     }
-    let addrs = listen_all(&node, addrs, peer).await?;
+    let mut addrs = listen_all(&node, addrs, peer).await?;
+    if let Some(relay) = &args.relay {
+        addrs.extend(reserve(&node, relay, peer, deadline).await?);
+    }
     let metrics = serve_metrics(args, &node).await?;
     printer.lines().print(json!({
         "event": "listening", "peerId": peer.to_string(), "addrs": addrs, "impl": "libp2p-proto",
@@ -184,6 +195,7 @@ fn spawn(
         services,
         &topics(args),
         args.common.kad_protocol.as_deref(),
+        args.relay.is_some(),
         printer.lines(),
     )?;
     let config = driver::Config {
@@ -245,6 +257,32 @@ async fn listen_all(
         }
     }
     Ok(addrs)
+}
+
+/// Reserves a slot at a relay, and answers the whole addresses of circuits to us.
+async fn reserve(
+    node: &Node<Listener>,
+    addr: &Multiaddr,
+    peer: PeerId,
+    deadline: Deadline,
+) -> Result<Vec<String>, Error> {
+    let failed = |why: String| Error::Failed(format!("no reservation at {addr}: {why}"));
+    let (at, relay) = match addr.split_peer_id() {
+        (Some(at), Some(relay)) => (at, relay),
+        _ => return Err(failed(String::from("it is no whole address"))),
+    };
+    node.call(move |_, app, _| {
+        if let Some(machine) = &mut app.relay {
+            machine.reserve(relay, vec![at]);
+        }
+    })
+    .await?;
+    let told = timeout_at(deadline.at, node.next(|app| app.reserved.take())).await;
+    let addrs = told
+        .map_err(|_| failed(deadline.passed("waiting")))??
+        .map_err(|failure| failed(failure.to_string()))?;
+    let whole = addrs.iter().filter_map(|addr| addr.with_peer_id(peer).ok());
+    Ok(whole.map(|addr| addr.to_string()).collect())
 }
 
 fn advice(error: &driver::Error) -> String {

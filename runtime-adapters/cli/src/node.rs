@@ -10,6 +10,7 @@ use libp2p_proto_gossipsub::{self as gossipsub, Gossipsub};
 use libp2p_proto_identify::{self as identify, Identify};
 use libp2p_proto_identity::{Identity, KeyType, Keypair};
 use libp2p_proto_kad::{self as kad, Invalid, Kad, Mode, Validator, Validators};
+use libp2p_proto_relay::{self as relay, Relay};
 use libp2p_proto_rendezvous::{self as rendezvous, Rendezvous};
 use libp2p_proto_request_response::{self as reqresp, RequestResponse};
 use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
@@ -78,6 +79,20 @@ pub(crate) fn requests(serve: bool, timeout: Duration) -> Result<RequestResponse
 /// Pubsub as the contract has it: strict signing, and ids of author and number.
 pub(crate) fn pubsub(identity: &Identity) -> Result<Gossipsub, Error> {
     Gossipsub::new(identity.clone(), gossipsub::Config::default()).map_err(broken)
+}
+
+/// Circuit relay v2 at any address: as a relay, as a client of the relays that it is told of, or both.
+pub(crate) fn relay(identity: &Identity, serve: bool, reserve: bool) -> Result<Relay, Error> {
+    let server = || relay::ServerConfig {
+        private_addrs: true,
+        ..relay::ServerConfig::default()
+    };
+    let client = || relay::ClientConfig {
+        automatic: false,
+        private_addrs: true,
+        ..relay::ClientConfig::default()
+    };
+    Relay::new(identity.clone(), serve.then(server), reserve.then(client)).map_err(broken)
 }
 
 /// Rendezvous at any address, as a point or only as a client.

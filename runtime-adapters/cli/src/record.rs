@@ -69,7 +69,14 @@ impl Built {
         Ok(match &self.who {
             Who::Listener { services, topics } => {
                 let services: Vec<&str> = services.iter().map(String::as_str).collect();
-                Box::new(Listener::new(identity, &services, topics, kad, Lines::nowhere())?)
+                Box::new(Listener::new(
+                    identity,
+                    &services,
+                    topics,
+                    kad,
+                    false,
+                    Lines::nowhere(),
+                )?)
             }
             Who::Dialer(dialing) => Box::new(Dialer::new(identity, dialing, kad)?),
         })

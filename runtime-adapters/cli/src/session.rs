@@ -4,6 +4,7 @@ mod dialer;
 mod echo;
 mod gossip;
 mod kad;
+mod relay;
 mod rendezvous;
 mod streams;
 
@@ -49,7 +50,7 @@ pub(crate) struct Connected {
     pub(crate) conn: ConnectionId,
     pub(crate) security: ProtocolName,
     pub(crate) muxer: ProtocolName,
-    pub(crate) limited: bool,
+    pub(crate) relayed: bool,
 }
 
 /// One run: the node, whom it talks to, and until when.
@@ -141,6 +142,7 @@ impl Session {
             Kind::Fetch { key } => self.fetch(key).await,
             Kind::Gossip { topic, count, size } => self.gossip(topic, *count, *size).await,
             Kind::Kad(query) => self.kad(query).await,
+            Kind::Reserve => self.reserve().await,
             Kind::Register { namespace } => self.register(namespace).await,
             Kind::Discover { namespace } => self.discover(namespace).await,
             Kind::Wait { .. } | Kind::Alive | Kind::Unsupported => Err(Trouble::Unsupported),

@@ -5,7 +5,7 @@ use libp2p_proto_core::{Component, Multiaddr};
 use libp2p_proto_identity::KeyType;
 
 /// Services, in the order in which they are announced.
-pub(crate) const SERVICES: [&str; 10] = [
+pub(crate) const SERVICES: [&str; 11] = [
     "identify",
     "push",
     "ping",
@@ -15,11 +15,12 @@ pub(crate) const SERVICES: [&str; 10] = [
     "fetch",
     "gossip",
     "kad",
+    "relay",
     "rendezvous",
 ];
 
 /// Those of them that are mounted unless others are named.
-pub(crate) const DEFAULT_SERVICES: usize = 9;
+pub(crate) const DEFAULT_SERVICES: usize = 10;
 
 /// The key type of an option.
 pub(crate) fn key_type(name: &str) -> Option<KeyType> {
@@ -70,17 +71,38 @@ pub(crate) fn listen(args: &Listen) -> Option<String> {
     unknown("transport", &args.common.transports, &["tcp", "ws"])
         .or_else(|| common(&args.common))
         .or_else(|| unknown("service", args.services.as_deref().unwrap_or_default(), &SERVICES))
-        .or_else(|| args.relay.as_ref().map(|_| String::from("relay reservations")))
+        .or_else(|| args.relay.as_ref().and_then(way))
 }
 
 /// What a dialer is asked for explicitly and does not have. `--transport` is not looked at: a dialer goes by its address.
 pub(crate) fn dial(args: &Dial) -> Option<String> {
     common(&args.common).or_else(|| match args.addr.components().next() {
-        Some(Component::Dns(_) | Component::Dns4(_) | Component::Dns6(_)) => named(&args.addr),
         // What these stand for is known only once the name is resolved, or the address book is read.
         Some(Component::Dnsaddr(_) | Component::P2p(_)) => None,
-        _ => address(&args.addr),
+        _ => way(&args.addr),
     })
+}
+
+/// What of an address to be dialed is beyond that, or beyond one relay at such an address.
+fn way(addr: &Multiaddr) -> Option<String> {
+    match addr.split_relay() {
+        Some((Some(relay), Some(target)))
+            if target.split_peer_id().0.is_none() && relay.peer_id().is_some() =>
+        {
+            direct(&relay)
+        }
+        Some(_) => Some(format!(
+            "the circuit of {addr} (there is one relay, named by its id)"
+        )),
+        None => direct(addr),
+    }
+}
+
+fn direct(addr: &Multiaddr) -> Option<String> {
+    match addr.components().next() {
+        Some(Component::Dns(_) | Component::Dns4(_) | Component::Dns6(_)) => named(addr),
+        _ => address(addr),
+    }
 }
 
 /// What of an address is beyond TCP on an IP address, or a WebSocket there.

@@ -3,10 +3,10 @@
 use crate::{
     error::Error,
     explain,
-    node::{ECHO, broken, introduce, kademlia, pubsub, rendezvous, requests},
+    node::{self, ECHO, broken, introduce, kademlia, pubsub, rendezvous, requests},
     output::Lines,
 };
-use libp2p_proto_core::{PeerId, bytes::Bytes};
+use libp2p_proto_core::{Multiaddr, PeerId, bytes::Bytes};
 use libp2p_proto_driver::App;
 use libp2p_proto_echo::Echo;
 use libp2p_proto_fetch::Fetch;
@@ -16,6 +16,7 @@ use libp2p_proto_identity::Identity;
 use libp2p_proto_kad::Kad;
 use libp2p_proto_perf::{self as perf, Perf};
 use libp2p_proto_ping::{self as ping, Ping};
+use libp2p_proto_relay::{self as relay, Failure, Relay};
 use libp2p_proto_rendezvous::Rendezvous;
 use libp2p_proto_request_response::{self as reqresp, RequestResponse};
 use libp2p_proto_stream_protocol::Protocol;
@@ -58,6 +59,9 @@ pub(crate) struct Listener {
     fetch: Option<Fetch>,
     gossip: Option<Gossipsub>,
     kad: Option<Kad>,
+    pub(crate) relay: Option<Relay>,
+    /// Where a relay keeps a slot for us, or why there is none.
+    pub(crate) reserved: Option<Result<Vec<Multiaddr>, Failure>>,
     rendezvous: Option<Rendezvous>,
     lines: Lines,
     pub(crate) tally: Tally,
@@ -71,6 +75,7 @@ impl Listener {
         services: &[&str],
         topics: &[String],
         kad_protocol: Option<&str>,
+        reserves: bool,
         lines: Lines,
     ) -> Result<Self, Error> {
         let has = |name: &str| services.contains(&name);
@@ -82,6 +87,7 @@ impl Listener {
         }
         let serve = || perf::Config {
             serve: true,
+            on_limited: true,
             ..perf::Config::default()
         };
         Ok(Self {
@@ -98,6 +104,10 @@ impl Listener {
             requests: has("reqresp").then(|| requests(true, REQUEST)).transpose()?,
             fetch: has("fetch").then(|| Fetch::new(lookup)),
             gossip,
+            relay: (has("relay") || reserves)
+                .then(|| node::relay(identity, has("relay"), reserves))
+                .transpose()?,
+            reserved: None,
             rendezvous: has("rendezvous")
                 .then(|| rendezvous(identity, true))
                 .transpose()?,
@@ -141,6 +151,23 @@ impl Listener {
         }
     }
 
+    /// Tells of slots that we keep for others, and notes those that others keep for us.
+    fn report_slots(&mut self) {
+        while let Some(event) = self.relay.as_mut().and_then(Relay::poll_event) {
+            match event {
+                relay::Event::Granted { peer, .. } => {
+                    self.say(json!({ "event": "reservation", "peer": peer.to_string() }));
+                }
+                relay::Event::Reserved { addrs, .. } => self.reserved = Some(Ok(addrs)),
+                relay::Event::NotReserved { failure, .. } => self.reserved = Some(Err(failure)),
+                relay::Event::Lost { relay } => {
+                    self.say(json!({ "event": "reservation-lost", "peer": relay.to_string() }));
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn answer_requests(&mut self) {
         let Some(protocol) = &mut self.requests else {
             return;
@@ -176,6 +203,7 @@ impl App for Listener {
             lend(&mut self.fetch),
             lend(&mut self.gossip),
             lend(&mut self.kad),
+            lend(&mut self.relay),
             lend(&mut self.rendezvous),
         ];
         all.into_iter().flatten().collect()
@@ -238,6 +266,7 @@ impl App for Listener {
                 _ => {}
             }
         }
+        self.report_slots();
         self.answer_requests();
         self.answer_gossip();
         // The rounds by interval count in the statistics.

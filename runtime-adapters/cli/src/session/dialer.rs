@@ -4,7 +4,7 @@ use super::{Connected, echo::Echo};
 use crate::{
     error::Error,
     explain,
-    node::{ECHO, REQRESP, broken, introduce, kademlia, pubsub, rendezvous, requests},
+    node::{ECHO, REQRESP, broken, introduce, kademlia, pubsub, relay, rendezvous, requests},
     record::Dialing,
 };
 use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName};
@@ -16,6 +16,7 @@ use libp2p_proto_identity::Identity;
 use libp2p_proto_kad::Kad;
 use libp2p_proto_perf::{self as perf, Perf};
 use libp2p_proto_ping::{self as ping, Ping};
+use libp2p_proto_relay::Relay;
 use libp2p_proto_rendezvous::Rendezvous;
 use libp2p_proto_request_response::RequestResponse;
 use libp2p_proto_stream_protocol::{LinkError, Protocol};
@@ -51,6 +52,8 @@ pub(crate) struct Dialer {
     pub(super) requests: RequestResponse,
     /// For a run that asks it something.
     pub(super) kad: Option<Kad>,
+    /// For circuits, dialed and reserved.
+    pub(super) relay: Relay,
     pub(super) rendezvous: Rendezvous,
     pub(super) echo: Echo,
     pub(super) gossip: Gossipsub,
@@ -84,6 +87,7 @@ impl Dialer {
         };
         let perf = perf::Config {
             timeout: limit,
+            on_limited: true,
             ..perf::Config::default()
         };
         let unannounced = streams::Config {
@@ -97,6 +101,7 @@ impl Dialer {
             fetch: Fetch::new(|_| None),
             requests: requests(false, limit)?,
             kad,
+            relay: relay(identity, false, true)?,
             rendezvous: rendezvous(identity, false)?,
             echo: Echo::new()?,
             gossip: pubsub(identity)?,
@@ -146,6 +151,7 @@ impl App for Dialer {
             &mut self.requests,
             self.echo.protocol(),
             &mut self.gossip,
+            &mut self.relay,
             &mut self.rendezvous,
             &mut self.handled,
         ];
@@ -168,7 +174,7 @@ impl App for Dialer {
                     conn,
                     security,
                     muxer,
-                    limited: info.limited,
+                    relayed: info.remote.is_relayed(),
                 });
             }
             Event::Disconnected { conn, error, .. } => {

@@ -108,7 +108,13 @@ fn a_listener_says_what_it_does_not_have_and_ends_with_2() {
         (["--muxer", "mplex"], "muxer mplex"),
         (["--key", "dsa"], "key type dsa"),
         (["--services", "nonsense"], "service nonsense"),
-        (["--relay", "/ip4/127.0.0.1/tcp/1"], "relay"),
+        (
+            [
+                "--relay",
+                "/ip4/127.0.0.1/udp/1/quic-v1/p2p/12D3KooWGzh6uXWiLrBgDsxXsnjTcGTNtmFgHSYCRvLJ8NSDpGdC",
+            ],
+            "transport",
+        ),
         (
             ["--listen", "/ip4/127.0.0.1/udp/0/quic-v1"],
             "/ip4/127.0.0.1/udp/0/quic-v1",
@@ -135,7 +141,7 @@ fn a_listener_says_what_it_does_not_have_and_ends_with_2() {
 fn a_dialer_says_what_it_does_not_have_and_ends_with_2() {
     let at = |rest: &str| format!("/ip4/127.0.0.1/{rest}/p2p/{PEER}");
     let tcp = at("tcp/1");
-    let relayed = format!("{tcp}/p2p-circuit/p2p/{PEER}");
+    let relayed = format!("{tcp}/p2p-circuit/p2p/{PEER}/p2p-circuit/p2p/{PEER}");
     for args in [
         &[at("udp/1/quic-v1").as_str()][..],
         &[&at("tcp/1/tls/ws")],
