@@ -23,6 +23,8 @@ pub(crate) struct Inner {
     by_stream: BTreeMap<StreamId, Child>,
     /// What the outer connection says next, once the inner ones have said all.
     held: VecDeque<FromConnection>,
+    /// An inner machine took bytes since output was last asked for: there may be more, and whoever carries messages last is to come back.
+    stirred: bool,
 }
 
 struct Child {
@@ -53,6 +55,7 @@ impl Inner {
         Self {
             by_stream: BTreeMap::new(),
             held: VecDeque::new(),
+            stirred: false,
         }
     }
 
@@ -96,6 +99,7 @@ impl Inner {
     /// Takes what the outer connection reports of a promoted stream; the rest goes on to the swarm.
     pub(crate) fn take(&mut self, outer: &mut Bare, message: FromConnection) -> Option<FromConnection> {
         let now = outer.now();
+        let stirred = &mut self.stirred;
         let Some(child) = message
             .stream()
             .and_then(|stream| self.by_stream.get_mut(&stream))
@@ -109,11 +113,12 @@ impl Inner {
                     room.copy_from_slice(&data);
                 }
                 child.input.fill(data.len());
-                child.feed(now, outer, stream);
+                *stirred |= child.feed(now, outer, stream);
                 None
             }
             FromConnection::Sent { bytes, .. } => {
                 child.unsent = child.unsent.saturating_sub(bytes);
+                *stirred = true;
                 None
             }
             FromConnection::Finished { stream } => {
@@ -146,6 +151,7 @@ impl Inner {
                 if !child.feed(now, outer, *stream) {
                     break;
                 }
+                self.stirred = true;
             }
         }
         self.by_stream.retain(|_, child| child.end != End::Gone);
@@ -158,6 +164,7 @@ impl Inner {
 
     /// Writes what the inner connections have to say to their streams, as far as there is room.
     pub(crate) fn transmit(&mut self, now: Instant, outer: &mut Bare) {
+        self.stirred = false;
         for (&stream, child) in &mut self.by_stream {
             let mut out = Vec::new();
             let room = SEND_ROOM.saturating_sub(child.unsent);
@@ -191,9 +198,13 @@ impl Inner {
                 outer.handle_message(now, ToConnection::Order { stream, order });
             }
         }
+        self.transmit(now, outer);
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
+        if self.stirred {
+            return Some(Deadline::now("inner"));
+        }
         let of_child = |child: &Child| {
             let reset = child.reset_at.filter(|at| *at < Instant::MAX);
             let reset = reset.map(|at| Deadline::new(at, "inner-end"));
