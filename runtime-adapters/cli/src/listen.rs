@@ -267,9 +267,8 @@ async fn reserve(
     deadline: Deadline,
 ) -> Result<Vec<String>, Error> {
     let failed = |why: String| Error::Failed(format!("no reservation at {addr}: {why}"));
-    let (at, relay) = match addr.split_peer_id() {
-        (Some(at), Some(relay)) => (at, relay),
-        _ => return Err(failed(String::from("it is no whole address"))),
+    let (Some(at), Some(relay)) = addr.split_peer_id() else {
+        return Err(failed(String::from("it is no whole address")));
     };
     node.call(move |_, app, _| {
         if let Some(machine) = &mut app.relay {
