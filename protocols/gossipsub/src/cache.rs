@@ -85,9 +85,44 @@ impl Seen {
     }
 }
 
+/// Ids by the fingerprint of their message. The oldest are forgotten first.
+#[derive(Debug)]
+pub(crate) struct FastIds {
+    ids: BTreeMap<Bytes, MessageId>,
+    order: VecDeque<Bytes>,
+    max: usize,
+}
+
+impl FastIds {
+    pub(crate) const fn new(max: usize) -> Self {
+        Self {
+            ids: BTreeMap::new(),
+            order: VecDeque::new(),
+            max,
+        }
+    }
+
+    pub(crate) fn get(&self, fingerprint: &Bytes) -> Option<&MessageId> {
+        self.ids.get(fingerprint)
+    }
+
+    pub(crate) fn insert(&mut self, fingerprint: Bytes, id: MessageId) {
+        if self.ids.len() >= self.max {
+            if let Some(oldest) = self.order.pop_front() {
+                self.ids.remove(&oldest);
+            }
+        }
+        if self.ids.insert(fingerprint.clone(), id).is_none() {
+            self.order.push_back(fingerprint);
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Cached {
+    topic: Topic,
     frame: Bytes,
+    /// How often whom. Under the strict rule, whoever was told is here.
     served: BTreeMap<PeerId, u8>,
 }
 
@@ -118,6 +153,7 @@ impl MessageCache {
     pub(crate) fn put(&mut self, topic: Topic, id: MessageId, frame: Bytes) {
         let cost = frame.len().saturating_add(ENTRY_COST);
         let cached = Cached {
+            topic: topic.clone(),
             frame,
             served: BTreeMap::new(),
         };
@@ -183,9 +219,26 @@ impl MessageCache {
             .collect()
     }
 
-    /// The frame of a message for a peer that asked, unless it had it `max` times.
-    pub(crate) fn serve(&mut self, id: &MessageId, peer: PeerId, max: u8) -> Option<Bytes> {
+    /// The topic of a message.
+    pub(crate) fn topic_of(&self, id: &MessageId) -> Option<&Topic> {
+        self.messages.get(id).map(|cached| &cached.topic)
+    }
+
+    /// These messages were announced to a peer.
+    pub(crate) fn told(&mut self, ids: &[MessageId], peer: PeerId) {
+        for id in ids {
+            if let Some(cached) = self.messages.get_mut(id) {
+                cached.served.entry(peer).or_default();
+            }
+        }
+    }
+
+    /// The frame of a message for a peer that asked, unless it had it `max` times or, if `strict`, it was never told of it.
+    pub(crate) fn serve(&mut self, id: &MessageId, peer: PeerId, max: u8, strict: bool) -> Option<Bytes> {
         let cached = self.messages.get_mut(id)?;
+        if strict && !cached.served.contains_key(&peer) {
+            return None;
+        }
         let served = cached.served.entry(peer).or_default();
         if *served >= max {
             return None;
@@ -232,8 +285,8 @@ mod tests {
         }
         assert_eq!((cache.len(), cache.ids(&topic).len()), (50, 30));
         let peer = PeerId::from_encoded_key(&[1; 36]);
-        assert!((0..10).all(|number| cache.serve(&id(number), peer, 3).is_none()));
-        assert!((10..60).all(|number| cache.serve(&id(number), peer, 3).is_some()));
+        assert!((0..10).all(|number| cache.serve(&id(number), peer, 3, false).is_none()));
+        assert!((10..60).all(|number| cache.serve(&id(number), peer, 3, false).is_some()));
         assert!(cache.ids(&Topic::from("other")).is_empty());
     }
 
@@ -243,9 +296,9 @@ mod tests {
         let mut cache = MessageCache::new(5, 3, 1 << 20);
         cache.put(Topic::from("t"), id(1), Bytes::from_static(b"x"));
         let [a, b] = [1, 2].map(|seed| PeerId::from_encoded_key(&[seed; 36]));
-        let served = (0..4).filter(|_| cache.serve(&id(1), a, 3).is_some()).count();
+        let served = (0..4).filter(|_| cache.serve(&id(1), a, 3, false).is_some()).count();
         assert_eq!(served, 3);
-        assert!(cache.serve(&id(1), b, 3).is_some());
+        assert!(cache.serve(&id(1), b, 3, false).is_some());
     }
 
     // covers: GSP-160, GSP-161
@@ -279,7 +332,7 @@ mod tests {
         let now = Instant::from_nanos(100_000);
         assert!(seen.contains(&id(99_999), now) && !seen.contains(&id(98_000), now));
         let peer = PeerId::from_encoded_key(&[1; 36]);
-        assert!(cache.serve(&id(99_999), peer, 3).is_some());
-        assert!(cache.serve(&id(0), peer, 3).is_none());
+        assert!(cache.serve(&id(99_999), peer, 3, false).is_some());
+        assert!(cache.serve(&id(0), peer, 3, false).is_none());
     }
 }

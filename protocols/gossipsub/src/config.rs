@@ -1,12 +1,13 @@
 //! Parameters of the mesh, of topics, limits, and the profiles of deployed networks.
 
 use crate::{
-    Error, MessageIdFn, SignaturePolicy, SubscriptionFilter, Topic, WireLimits,
+    Error, FastId, Inspector, MessageIdFn, PeerFilter, SignaturePolicy, SubscriptionFilter, Topic, WireLimits,
     score::{ScoreConfig, Thresholds},
 };
-use alloc::{collections::BTreeMap, vec, vec::Vec};
+use alloc::{collections::BTreeMap, format, vec, vec::Vec};
 use core::time::Duration;
 use libp2p_proto_core::{PeerId, ProtocolName};
+use libp2p_proto_identity::Identity;
 
 /// What a peer with a protocol name can be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +91,8 @@ pub struct TopicConfig {
     pub validate: Option<bool>,
     /// Largest payload, in bytes.
     pub max_message: Option<usize>,
+    /// Who signs own messages, and whose messages count as our own. `None`: the identity of the router.
+    pub author: Option<Identity>,
     /// Only ever published to: never subscribed, nothing received.
     pub fanout_only: bool,
     /// Whether we ask for parts instead of whole messages. Needs `partial_messages`.
@@ -279,6 +282,20 @@ pub struct Config {
     pub forward_age: Duration,
     /// Whether sequence numbers of an author must rise; others are ignored. Default false.
     pub replay_guard: bool,
+    /// The one length of ids, in bytes: announced, asked for and unwanted ids of another length are skipped. Default `None`: any.
+    pub id_len: Option<usize>,
+    /// Whether peers may ask only for what we announced to them, as nim has it. Default false.
+    pub iwant_strict: bool,
+    /// Time without progress after which our stream to a peer is reset. Default 30 s, as go.
+    pub write_timeout: Duration,
+    /// Which peers take part in which topics. Default `None`: all.
+    pub peer_filter: Option<PeerFilter>,
+    /// Sees every RPC before it is looked at, and may refuse it. Default `None`.
+    pub inspector: Option<Inspector>,
+    /// Fingerprints of messages, for id functions that cost much. Default `None`: each copy's id is computed.
+    pub fast_id: Option<FastId>,
+    /// Whether steps are traced, for [`poll_trace`](crate::Gossipsub::poll_trace). Default false.
+    pub trace: bool,
     /// Whether partial messages are spoken, as a draft of 1.3. Default false.
     pub partial_messages: bool,
     /// Whether the test extension is spoken. Default false.
@@ -342,6 +359,13 @@ impl Default for Config {
             publish_age: Duration::from_secs(5),
             forward_age: Duration::from_secs(1),
             replay_guard: false,
+            id_len: None,
+            iwant_strict: false,
+            write_timeout: Duration::from_secs(30),
+            peer_filter: None,
+            inspector: None,
+            fast_id: None,
+            trace: false,
             partial_messages: false,
             test_extension: false,
             score: None,
@@ -357,6 +381,28 @@ impl Config {
     pub fn up_to(mut self, level: Level) -> Self {
         self.protocols.retain(|(_, offered)| *offered <= level);
         self
+    }
+
+    /// Offers the five versions under names of one's own: `/foo` gives `/foo/1.3.0` to `/foo/1.0.0`, and no FloodSub. Other names, and other levels for them, go
+    /// into `protocols`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadConfig`] if these are no names of protocols.
+    pub fn with_prefix(mut self, prefix: &str) -> Result<Self, Error> {
+        let versions = [
+            ("1.3.0", Level::V13),
+            ("1.2.0", Level::V12),
+            ("1.1.0", Level::V11),
+            ("1.0.0", Level::V10),
+        ];
+        self.protocols.clear();
+        for (version, level) in versions {
+            let name = ProtocolName::new(&format!("{prefix}/{version}"));
+            self.protocols
+                .push((name.map_err(|_| Error::BadConfig("protocols"))?, level));
+        }
+        Ok(self)
     }
 
     /// Checks the ranges.
@@ -407,6 +453,8 @@ impl Config {
             ("max_events", self.limits.max_events > 0),
             ("max_pending", self.limits.max_pending > 0),
             ("max_seen", self.limits.max_seen > 0),
+            ("id_len", self.id_len != Some(0)),
+            ("write_timeout", self.write_timeout >= second),
         ])?;
         for topic in self.topics.keys() {
             self.validate_topic(topic)?;
@@ -429,6 +477,28 @@ impl Config {
                 size.is_none_or(|size| size <= self.limits.max_frame),
             ),
         ])
+    }
+
+    /// Ids longer than this are neither announced nor asked for: they would not fit beside others.
+    pub(crate) fn longest_id(&self) -> usize {
+        self.limits.max_control_sent.saturating_sub(128).min(1024)
+    }
+
+    /// Whether a peer takes part in a topic.
+    pub(crate) fn is_filtered(&self, peer: &PeerId, topic: &Topic) -> bool {
+        self.peer_filter
+            .as_ref()
+            .is_some_and(|filter| !filter.allows(peer, topic))
+    }
+
+    /// Whether an id has the length that ids must have.
+    pub(crate) fn fits(&self, id: &crate::MessageId) -> bool {
+        self.id_len.is_none_or(|len| len == id.as_bytes().len())
+    }
+
+    /// Who signs the messages of a topic.
+    pub(crate) fn author_of(&self, topic: &Topic) -> Option<&Identity> {
+        self.topics.get(topic)?.author.as_ref()
     }
 
     pub(crate) fn mesh_of(&self, topic: &Topic) -> MeshParams {
@@ -494,6 +564,7 @@ impl Config {
             },
             policy: SignaturePolicy::StrictNoSign,
             id,
+            id_len: Some(20),
             validate: true,
             heartbeat: Duration::from_millis(700),
             history: 6,

@@ -19,6 +19,15 @@ pub enum Verdict {
     Ignore,
 }
 
+/// What a peer did for us, as the application sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feedback {
+    /// It brought something useful: as the first delivery of a message.
+    Useful,
+    /// It brought something invalid: as an invalid message.
+    Invalid,
+}
+
 /// What the application is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -84,6 +93,11 @@ pub enum Event {
         /// Messages of others, and answers.
         others: u32,
     },
+    /// The id of a message is longer than 1 KiB, or than control may be: it is passed on, but not gossiped about.
+    NotGossiped {
+        /// The id.
+        id: MessageId,
+    },
     /// A peer's score fell below the graylist threshold.
     Graylisted {
         /// The peer.
@@ -146,6 +160,8 @@ pub struct Stats {
     pub penalties: u64,
     /// RPCs that could not be read.
     pub malformed: u64,
+    /// RPCs that the inspector refused.
+    pub refused: u64,
     /// RPCs ignored for the score of their sender.
     pub graylisted: u64,
     /// Heartbeats.

@@ -12,9 +12,6 @@ use alloc::{
 use libp2p_proto_core::PeerId;
 use libp2p_proto_stream_protocol::Context;
 
-/// Ids longer than this are neither announced nor asked for: they would not fit beside others.
-const LONGEST_ID: usize = 1024;
-
 impl Gossipsub {
     fn gossip_threshold(&self) -> f64 {
         if self.scores.is_some() {
@@ -32,8 +29,9 @@ impl Gossipsub {
         members: &BTreeSet<PeerId>,
         scores: &BTreeMap<PeerId, f64>,
     ) {
+        let longest = self.config.longest_id();
         let mut ids = self.cache.ids(topic);
-        ids.retain(|id| id.as_bytes().len() <= LONGEST_ID);
+        ids.retain(|id| id.as_bytes().len() <= longest);
         if ids.is_empty() {
             return;
         }
@@ -54,6 +52,9 @@ impl Gossipsub {
             if told.len() > max {
                 Self::shuffle(cx, &mut told);
                 told.truncate(max);
+            }
+            if self.config.iwant_strict {
+                self.cache.told(&told, peer);
             }
             if let Some(entry) = self.peers.get_mut(&peer) {
                 entry.queue.announce(topic, told, &self.config.limits);
@@ -92,13 +93,14 @@ impl Gossipsub {
             return;
         }
         let room = limits.max_ihave_ids.saturating_sub(counts.asked);
+        let longest = self.config.longest_id();
         let mut wanted = BTreeSet::new();
         for entry in entries {
-            if !self.mesh.contains_key(&entry.topic) {
+            if !self.mesh.contains_key(&entry.topic) || self.config.is_filtered(&peer, &entry.topic) {
                 continue;
             }
             for id in entry.ids.into_iter().take(limits.max_ihave_ids) {
-                let short = id.as_bytes().len() <= LONGEST_ID;
+                let short = id.as_bytes().len() <= longest && self.config.fits(&id);
                 if short && !self.is_known(&id) && !self.promises.contains(&id.kept()) {
                     wanted.insert(id);
                 }
@@ -146,8 +148,13 @@ impl Gossipsub {
         if entry.counts.iwant_rpcs > limits.max_iwant_rpcs || entry.level().is_none() {
             return;
         }
-        let wanted: BTreeSet<MessageId> = entries.into_iter().flatten().collect();
+        let ids = entries.into_iter().flatten();
+        let wanted: BTreeSet<MessageId> = ids.filter(|id| self.config.fits(id)).collect();
         for id in wanted {
+            let topic = self.cache.topic_of(&id);
+            if topic.is_some_and(|topic| self.config.is_filtered(&peer, topic)) {
+                continue;
+            }
             let Some(entry) = self.peers.get_mut(&peer) else {
                 return;
             };
@@ -160,7 +167,7 @@ impl Gossipsub {
             if full {
                 break;
             }
-            let Some(frame) = self.cache.serve(&id, peer, limits.max_retransmissions) else {
+            let Some(frame) = self.cache.serve(&id, peer, limits.max_retransmissions, self.config.iwant_strict) else {
                 continue;
             };
             self.stats.served = self.stats.served.saturating_add(1);
@@ -215,6 +222,9 @@ impl Gossipsub {
         let until = self.tick.saturating_add(u64::from(self.config.idontwant_ttl));
         let mut gone = Vec::new();
         for id in entries.into_iter().flatten().take(limits.max_idontwant_per_rpc) {
+            if !self.config.fits(&id) {
+                continue;
+            }
             let Some(entry) = self.peers.get_mut(&peer) else {
                 return;
             };
@@ -238,7 +248,7 @@ impl Gossipsub {
         source: Option<PeerId>,
         asked: Option<PeerId>,
     ) {
-        if id.as_bytes().len() > LONGEST_ID {
+        if id.as_bytes().len() > self.config.longest_id() {
             return;
         }
         let requests = self.config.partial_of(topic).0;

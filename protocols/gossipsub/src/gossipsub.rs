@@ -1,11 +1,11 @@
 //! The machine: its state, the commands, and what drives it.
 
 use crate::{
-    Command, Config, Error, Event, Level, MessageId, Reject, ScoreExplanation, Stats, Topic,
-    TopicScoreParams, Verdict,
+    Command, Config, Error, Event, Level, MessageId, Reject, ScoreExplanation, Stats, Step, Topic,
+    TopicScoreParams, Trace, Verdict,
     backoff::Backoffs,
-    cache::{MessageCache, Seen},
-    event::{Census, Publication},
+    cache::{FastIds, MessageCache, Seen},
+    event::{Census, Feedback, Publication},
     messages::Pending,
     partial::Groups,
     peers::Peer,
@@ -42,6 +42,12 @@ pub(crate) struct Fanout {
 pub(crate) enum Wish {
     Join(Topic),
     Leave(Topic),
+    Batch {
+        publications: Vec<Publication>,
+        topic: Topic,
+        messages: Vec<Bytes>,
+    },
+    Feedback(PeerId, Topic, Feedback),
     Publish {
         publication: Publication,
         topic: Topic,
@@ -116,6 +122,8 @@ pub struct Gossipsub {
     next_publication: u64,
     pub(crate) publications: BTreeMap<u64, Outgoing>,
     events: EventQueue<Event>,
+    pub(crate) traces: VecDeque<Trace>,
+    pub(crate) fast: FastIds,
     pub(crate) stats: Stats,
     journal: Journal,
 }
@@ -175,6 +183,8 @@ impl Gossipsub {
             next_publication: 0,
             publications: BTreeMap::new(),
             events: EventQueue::new(limits.max_events),
+            traces: VecDeque::new(),
+            fast: FastIds::new(limits.max_seen),
             stats: Stats::default(),
             journal: Journal::new(),
             config,
@@ -185,7 +195,7 @@ impl Gossipsub {
     ///
     /// # Errors
     ///
-    /// [`Error::TopicNotAllowed`], [`Error::TooManyTopics`], [`Error::TooManyCommands`].
+    /// [`Error::TopicNotAllowed`], [`Error::TooManyTopics`], [`Error::TooManyCommands`], [`Error::TooLarge`] if its name fits into no frame.
     pub fn subscribe(&mut self, topic: impl Into<Topic>) -> Result<(), Error> {
         let topic = topic.into();
         self.journal.note(|| Command::Subscribe { topic: topic.clone() });
@@ -213,6 +223,10 @@ impl Gossipsub {
         if !self.local.contains_key(&topic) {
             if self.local.len() >= self.config.limits.max_topics {
                 return Err(Error::TooManyTopics);
+            }
+            // A name that fits into no frame could never be announced.
+            if topic.as_str().len().saturating_add(64) > self.config.limits.max_control_sent {
+                return Err(Error::TooLarge);
             }
             self.wish(Wish::Join(topic.clone()))?;
         }
@@ -319,6 +333,65 @@ impl Gossipsub {
         })?;
         self.next_publication = self.next_publication.saturating_add(1);
         Ok(publication)
+    }
+
+    /// Publishes several messages of one topic, so that each has left once before one leaves twice: for each peer they wait in another order.
+    /// [`Event::Published`] or [`Event::PublishFailed`] follows for each.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`], [`Error::TooManyCommands`].
+    pub fn publish_batch(
+        &mut self,
+        topic: impl Into<Topic>,
+        messages: Vec<Bytes>,
+    ) -> Result<Vec<Publication>, Error> {
+        let topic = topic.into();
+        if messages.len() > self.config.limits.max_commands {
+            return Err(Error::TooManyCommands);
+        }
+        let max = self.config.max_message(&topic);
+        if messages.iter().any(|data| data.len() > max) {
+            return Err(Error::TooLarge);
+        }
+        let first = self.next_publication;
+        let next = first.saturating_add(messages.len() as u64);
+        let publications: Vec<Publication> = (first..next).map(Publication).collect();
+        self.wish(Wish::Batch {
+            publications: publications.clone(),
+            topic,
+            messages,
+        })?;
+        self.next_publication = next;
+        Ok(publications)
+    }
+
+    /// What a connected peer did for us in a topic, beyond what the machine sees: counts as a first delivery, or as an invalid message.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyCommands`].
+    pub fn feedback(
+        &mut self,
+        peer: PeerId,
+        topic: impl Into<Topic>,
+        feedback: Feedback,
+    ) -> Result<(), Error> {
+        self.wish(Wish::Feedback(peer, topic.into(), feedback))
+    }
+
+    /// The last sequence number of each author, if they must rise: to be kept over a restart. Sorted.
+    pub fn authors(&self) -> impl Iterator<Item = (&PeerId, u64)> {
+        self.authors.iter().map(|(author, seqno)| (author, *seqno))
+    }
+
+    /// An author's last sequence number, as it was kept. A larger one stays.
+    pub fn remember_author(&mut self, author: PeerId, seqno: u64) {
+        let room = self.authors.len() < self.config.limits.max_authors;
+        if room || self.authors.contains_key(&author) {
+            let known = self.authors.entry(author).or_default();
+            *known = seqno.max(*known);
+        }
     }
 
     /// What the application found of a message that waits for it. A message that no longer waits is left as it is.
@@ -479,6 +552,19 @@ impl Gossipsub {
         event
     }
 
+    /// The oldest step of the trace, if steps are traced. At most as many as events wait; then the newest are lost.
+    pub fn poll_trace(&mut self) -> Option<Trace> {
+        self.traces.pop_front()
+    }
+
+    /// Traces a step.
+    pub(crate) fn trace(&mut self, step: impl FnOnce() -> Step) {
+        if self.config.trace && self.traces.len() < self.config.limits.max_events {
+            let at = self.now;
+            self.traces.push_back(Trace { at, step: step() });
+        }
+    }
+
     /// The drive that made the oldest event.
     pub fn next_event_seq(&self) -> Option<u64> {
         self.events.next_seq()
@@ -589,8 +675,9 @@ impl Gossipsub {
     }
 
     /// Counts an invalid message against its sender.
-    pub(crate) fn invalid_now(&mut self, peer: PeerId, topic: &Topic, _why: Reject) {
+    pub(crate) fn invalid_now(&mut self, peer: PeerId, topic: &Topic, why: Reject) {
         let now = self.now;
+        self.trace(|| Step::RejectMessage(peer, topic.clone(), why));
         self.stats.rejected = self.stats.rejected.saturating_add(1);
         if let Some(scores) = &mut self.scores {
             scores.invalid(now, peer, topic);
@@ -617,6 +704,20 @@ impl Gossipsub {
                 reported,
                 local,
             } => self.publish_now(cx, publication, topic, data, reported, local),
+            Wish::Batch {
+                publications,
+                topic,
+                messages,
+            } => self.publish_batch_now(cx, publications, &topic, messages),
+            Wish::Feedback(peer, topic, feedback) => {
+                let now = self.now;
+                if let Some(scores) = &mut self.scores {
+                    match feedback {
+                        Feedback::Useful => scores.useful(now, peer, &topic),
+                        Feedback::Invalid => scores.invalid(now, peer, &topic),
+                    }
+                }
+            }
             Wish::Report(id, verdict) => {
                 self.decide(cx, &id, verdict);
             }

@@ -21,6 +21,7 @@ impl Gossipsub {
         self.backoffs.sweep(self.now - slack);
         self.seen.expire(self.now);
         self.reset_counts(cx);
+        self.reset_stuck(cx);
         for (peer, broken) in self.promises.broken(self.now) {
             self.penalize_now(peer, broken);
         }

@@ -157,3 +157,18 @@ pub fn ethereum_id(topic: Option<&Topic>, data: &[u8], decompressed: Option<&[u8
     let digest = hash.finalize();
     MessageId::from(digest.get(..20).unwrap_or_default().to_vec())
 }
+
+/// The length that a block of snappy declares for what is in it, for a look before it is decompressed: the varint in front of it. `None` if there is none.
+///
+/// Ethereum's consensus layer takes at most 10 MiB (`MAX_PAYLOAD_SIZE` of its phase 0 networking).
+pub fn snappy_len(block: &[u8]) -> Option<u32> {
+    let mut len = 0_u64;
+    for (place, byte) in block.iter().take(5).enumerate() {
+        let shift = u32::try_from(place).ok()?.checked_mul(7)?;
+        len |= u64::from(byte & 127).checked_shl(shift)?;
+        if byte & 128 == 0 {
+            return u32::try_from(len).ok();
+        }
+    }
+    None
+}

@@ -18,7 +18,8 @@
 //! | messages that wait for a verdict | `max_pending`, 1 024, and `max_pending_bytes`, 16 MiB | dropped, and their senders paused |
 //! | promises, back-offs | 65 536 each | not asked; the one that ends first is forgotten |
 //! | gone peers with a score, deliveries | `max_retained`, 10 000; `max_deliveries`, 100 000, for 120 s | the best, the oldest are forgotten |
-//! | events, commands, reports | 4 096 each | lost and counted; refused; not reported |
+//! | fingerprints of messages | `max_seen`, if `fast_id` is set | the oldest are forgotten |
+//! | events, commands, reports, steps of the trace | 4 096 each | lost and counted; refused; not reported; lost |
 
 extern crate alloc;
 
@@ -32,6 +33,7 @@ mod filter;
 mod gossip;
 mod gossipsub;
 mod heartbeat;
+mod hooks;
 mod id;
 mod mesh;
 mod messages;
@@ -43,18 +45,21 @@ mod rpc;
 mod score;
 mod sign;
 mod topic;
+mod trace;
 pub mod wire;
 
 pub use command::Command;
 pub use config::{Config, Level, Limits, MeshParams, TopicConfig};
 pub use error::{Error, PublishError, Reject};
-pub use event::{Census, Event, Publication, Stats, Verdict};
+pub use event::{Census, Event, Feedback, Publication, Stats, Verdict};
 pub use filter::{CustomFilter, SubscriptionFilter};
 pub use gossipsub::Gossipsub;
-pub use id::{CustomId, MessageId, MessageIdFn, ethereum_id};
+pub use hooks::{FastId, Inspector, PeerFilter};
+pub use id::{CustomId, MessageId, MessageIdFn, ethereum_id, snappy_len};
 pub use score::{
     ScoreConfig, ScoreExplanation, Term, Thresholds, TopicExplanation, TopicScoreParams, decay_factor,
 };
 pub use sign::{SignaturePolicy, preimage};
 pub use topic::Topic;
+pub use trace::{Step, Trace};
 pub use wire::{Message, WireError, WireLimits};

@@ -1,14 +1,14 @@
 //! Joining and leaving: who is in which mesh, GRAFT, PRUNE, back-off, and peer exchange.
 
 use crate::{
-    Event, Gossipsub, Level, Topic,
+    Event, Gossipsub, Level, Step, Topic,
     queue::Change,
     wire::{PeerInfo, Prune},
 };
 use alloc::{collections::BTreeSet, vec::Vec};
 use bytes::Bytes;
 use core::time::Duration;
-use libp2p_proto_core::PeerId;
+use libp2p_proto_core::{AddressClass, Multiaddr, PeerId};
 use libp2p_proto_identity::PeerRecord;
 use libp2p_proto_stream_protocol::{Context, Dial, DialOutcome};
 
@@ -25,6 +25,7 @@ impl Gossipsub {
             return;
         }
         self.mesh.insert(topic.clone(), BTreeSet::new());
+        self.trace(|| Step::Join(topic.clone()));
         self.announce(topic, true);
         let wanted = self.config.mesh_of(topic).d;
         let mut members: Vec<PeerId> = match self.fanout.remove(topic) {
@@ -52,6 +53,7 @@ impl Gossipsub {
         let Some(members) = self.mesh.get(topic).cloned() else {
             return;
         };
+        self.trace(|| Step::Leave(topic.clone()));
         self.announce(topic, false);
         for peer in members {
             let px = self.score(&peer) >= 0.0;
@@ -59,7 +61,7 @@ impl Gossipsub {
         }
         self.mesh.remove(topic);
         for entry in self.peers.values_mut() {
-            entry.queue.ihave.remove(topic);
+            entry.queue.forget_ihave(topic);
         }
     }
 
@@ -85,6 +87,7 @@ impl Gossipsub {
             .is_some_and(|entry| entry.gossips() && entry.topics.contains_key(topic));
         known
             && !self.explicit.contains(&peer)
+            && !self.config.is_filtered(&peer, topic)
             && self.backoffs.get(topic, peer).is_none()
             && self.score(&peer) >= 0.0
     }
@@ -107,6 +110,7 @@ impl Gossipsub {
             if let Some(scores) = &mut self.scores {
                 scores.grafted(now, peer, topic);
             }
+            self.trace(|| Step::Graft(peer, topic.clone()));
         }
     }
 
@@ -119,6 +123,9 @@ impl Gossipsub {
             .is_some_and(|members| members.remove(&peer));
         if let (true, Some(scores)) = (was, &mut self.scores) {
             scores.pruned(now, peer, topic);
+        }
+        if was {
+            self.trace(|| Step::Prune(peer, topic.clone()));
         }
         was
     }
@@ -167,7 +174,7 @@ impl Gossipsub {
             .iter()
             .map(|peer| PeerInfo {
                 peer_id: Some(Bytes::copy_from_slice(peer.as_bytes())),
-                record: self.records.get(peer).cloned(),
+                record: self.records.get(peer).filter(|record| is_public(record)).cloned(),
             })
             .collect()
     }
@@ -227,6 +234,9 @@ impl Gossipsub {
     }
 
     fn judge_graft(&mut self, cx: &mut Context<'_>, topic: &Topic, peer: PeerId) -> Graft {
+        if self.config.is_filtered(&peer, topic) {
+            return Graft::Unknown;
+        }
         let Some(members) = self.mesh.get(topic) else {
             return Graft::Unknown;
         };
@@ -344,6 +354,17 @@ impl Gossipsub {
             }
         }
     }
+}
+
+/// Whether a signed record has an address that can be reached from elsewhere; others are of no use to strangers, and none of their business.
+fn is_public(record: &Bytes) -> bool {
+    let reachable = |record: &PeerRecord| {
+        let class = |addr: &Multiaddr| {
+            matches!(addr.class(), AddressClass::Public | AddressClass::Relayed | AddressClass::Name)
+        };
+        record.addrs().iter().any(class)
+    };
+    PeerRecord::open(record).is_ok_and(|record| reachable(&record))
 }
 
 /// What became of a GRAFT.

@@ -1,7 +1,7 @@
 //! Messages: published, received, judged, passed on.
 
 use crate::{
-    Event, Gossipsub, Level, MessageId, Publication, PublishError, Reject, SignaturePolicy, Topic, Verdict,
+    Event, Gossipsub, Level, MessageId, Publication, PublishError, Reject, SignaturePolicy, Step, Topic, Verdict,
     gossipsub::{Fanout, Outgoing},
     peers::Peer,
     queue::Kind,
@@ -11,6 +11,7 @@ use crate::{
 use alloc::{collections::BTreeSet, vec::Vec};
 use bytes::Bytes;
 use libp2p_proto_core::PeerId;
+use libp2p_proto_identity::Identity;
 use libp2p_proto_stream_protocol::Context;
 
 /// A message that waits for a verdict. Its frame holds everything else.
@@ -43,18 +44,9 @@ impl Gossipsub {
         local: bool,
     ) {
         let len = data.len();
-        let (id, message, frame) = match self.compose(cx, &topic, data) {
-            Ok(composed) => composed,
-            Err(error) => {
-                self.emit(cx, Event::PublishFailed { publication, error });
-                return;
-            }
+        let Some((id, frame)) = self.prepare(cx, publication, &topic, data, local) else {
+            return;
         };
-        self.seen.insert(id.clone(), self.now);
-        self.stats.published = self.stats.published.saturating_add(1);
-        if (self.config.deliver_own || local) && self.is_subscribed(&topic) {
-            self.tell(cx, id.clone(), cx.local, topic.clone(), message, false);
-        }
         if local {
             self.emit(
                 cx,
@@ -66,12 +58,89 @@ impl Gossipsub {
             );
             return;
         }
-        self.cache.put(topic.clone(), id.clone(), frame.clone());
+        self.remember(cx, &topic, &id, frame.clone());
         let receivers = self.receivers(cx, &topic, len);
         if self.config.idontwant_on_publish && len >= self.config.idontwant_min {
             self.tell_unwanted(&topic, &id, None, None);
         }
         self.send_own(cx, publication, id, &frame, receivers, reported);
+    }
+
+    /// An own message up to where it is sent: composed, marked as seen, and told to ourselves, if that is wanted.
+    fn prepare(
+        &mut self,
+        cx: &Context<'_>,
+        publication: Publication,
+        topic: &Topic,
+        data: Bytes,
+        local: bool,
+    ) -> Option<(MessageId, Bytes)> {
+        let (id, message, frame) = match self.compose(cx, topic, data) {
+            Ok(composed) => composed,
+            Err(error) => {
+                self.emit(cx, Event::PublishFailed { publication, error });
+                return None;
+            }
+        };
+        self.seen.insert(id.clone(), self.now);
+        self.stats.published = self.stats.published.saturating_add(1);
+        self.trace(|| Step::PublishMessage(topic.clone(), id.clone()));
+        if (self.config.deliver_own || local) && self.is_subscribed(topic) {
+            self.tell(cx, id.clone(), cx.local, topic.clone(), message, false);
+        }
+        Some((id, frame))
+    }
+
+    /// Keeps a message for those that ask.
+    fn remember(&mut self, cx: &Context<'_>, topic: &Topic, id: &MessageId, frame: Bytes) {
+        self.cache.put(topic.clone(), id.clone(), frame);
+        if id.as_bytes().len() > self.config.longest_id() {
+            self.emit(cx, Event::NotGossiped { id: id.clone() });
+        }
+    }
+
+    /// Several own messages: in round `n` each goes to the `n`th receiver behind its own first one, so that all have left once before one leaves twice.
+    pub(crate) fn publish_batch_now(
+        &mut self,
+        cx: &mut Context<'_>,
+        publications: Vec<Publication>,
+        topic: &Topic,
+        messages: Vec<Bytes>,
+    ) {
+        let longest = messages.iter().map(Bytes::len).max().unwrap_or(0);
+        let mut batch = Vec::new();
+        for (publication, data) in publications.into_iter().zip(messages) {
+            if let Some((id, frame)) = self.prepare(cx, publication, topic, data, false) {
+                self.remember(cx, topic, &id, frame.clone());
+                batch.push((publication, id, frame, 0_usize));
+            }
+        }
+        let receivers = self.receivers(cx, topic, longest);
+        let until = self.now + self.config.publish_age;
+        for round in 0..receivers.len() {
+            for (place, (_, id, frame, taken)) in batch.iter_mut().enumerate() {
+                let turn = place.saturating_add(round).checked_rem(receivers.len());
+                let Some(peer) = turn.and_then(|turn| receivers.get(turn)) else {
+                    continue;
+                };
+                if self.enqueue(cx, *peer, id.kept(), frame.clone(), Kind::Own, until, None) {
+                    *taken = taken.saturating_add(1);
+                }
+            }
+        }
+        for (publication, id, _, peers) in batch {
+            let event = if peers == 0 && !receivers.is_empty() {
+                let error = PublishError::AllQueuesFull(receivers.len());
+                Event::PublishFailed { publication, error }
+            } else {
+                Event::Published {
+                    publication,
+                    id,
+                    peers,
+                }
+            };
+            self.emit(cx, event);
+        }
     }
 
     fn send_own(
@@ -138,7 +207,8 @@ impl Gossipsub {
         };
         if self.config.policy_of(topic).signs() {
             self.seqno = self.seqno.saturating_add(1).max(cx.unix.as_nanos());
-            sign::sign(&mut message, &self.identity, self.seqno).ok_or(PublishError::Unsigned)?;
+            let author = self.config.author_of(topic).unwrap_or(&self.identity);
+            sign::sign(&mut message, author, self.seqno).ok_or(PublishError::Unsigned)?;
         }
         let id = self.config.id_of(topic).id(&message).ok_or(PublishError::NoId)?;
         if self.is_known(&id) {
@@ -221,10 +291,11 @@ impl Gossipsub {
         let Some(topic) = message.topic.clone() else {
             return;
         };
-        if !self.mesh.contains_key(&topic) {
+        if !self.mesh.contains_key(&topic) || self.config.is_filtered(&peer, &topic) {
             return;
         }
-        let (author, id) = match self.examine(cx, &topic, &message) {
+        let fingerprint = self.config.fast_id.as_ref().map(|fast| fast.of(&message));
+        let (author, id) = match self.examine(cx, &topic, &message, fingerprint.as_ref()) {
             Ok(found) => found,
             Err(why) => {
                 self.invalid_now(peer, &topic, why);
@@ -245,6 +316,10 @@ impl Gossipsub {
                 return;
             }
         }
+        if let Some(fingerprint) = fingerprint {
+            let id = MessageId::from(Bytes::copy_from_slice(id.as_bytes()));
+            self.fast.insert(Bytes::copy_from_slice(&fingerprint), id);
+        }
         self.take(cx, peer, &topic, author, id, &message);
     }
 
@@ -254,21 +329,28 @@ impl Gossipsub {
         cx: &Context<'_>,
         topic: &Topic,
         message: &Message,
+        fingerprint: Option<&Bytes>,
     ) -> Result<(Option<PeerId>, MessageId), Reject> {
         let policy: SignaturePolicy = self.config.policy_of(topic);
         let author = policy.check_shape(message)?;
-        if author == Some(cx.local) {
+        let own = self.config.author_of(topic).map(Identity::peer_id);
+        if author.is_some() && (author == Some(cx.local) || author == own) {
             return Err(Reject::SelfOrigin);
         }
         if message.data.as_ref().map_or(0, Bytes::len) > self.config.max_message(topic) {
             return Err(Reject::TooLarge);
         }
-        let id = self.config.id_of(topic).id(message).ok_or(Reject::NoId)?;
+        let known = fingerprint.and_then(|fingerprint| self.fast.get(fingerprint));
+        let id = match known {
+            Some(known) => known.clone(),
+            None => self.config.id_of(topic).id(message).ok_or(Reject::NoId)?,
+        };
         Ok((author, id))
     }
 
     fn handle_duplicate(&mut self, peer: PeerId, id: &MessageId) {
         self.stats.duplicates = self.stats.duplicates.saturating_add(1);
+        self.trace(|| Step::DuplicateMessage(peer, id.clone()));
         let now = self.now;
         self.seen.touch(id, now);
         if let Some(pending) = self.pending.get_mut(id) {
@@ -464,6 +546,7 @@ impl Gossipsub {
     fn accept(&mut self, cx: &mut Context<'_>, id: &MessageId, pending: Pending, untold: Option<Message>) {
         let now = self.now;
         self.stats.accepted = self.stats.accepted.saturating_add(1);
+        self.trace(|| Step::DeliverMessage(pending.first, pending.topic.clone(), id.clone()));
         if let Some(scores) = &mut self.scores {
             scores.accepted(now, pending.first, id);
         }
@@ -471,8 +554,7 @@ impl Gossipsub {
             let (id, topic) = (id.clone(), pending.topic.clone());
             self.tell(cx, id, pending.first, topic, message, false);
         }
-        self.cache
-            .put(pending.topic.clone(), id.clone(), pending.frame.clone());
+        self.remember(cx, &pending.topic, id, pending.frame.clone());
         self.forward(cx, id, &pending);
     }
 

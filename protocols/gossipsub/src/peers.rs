@@ -1,7 +1,7 @@
 //! Connections and streams of peers: who speaks what, what waits for whom, and when it leaves.
 
 use crate::{
-    Event, Gossipsub, Level, MessageId, Topic,
+    Event, Gossipsub, Level, MessageId, Step, Topic,
     gossipsub::Outgoing,
     queue::{Item, Kind, Queue},
     wire::{Extensions, Subscription},
@@ -47,6 +47,8 @@ pub(crate) struct OpenStream {
     flushing: VecDeque<(u64, u64)>,
     /// What `written` was when the notice under way was asked for.
     notice: Option<u64>,
+    /// Since when it takes nothing although something waits.
+    stuck: Option<Instant>,
 }
 
 /// A peer's stream to us.
@@ -128,6 +130,10 @@ impl Gossipsub {
             entry.outbound = info.side == Side::Dialer && !by_px && !info.limited;
         }
         let ip = if info.limited { None } else { info.remote.ip() };
+        if entry.conns.is_empty() {
+            self.trace(|| Step::AddPeer(peer));
+        }
+        let entry = self.peers.entry(peer).or_default();
         entry.conns.insert(conn, ip);
         self.refresh_ips(peer);
         let idle = self
@@ -170,6 +176,7 @@ impl Gossipsub {
     pub(crate) fn forget_peer(&mut self, cx: &mut Context<'_>, peer: PeerId) {
         self.leave_topics(cx, peer);
         if let Some(mut entry) = self.peers.remove(&peer) {
+            self.trace(|| Step::RemovePeer(peer));
             let gone = entry.queue.clear();
             self.drop_items(cx, peer, gone, false);
             if let Outbound::Open(open) = entry.out {
@@ -277,6 +284,7 @@ impl Gossipsub {
             written: 0,
             flushing: VecDeque::new(),
             notice: None,
+            stuck: None,
         });
         let gone = entry.queue.clear();
         self.drop_items(cx, peer, gone, true);
@@ -501,6 +509,7 @@ impl Gossipsub {
                 (None, Some(item)) => (item.frame.clone(), true),
                 (None, None) => break,
             };
+            let len = frame.len();
             match cx.write(open.stream, frame) {
                 Ok(()) => {}
                 Err(WriteError::FrameTooLarge) => {
@@ -512,17 +521,35 @@ impl Gossipsub {
                     }
                     continue;
                 }
-                Err(_) => break,
+                Err(_) => {
+                    open.stuck.get_or_insert(now);
+                    break;
+                }
             }
+            open.stuck = None;
             self.stats.rpcs_sent = self.stats.rpcs_sent.saturating_add(1);
             open.written = open.written.saturating_add(1);
-            if !is_message {
+            if is_message {
+                if let Some(publication) = entry.queue.pop().and_then(|item| item.publication) {
+                    open.flushing.push_back((open.written, publication));
+                    open.ask(cx);
+                }
+            } else {
                 entry.queue.ready = None;
-                continue;
             }
-            if let Some(publication) = entry.queue.pop().and_then(|item| item.publication) {
-                open.flushing.push_back((open.written, publication));
-                open.ask(cx);
+            self.trace(|| Step::SendRpc(peer, len));
+        }
+    }
+
+    /// Resets our streams that took nothing for too long. They are opened again, a few times.
+    pub(crate) fn reset_stuck(&mut self, cx: &mut Context<'_>) {
+        let (now, timeout) = (self.now, self.config.write_timeout);
+        for entry in self.peers.values_mut() {
+            if let Outbound::Open(open) = &mut entry.out {
+                if open.stuck.is_some_and(|since| now.since(since) >= timeout) {
+                    open.stuck = None;
+                    cx.reset(open.stream);
+                }
             }
         }
     }
@@ -591,6 +618,7 @@ impl Gossipsub {
     pub(crate) fn drop_items(&mut self, cx: &mut Context<'_>, peer: PeerId, items: Vec<Item>, blamed: bool) {
         for item in items {
             self.stats.dropped = self.stats.dropped.saturating_add(1);
+            self.trace(|| Step::DropRpc(peer, item.id.clone()));
             if let (true, Some(entry)) = (blamed, self.peers.get_mut(&peer)) {
                 let count = match item.kind {
                     Kind::Own => &mut entry.counts.dropped_own,
@@ -617,6 +645,7 @@ impl Gossipsub {
             .into_iter()
             .flat_map(BTreeSet::iter)
             .filter(|peer| self.peers.get(*peer).is_some_and(|entry| wanted(**peer, entry)))
+            .filter(|peer| !self.config.is_filtered(peer, topic))
             .copied()
             .collect();
         Self::shuffle(cx, &mut found);

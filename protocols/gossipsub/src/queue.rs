@@ -65,6 +65,8 @@ pub(crate) struct Queue {
 
 /// Bytes of tags and lengths around an entry, at most.
 const AROUND: usize = 16;
+/// Bytes of tags and lengths around control, its two lists of ids, and the extensions, at most.
+const ENVELOPE: usize = 64;
 
 impl Queue {
     pub(crate) fn bytes(&self) -> usize {
@@ -161,6 +163,12 @@ impl Queue {
             .extend(ids.into_iter().take(taken));
     }
 
+    /// Nothing more is announced of a topic.
+    pub(crate) fn forget_ihave(&mut self, topic: &Topic) {
+        let gone = self.ihave.remove(topic).map_or(0, |ids| ids.len());
+        self.ihave_len = self.ihave_len.saturating_sub(gone);
+    }
+
     fn has_control(&self) -> bool {
         self.extensions.is_some()
             || !self.subscriptions.is_empty()
@@ -180,14 +188,15 @@ impl Queue {
         if !self.has_control() {
             return None;
         }
-        let mut room = limits.max_control_sent;
+        let mut room = limits.max_control_sent.saturating_sub(ENVELOPE);
         let mut rpc = Rpc::default();
         let mut control = Control {
             extensions: self.extensions.take(),
             ..Control::default()
         };
         self.take_subscriptions(&mut rpc, &mut room, limits);
-        self.take_changes(&mut control, &mut room, peer, meshes);
+        let alone = rpc.subscriptions.is_empty();
+        self.take_changes(&mut control, &mut room, peer, meshes, alone);
         let unwanted = take_ids(&mut self.idontwant, &mut room, limits.max_idontwant_per_rpc);
         if !unwanted.is_empty() {
             control.idontwant.push(unwanted);
@@ -196,7 +205,7 @@ impl Queue {
         if !wanted.is_empty() {
             control.iwant.push(wanted);
         }
-        self.take_ihave(&mut control, &mut room);
+        self.take_ihave(&mut control, &mut room, alone);
         if control != Control::default() {
             rpc.control = Some(control);
         }
@@ -224,6 +233,7 @@ impl Queue {
         room: &mut usize,
         peer: PeerId,
         meshes: &BTreeMap<Topic, BTreeSet<PeerId>>,
+        alone: bool,
     ) {
         while let Some(entry) = self.changes.first_entry() {
             let px = match entry.get() {
@@ -239,7 +249,7 @@ impl Queue {
                 .len()
                 .saturating_add(AROUND)
                 .saturating_add(px);
-            if cost > *room && *control != Control::default() {
+            if cost > *room && !(alone && *control == Control::default()) {
                 break;
             }
             *room = room.saturating_sub(cost);
@@ -253,11 +263,12 @@ impl Queue {
         }
     }
 
-    fn take_ihave(&mut self, control: &mut Control, room: &mut usize) {
+    fn take_ihave(&mut self, control: &mut Control, room: &mut usize, alone: bool) {
         while let Some(mut entry) = self.ihave.first_entry() {
             let topic = entry.key().clone();
             let cost = topic.as_str().len().saturating_add(AROUND);
-            if cost >= *room && *control != Control::default() {
+            let first = alone && *control == Control::default();
+            if cost >= *room && !first {
                 break;
             }
             *room = room.saturating_sub(cost);
@@ -269,7 +280,7 @@ impl Queue {
             }
             if ids.is_empty() {
                 // An id that fits into no frame: it can't be told.
-                if *control == Control::default() && !done {
+                if first && !done {
                     self.drop_ihave(&topic);
                     continue;
                 }
@@ -307,3 +318,6 @@ fn take_ids(from: &mut VecDeque<MessageId>, room: &mut usize, max: usize) -> Vec
     }
     taken
 }
+
+#[cfg(test)]
+mod tests;

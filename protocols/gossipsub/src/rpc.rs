@@ -1,7 +1,7 @@
 //! What one RPC of a peer does, in order: subscriptions, then, unless the peer is graylisted, extensions, messages, control.
 
 use crate::{
-    Event, Gossipsub, Level, Topic,
+    Event, Gossipsub, Level, Step, Topic,
     peers::Wants,
     wire::{Control, Extensions, Rpc, Subscription},
 };
@@ -32,6 +32,12 @@ impl Gossipsub {
             cx.reset(stream);
             return;
         };
+        let refused = self.config.inspector.as_ref();
+        if refused.is_some_and(|inspector| !inspector.allows(&peer, &rpc)) {
+            self.stats.refused = self.stats.refused.saturating_add(1);
+            return;
+        }
+        self.trace(|| Step::RecvRpc(peer));
         self.handle_rpc(cx, peer, rpc);
     }
 

@@ -525,7 +525,7 @@ fn a_prune_carries_at_most_sixteen_good_peers_and_their_signed_records() {
     for puppet in 0..3 {
         rate(&mut rig, puppet, -1.0);
     }
-    let record = PeerRecord::new(rig.peer(5), 1, vec![])
+    let record = PeerRecord::new(rig.peer(5), 1, vec!["/ip4/1.1.1.1/tcp/1".parse().unwrap()])
         .seal(&rig.identities[6])
         .unwrap();
     assert!(rig.router.set_record(record.clone()));

@@ -353,6 +353,13 @@ impl Scores {
         }
     }
 
+    /// A peer was useful in a topic, as the application sees it.
+    pub(crate) fn useful(&mut self, now: Instant, peer: PeerId, topic: &Topic) {
+        if let Some((stats, params)) = self.stats(peer, topic) {
+            stats.first.add(1.0, params.first_deliveries_cap, now);
+        }
+    }
+
     /// A message came again.
     pub(crate) fn duplicate(&mut self, now: Instant, peer: PeerId, id: &MessageId) {
         self.expire_deliveries(now);
