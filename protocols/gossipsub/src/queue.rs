@@ -196,21 +196,30 @@ impl Queue {
         };
         self.take_subscriptions(&mut rpc, &mut room, limits);
         let alone = rpc.subscriptions.is_empty();
-        self.take_changes(&mut control, &mut room, peer, meshes, alone);
-        let unwanted = take_ids(&mut self.idontwant, &mut room, limits.max_idontwant_per_rpc);
-        if !unwanted.is_empty() {
-            control.idontwant.push(unwanted);
+        // What did not fit goes before what is worth less.
+        if self.subscriptions.is_empty() {
+            self.take_changes(&mut control, &mut room, peer, meshes, alone);
         }
-        let wanted = take_ids(&mut self.iwant, &mut room, usize::MAX);
-        if !wanted.is_empty() {
-            control.iwant.push(wanted);
+        if self.subscriptions.is_empty() && self.changes.is_empty() {
+            self.take_all_ids(&mut control, &mut room, limits, alone);
         }
-        self.take_ihave(&mut control, &mut room, alone);
         if control != Control::default() {
             rpc.control = Some(control);
         }
         let empty = rpc == Rpc::default();
         (!empty).then(|| Bytes::from(rpc.encode()))
+    }
+
+    fn take_all_ids(&mut self, control: &mut Control, room: &mut usize, limits: &Limits, alone: bool) {
+        let unwanted = take_ids(&mut self.idontwant, room, limits.max_idontwant_per_rpc);
+        if !unwanted.is_empty() {
+            control.idontwant.push(unwanted);
+        }
+        let wanted = take_ids(&mut self.iwant, room, usize::MAX);
+        if !wanted.is_empty() {
+            control.iwant.push(wanted);
+        }
+        self.take_ihave(control, room, alone);
     }
 
     fn take_subscriptions(&mut self, rpc: &mut Rpc, room: &mut usize, limits: &Limits) {
