@@ -296,7 +296,9 @@ mod tests {
         let mut cache = MessageCache::new(5, 3, 1 << 20);
         cache.put(Topic::from("t"), id(1), Bytes::from_static(b"x"));
         let [a, b] = [1, 2].map(|seed| PeerId::from_encoded_key(&[seed; 36]));
-        let served = (0..4).filter(|_| cache.serve(&id(1), a, 3, false).is_some()).count();
+        let served = (0..4)
+            .filter(|_| cache.serve(&id(1), a, 3, false).is_some())
+            .count();
         assert_eq!(served, 3);
         assert!(cache.serve(&id(1), b, 3, false).is_some());
     }

@@ -1,7 +1,8 @@
 //! Parameters of the mesh, of topics, limits, and the profiles of deployed networks.
 
 use crate::{
-    Error, FastId, Inspector, MessageIdFn, PeerFilter, SignaturePolicy, SubscriptionFilter, Topic, WireLimits,
+    Error, FastId, Inspector, MessageIdFn, PeerFilter, SignaturePolicy, SubscriptionFilter, Topic,
+    WireLimits,
     score::{ScoreConfig, Thresholds},
 };
 use alloc::{collections::BTreeMap, format, vec, vec::Vec};
@@ -256,6 +257,8 @@ pub struct Config {
     pub flood_publish_max: usize,
     /// Whether own messages are told to the application as well. Default false.
     pub deliver_own: bool,
+    /// Whether a GRAFT is taken however large the mesh is, as version 1.0 says: sybils can take such a mesh over. For experiments alone. Default false.
+    pub take_all_grafts: bool,
     /// Whether PRUNEs carry other peers. Default false; for bootstrappers.
     pub px: bool,
     /// Peers that one PRUNE carries, and that are taken of one. Default 16.
@@ -346,6 +349,7 @@ impl Default for Config {
             flood_publish: true,
             flood_publish_max: 64 * 1024,
             deliver_own: false,
+            take_all_grafts: false,
             px: false,
             px_peers: 16,
             iwant_followup: Duration::from_secs(3),

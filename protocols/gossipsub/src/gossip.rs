@@ -167,7 +167,10 @@ impl Gossipsub {
             if full {
                 break;
             }
-            let Some(frame) = self.cache.serve(&id, peer, limits.max_retransmissions, self.config.iwant_strict) else {
+            let Some(frame) =
+                self.cache
+                    .serve(&id, peer, limits.max_retransmissions, self.config.iwant_strict)
+            else {
                 continue;
             };
             self.stats.served = self.stats.served.saturating_add(1);

@@ -243,7 +243,7 @@ impl Gossipsub {
         if members.contains(&peer) {
             return Graft::Taken;
         }
-        let full = members.len() >= self.config.mesh_of(topic).d_hi;
+        let full = !self.config.take_all_grafts && members.len() >= self.config.mesh_of(topic).d_hi;
         if self.explicit.contains(&peer) {
             self.emit(cx, Event::NotReciprocal { peer });
             return Graft::Refused;
@@ -360,7 +360,10 @@ impl Gossipsub {
 fn is_public(record: &Bytes) -> bool {
     let reachable = |record: &PeerRecord| {
         let class = |addr: &Multiaddr| {
-            matches!(addr.class(), AddressClass::Public | AddressClass::Relayed | AddressClass::Name)
+            matches!(
+                addr.class(),
+                AddressClass::Public | AddressClass::Relayed | AddressClass::Name
+            )
         };
         record.addrs().iter().any(class)
     };

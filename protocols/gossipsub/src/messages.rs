@@ -1,7 +1,8 @@
 //! Messages: published, received, judged, passed on.
 
 use crate::{
-    Event, Gossipsub, Level, MessageId, Publication, PublishError, Reject, SignaturePolicy, Step, Topic, Verdict,
+    Event, Gossipsub, Level, MessageId, Publication, PublishError, Reject, SignaturePolicy, Step, Topic,
+    Verdict,
     gossipsub::{Fanout, Outgoing},
     peers::Peer,
     queue::Kind,

@@ -9,12 +9,11 @@
 mod support;
 
 use bytes::Bytes;
+use libp2p_proto_core::ProtocolName;
 use libp2p_proto_gossipsub::{
     Config, Event, FastId, Feedback, Gossipsub, Inspector, Level, MessageId, MessageIdFn, PeerFilter, Reject,
-    ScoreConfig, Step, Topic, TopicConfig, TopicScoreParams, Trace, decay_factor, snappy_len,
-    wire::Rpc,
+    ScoreConfig, Step, Topic, TopicConfig, TopicScoreParams, Trace, decay_factor, snappy_len, wire::Rpc,
 };
-use libp2p_proto_core::ProtocolName;
 use libp2p_proto_identity::PeerRecord;
 use libp2p_proto_stream_protocol::Protocol;
 use std::{
@@ -56,7 +55,9 @@ fn a_filtered_peer_is_in_no_mesh_of_the_topic_and_nothing_of_it_passes_either_wa
     rig.run(2500);
     let heard = rig.heard(0);
     assert!(
-        heard.iter().all(|rpc| rpc.publish.is_empty() && rpc.control.is_none()),
+        heard
+            .iter()
+            .all(|rpc| rpc.publish.is_empty() && rpc.control.is_none()),
         "{heard:?}"
     );
     assert_eq!(rig.delivered(), ["from the other"]);
@@ -67,7 +68,8 @@ fn a_filtered_peer_is_in_no_mesh_of_the_topic_and_nothing_of_it_passes_either_wa
 // covers: GSP-479
 #[test]
 fn an_rpc_that_the_inspector_refuses_changes_nothing() {
-    let inspector = Inspector::new(|_, rpc: &Rpc| rpc.subscriptions.iter().all(|entry| entry.topic.as_str() != "x"));
+    let inspector =
+        Inspector::new(|_, rpc: &Rpc| rpc.subscriptions.iter().all(|entry| entry.topic.as_str() != "x"));
     let config = Config {
         inspector: Some(inspector),
         ..quiet()
@@ -224,7 +226,11 @@ fn numbers_of_an_author_must_rise_also_over_a_restart_and_short_ones_harm_nobody
         rig.say(0, &publish(message));
     }
     assert_eq!(rig.delivered().len(), 2);
-    let kept: Vec<_> = rig.router.authors().map(|(author, seqno)| (*author, seqno)).collect();
+    let kept: Vec<_> = rig
+        .router
+        .authors()
+        .map(|(author, seqno)| (*author, seqno))
+        .collect();
     assert_eq!(kept, [(rig.peer(0), 7)]);
     // Restarted: what was kept is given back.
     let mut again = Rig::subscribed(1, config);
@@ -336,7 +342,11 @@ fn a_scripted_run_is_traced_under_the_names_of_go() {
     let steps: Vec<Trace> = core::iter::from_fn(|| rig.router.poll_trace()).collect();
     assert!(steps.is_sorted_by_key(|trace| trace.at));
     let quiet_steps = |step: &Step| !matches!(step, Step::RecvRpc(_) | Step::SendRpc(..));
-    let told: Vec<&Step> = steps.iter().map(|trace| &trace.step).filter(|step| quiet_steps(step)).collect();
+    let told: Vec<&Step> = steps
+        .iter()
+        .map(|trace| &trace.step)
+        .filter(|step| quiet_steps(step))
+        .collect();
     let ours = told
         .iter()
         .find_map(|step| match step {
@@ -361,8 +371,14 @@ fn a_scripted_run_is_traced_under_the_names_of_go() {
     ];
     assert_eq!(told, wanted.iter().collect::<Vec<_>>());
     let count = |wanted: fn(&Step) -> bool| steps.iter().filter(|trace| wanted(&trace.step)).count() as u64;
-    assert_eq!(count(|step| matches!(step, Step::RecvRpc(_))), rig.router.stats().rpcs_received);
-    assert_eq!(count(|step| matches!(step, Step::SendRpc(..))), rig.router.stats().rpcs_sent);
+    assert_eq!(
+        count(|step| matches!(step, Step::RecvRpc(_))),
+        rig.router.stats().rpcs_received
+    );
+    assert_eq!(
+        count(|step| matches!(step, Step::SendRpc(..))),
+        rig.router.stats().rpcs_sent
+    );
 }
 
 /// go: `TestRoundRobinMessageIDScheduler`, `TestMessageBatchPublish`.
@@ -378,13 +394,20 @@ fn of_a_batch_every_message_has_left_once_before_one_leaves_twice() {
         .events
         .iter()
         .filter_map(|event| match event {
-            Event::Published { publication, peers, .. } => Some((*publication, *peers)),
+            Event::Published {
+                publication, peers, ..
+            } => Some((*publication, *peers)),
             _ => None,
         })
         .collect();
     assert_eq!(told, publications.iter().map(|one| (*one, 2)).collect::<Vec<_>>());
     let mut order: Vec<Vec<Bytes>> = (0..2)
-        .map(|puppet| rig.messages(puppet).into_iter().filter_map(|message| message.data).collect())
+        .map(|puppet| {
+            rig.messages(puppet)
+                .into_iter()
+                .filter_map(|message| message.data)
+                .collect()
+        })
         .collect();
     order.sort();
     // The first copies are m1 and m3 at one peer, m2 at the other; the second ones the other way round.
@@ -403,7 +426,10 @@ fn a_stream_that_takes_nothing_for_half_a_minute_is_reset_and_opened_again() {
     let mut rig = Rig::subscribed(1, quiet());
     let inbound = |rig: &Rig| {
         let opened = rig.puppets[0].opened();
-        opened.into_iter().filter(|stream| stream.is_inbound()).collect::<Vec<_>>()
+        opened
+            .into_iter()
+            .filter(|stream| stream.is_inbound())
+            .collect::<Vec<_>>()
     };
     let first = inbound(&rig)[0];
     rig.bench.with(1, &rig.puppets[0], |cx| cx.pause(first));
@@ -474,5 +500,8 @@ fn what_fits_into_no_frame_is_refused_or_told_and_does_not_stop_the_rest() {
     for puppet in 0..8 {
         ids.extend(rig.control(puppet).ihave.into_iter().flat_map(|entry| entry.ids));
     }
-    assert_eq!(ids.into_iter().collect::<Vec<_>>(), [MessageId::from(Bytes::from("hello"))]);
+    assert_eq!(
+        ids.into_iter().collect::<Vec<_>>(),
+        [MessageId::from(Bytes::from("hello"))]
+    );
 }

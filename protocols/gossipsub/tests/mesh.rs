@@ -571,7 +571,7 @@ fn offer(peers: Vec<PeerInfo>) -> Rpc {
     })
 }
 
-// covers: GSP-244, GSP-245, GSP-246, GSP-455, GSP-577
+// covers: GSP-244, GSP-245, GSP-246, GSP-247, GSP-455, GSP-577
 #[test]
 fn vul_024_only_good_peers_make_us_dial_and_only_what_signed_records_say() {
     let infos = |range: core::ops::Range<u64>| -> Vec<PeerInfo> {

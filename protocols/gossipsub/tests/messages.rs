@@ -1045,7 +1045,7 @@ fn who_was_asked_for_a_message_hears_that_it_came_from_elsewhere() {
     assert_eq!(rig.control(outside).idontwant, [vec![go_id(&message)]]);
 }
 
-// covers: GSP-452, GSP-457, GSP-466, GSP-073
+// covers: GSP-452, GSP-457, GSP-466, GSP-073, GSP-444
 #[test]
 fn of_a_graylisted_peer_only_subscriptions_are_heard_unless_it_is_explicit() {
     let mut rig = Rig::subscribed(2, scored());
@@ -1413,7 +1413,7 @@ fn who_is_chosen_to_publish_to_is_random_and_repeatable() {
     assert!((2..12).any(|seed| chosen(seed) != chosen(1)));
 }
 
-// covers: GSP-487, GSP-498, GSP-582
+// covers: GSP-487, GSP-498, GSP-524, GSP-582
 #[test]
 fn vul_019_a_peer_that_does_not_read_costs_its_queue_and_no_more() {
     let config = Config {

@@ -48,15 +48,17 @@ fn load() -> impl Strategy<Value = Load> {
         lens(300),
         lens(60),
     )
-        .prop_map(|(extensions, subscriptions, grafts, prunes, ihave, iwant, idontwant)| Load {
-            extensions,
-            subscriptions,
-            grafts,
-            prunes,
-            ihave,
-            iwant,
-            idontwant,
-        })
+        .prop_map(
+            |(extensions, subscriptions, grafts, prunes, ihave, iwant, idontwant)| Load {
+                extensions,
+                subscriptions,
+                grafts,
+                prunes,
+                ihave,
+                iwant,
+                idontwant,
+            },
+        )
 }
 
 /// Everything that several frames say, sorted.
@@ -141,7 +143,8 @@ fn fill(load: &Load, limits: &Limits) -> (Queue, Said, BTreeMap<Topic, BTreeSet<
     for (place, lens) in &load.ihave {
         let topic = topic(*place, 3);
         let ids: Vec<MessageId> = lens.iter().map(|len| next(*len)).collect();
-        said.ihave.extend(ids.iter().map(|id| (topic.clone(), id.clone())));
+        said.ihave
+            .extend(ids.iter().map(|id| (topic.clone(), id.clone())));
         queue.announce(&topic, ids, limits);
     }
     for len in &load.iwant {
@@ -216,7 +219,11 @@ fn vul_028_whatever_waits_every_frame_is_within_the_limit_and_all_of_them_say_it
 fn five_thousand_ids_leave_in_frames_that_the_strictest_receiver_takes() {
     let limits = Limits::default();
     let mut queue = Queue::default();
-    queue.announce(&topic(1, 3), (0..5000).map(|number| id(number, 20)).collect(), &limits);
+    queue.announce(
+        &topic(1, 3),
+        (0..5000).map(|number| id(number, 20)).collect(),
+        &limits,
+    );
     let frames = drain(&mut queue, &limits, &BTreeMap::new());
     assert!(frames.len() >= 7);
     // rust's: 16 384 bytes of control and subscriptions, 100 subscriptions, 500 messages.
@@ -248,9 +255,14 @@ fn subscriptions_leave_before_control_and_control_before_messages() {
     }
     queue.announce(&topic(1, 0), vec![id(77, 8)], &limits);
     queue.idontwant.push_back(id(99, 8));
-    queue
-        .changes
-        .insert(topic(2, 0), Change::Prune(Prune { topic: topic(2, 0), peers: vec![], backoff: Some(60) }));
+    queue.changes.insert(
+        topic(2, 0),
+        Change::Prune(Prune {
+            topic: topic(2, 0),
+            peers: vec![],
+            backoff: Some(60),
+        }),
+    );
     let said = Subscription::new(topic(3, 0), true);
     queue.subscriptions.insert(topic(3, 0), said.clone());
     // The router asks for control first; within a frame the order of the fields is fixed, and cut from behind.
@@ -289,7 +301,11 @@ fn the_message_beyond_the_bound_is_refused_and_an_own_one_displaces_the_oldest_o
         publication: None,
     };
     let mut gone = |number, kind| -> Vec<MessageId> {
-        queue.push(item(number, kind), &limits).into_iter().map(|item| item.id).collect()
+        queue
+            .push(item(number, kind), &limits)
+            .into_iter()
+            .map(|item| item.id)
+            .collect()
     };
     for number in 0..5 {
         assert!(gone(number, Kind::Forward).is_empty());
@@ -299,7 +315,11 @@ fn the_message_beyond_the_bound_is_refused_and_an_own_one_displaces_the_oldest_o
     for number in 7..11 {
         gone(number, Kind::Own);
     }
-    assert_eq!(gone(11, Kind::Own), [id(11, 8)], "own ones do not displace own ones");
+    assert_eq!(
+        gone(11, Kind::Own),
+        [id(11, 8)],
+        "own ones do not displace own ones"
+    );
     assert_eq!(gone(12, Kind::Reply), [id(12, 8)]);
     assert_eq!((queue.messages(), queue.bytes()), (5, 35));
 }
@@ -320,9 +340,17 @@ fn a_message_that_waited_for_its_time_is_dropped() {
         queue.push(item, &limits);
     }
     assert!(queue.expire(Instant::from_millis(999)).is_empty());
-    let late: Vec<Kind> = queue.expire(Instant::from_millis(1001)).iter().map(|item| item.kind).collect();
+    let late: Vec<Kind> = queue
+        .expire(Instant::from_millis(1001))
+        .iter()
+        .map(|item| item.kind)
+        .collect();
     assert_eq!(late, [Kind::Forward]);
-    let late: Vec<Kind> = queue.expire(Instant::from_millis(5000)).iter().map(|item| item.kind).collect();
+    let late: Vec<Kind> = queue
+        .expire(Instant::from_millis(5000))
+        .iter()
+        .map(|item| item.kind)
+        .collect();
     assert_eq!(late, [Kind::Own]);
     assert_eq!(queue.bytes(), 0);
 }

@@ -340,6 +340,33 @@ impl ScoreConfig {
             .try_for_each(TopicScoreParams::validate)
     }
 
+    /// Topics in which a peer may stay silent for ever and keep a score that is not negative, by what it does elsewhere (CVE-2022-47547): the published parameters of
+    /// Ethereum have this shape. A [`floor`](TopicScoreParams::floor) for the topic, or a penalty for missing deliveries that outweighs everything else, ends it.
+    /// Sorted.
+    pub fn outweighed(&self) -> Vec<Topic> {
+        let earns = |params: &TopicScoreParams| {
+            let time = params.time_in_mesh_weight * params.time_in_mesh_cap;
+            let first = params.first_deliveries_weight * params.first_deliveries_cap;
+            (time + first) * params.topic_weight
+        };
+        let all: f64 = self.topics.values().map(earns).sum();
+        let all = if self.topic_cap > 0.0 {
+            all.min(self.topic_cap)
+        } else {
+            all
+        };
+        let may_be_silent = |params: &TopicScoreParams| {
+            let missing = params.mesh_deliveries_threshold * params.mesh_deliveries_threshold;
+            let costs = params.mesh_deliveries_weight * missing * params.topic_weight;
+            let silent = params.time_in_mesh_weight * params.time_in_mesh_cap * params.topic_weight;
+            // Whoever is silent here earns nothing for first deliveries here.
+            let most = (all - earns(params)).max(0.0) + silent;
+            params.topic_weight > 0.0 && params.floor.is_none() && most + costs >= 0.0
+        };
+        let topics = self.topics.iter().filter(|(_, params)| may_be_silent(params));
+        topics.map(|(topic, _)| topic.clone()).collect()
+    }
+
     pub(crate) fn of(&self, topic: &Topic) -> Option<&TopicScoreParams> {
         self.topics.get(topic).or(self.other_topics.as_ref())
     }

@@ -629,4 +629,6 @@ fn is_in(ip: IpAddr, (network, bits): (IpAddr, u8)) -> bool {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

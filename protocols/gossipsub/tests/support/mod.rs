@@ -280,6 +280,7 @@ pub fn go_id(message: &Message) -> MessageId {
 fn loose(spec: &StreamSpec) -> StreamSpec {
     StreamSpec {
         max_inbound: 64,
+        on_limited: true,
         max_outbound: 64,
         send_capacity: 64 << 20,
         recv_window: 64 << 20,
