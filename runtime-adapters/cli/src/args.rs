@@ -235,7 +235,7 @@ pub(crate) struct Decode {
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Sim {
-    /// The scenario file
+    /// The scenario file; or a params.json of the public gossipsub-interop scripts; or the word gossipsub-paper, for the attacks of GossipSub's evaluation
     pub(crate) file: PathBuf,
     /// What decides everything that is left to chance, 0 to 18446744073709551615
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -243,6 +243,21 @@ pub(crate) struct Sim {
     /// Folder for plots as SVG (round trips, events per second, connections, memory) and for recordings of the first four hosts; made if it does not exist
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// gossipsub-paper: runs with so many seeds, each a row; 1 to 100
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub(crate) seeds: u64,
+    /// gossipsub-paper: honest nodes; a params.json: nodes. 2 to 10000
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub(crate) nodes: u32,
+    /// gossipsub-paper: messages per second of all publishers together, 0.1 to 1000; the paper's are 120, and take their time
+    #[arg(long, value_name = "N", default_value_t = 4.0)]
+    pub(crate) rate: f64,
+    /// gossipsub-paper: only this attack, by its name in the table; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) attack: Vec<String>,
+    /// gossipsub-paper: only this router: v1.0, v1.1 or ours; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) router: Vec<String>,
     /// Print every event and the trace hash as JSON lines, also on a terminal
     #[arg(long)]
     pub(crate) json: bool,

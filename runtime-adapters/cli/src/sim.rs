@@ -1,5 +1,7 @@
 //! `p2p sim`: a network of simulated nodes in virtual time, from a scenario file and a seed.
 
+mod gossip;
+
 use crate::{
     args,
     error::{Error, Exit},
@@ -20,6 +22,12 @@ const ATTEMPTS: usize = 200;
 
 pub(crate) fn run(args: &args::Sim) -> Result<Exit, Error> {
     let path = &args.file;
+    if path.as_os_str() == "gossipsub-paper" {
+        return gossip::paper(args);
+    }
+    if path.extension().is_some_and(|ending| ending == "json") {
+        return gossip::interop(args);
+    }
     let text = fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
     let mut plan = Plan::parse(&text).map_err(|error| match error {
         Refused::File { line, what } => Error::Usage(format!("{}:{line}: {what}", path.display())),

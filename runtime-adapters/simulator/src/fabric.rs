@@ -125,7 +125,20 @@ impl Fabric {
         let size = load.size();
         way.sent = way.sent.saturating_add(size as u64);
         way.in_flight = way.in_flight.saturating_add(size);
-        way.free_at = way.free_at.max(now) + net.transmission(size);
+        way.free_at = match pipe.ends.get(usize::from(from)).filter(|_| net.link.world) {
+            Some(end) => {
+                let time = net.uplink(end.place, size);
+                let place = end.place as usize;
+                if net.uplinks.len() <= place {
+                    net.uplinks.resize(place.saturating_add(1), Instant::ZERO);
+                }
+                net.uplinks.get_mut(place).map_or(now, |busy| {
+                    *busy = (*busy).max(now) + time;
+                    *busy
+                })
+            }
+            None => way.free_at.max(now) + net.transmission(size),
+        };
         let at = (way.free_at + way.latency + net.jitter(&mut self.dice)).max(way.last_at);
         way.last_at = at;
         way.queue.push_back(Parcel { at, load });

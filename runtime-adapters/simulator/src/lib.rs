@@ -13,6 +13,7 @@ mod fabric;
 mod fault;
 mod faults;
 mod flow;
+pub mod gossip;
 mod host;
 mod nat;
 mod net;

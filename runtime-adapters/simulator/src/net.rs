@@ -2,7 +2,7 @@
 
 use crate::nat::{Nat, Sock};
 use core::time::Duration;
-use libp2p_proto_core::{Multiaddr, PeerId, Rng};
+use libp2p_proto_core::{Instant, Multiaddr, PeerId, Rng};
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 /// How links behave, unless a fault says otherwise.
@@ -20,6 +20,9 @@ pub struct Link {
     pub buffer: usize,
     /// How arriving bytes are cut.
     pub chunks: Chunks,
+    /// Whether hosts lie in regions of the world and each has one uplink for all of its links, as the public gossipsub-interop scripts have it; then `latency`
+    /// and `bandwidth` don't count. Default false.
+    pub world: bool,
 }
 
 impl Default for Link {
@@ -31,9 +34,25 @@ impl Default for Link {
             bandwidth: None,
             buffer: 256 * 1024,
             chunks: Chunks::Whole,
+            world: false,
         }
     }
 }
+
+/// How many nodes are in each region: Australia, Europe, East Asia, West Asia, North America east and west, South Africa, South America. From
+/// `libp2p/test-plans`, `gossipsub-interop/network_graph.py`.
+const REGIONS: [u64; 8] = [290, 5599, 1059, 161, 2894, 1240, 47, 36];
+/// Milliseconds from region to region, in the same order and from the same file.
+const DISTANCES: [[u64; 8]; 8] = [
+    [2, 165, 110, 180, 150, 110, 220, 190],
+    [165, 2, 125, 60, 70, 110, 95, 140],
+    [110, 125, 4, 110, 140, 100, 175, 175],
+    [180, 60, 110, 5, 110, 150, 110, 145],
+    [150, 70, 140, 110, 2, 60, 130, 100],
+    [110, 110, 100, 150, 60, 2, 160, 100],
+    [220, 95, 175, 110, 130, 160, 7, 190],
+    [190, 140, 175, 145, 100, 100, 195, 7],
+];
 
 /// How the bytes of a read are cut before a machine gets them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,6 +159,8 @@ pub(crate) struct Net {
     pub(crate) peers: Vec<Option<PeerId>>,
     /// Which places are hosts at swarm level.
     pub(crate) direct: Vec<bool>,
+    /// Until when each host's uplink is busy.
+    pub(crate) uplinks: Vec<Instant>,
 }
 
 impl Net {
@@ -162,6 +183,9 @@ impl Net {
 
     /// The way from one place to another; the same for ever.
     pub(crate) fn latency(&self, a: u32, b: u32) -> Duration {
+        if self.link.world {
+            return self.distance(a, b);
+        }
         let (low, high) = self.link.latency;
         let (a, b) = if self.link.asymmetric {
             (a, b)
@@ -170,6 +194,37 @@ impl Net {
         };
         let pair = (u64::from(a) << 32) | u64::from(b);
         low.saturating_add(spread(high.saturating_sub(low), || mix(pair ^ self.seed)))
+    }
+
+    /// The region of a place, by the regions' weights.
+    fn region(&self, place: u32) -> usize {
+        let total = REGIONS
+            .iter()
+            .fold(0_u64, |sum, weight| sum.saturating_add(*weight));
+        let mut drawn = mix(u64::from(place) ^ self.seed.rotate_left(17))
+            .checked_rem(total)
+            .unwrap_or(0);
+        for (region, weight) in REGIONS.iter().enumerate() {
+            match drawn.checked_sub(*weight) {
+                Some(rest) => drawn = rest,
+                None => return region,
+            }
+        }
+        0
+    }
+
+    fn distance(&self, a: u32, b: u32) -> Duration {
+        let row = DISTANCES.get(self.region(a));
+        let millis = row.and_then(|row| row.get(self.region(b))).copied();
+        Duration::from_millis(millis.unwrap_or(0))
+    }
+
+    /// How long a host's uplink is busy with so many bytes: one in five has 1 024 Mbit/s, the others 50.
+    pub(crate) fn uplink(&self, place: u32, size: usize) -> Duration {
+        let fast = mix(u64::from(place) ^ self.seed.rotate_left(43)) % 5 == 0;
+        let bits_per_micro = if fast { 1024_u64 } else { 50 };
+        let bits = (size as u64).saturating_mul(8_000);
+        Duration::from_nanos(bits.checked_div(bits_per_micro).unwrap_or(0))
     }
 
     pub(crate) fn passage(&self, from: u32, to: u32) -> Passage {

@@ -745,8 +745,17 @@ pub(crate) fn instant(at: Duration) -> Instant {
     Instant::ZERO + at
 }
 
+/// A seed that is the number, little endian, and zeros.
+pub(crate) fn numbered(number: u32) -> [u8; 32] {
+    let mut seed = [0; 32];
+    seed.iter_mut()
+        .zip(number.to_le_bytes())
+        .for_each(|(byte, part)| *byte = part);
+    seed
+}
+
 /// An address of its own for every number, far from those of its neighbours: limits count networks.
-fn address(net: u8, number: u32) -> Ipv4Addr {
+pub(crate) fn address(net: u8, number: u32) -> Ipv4Addr {
     let spread = number.saturating_add(1).wrapping_mul(0x009e_3779) & 0x00ff_ffff;
     Ipv4Addr::from((u32::from(net) << 24) | spread)
 }
@@ -773,6 +782,7 @@ fn fabric(scenario: &Scenario, dice: &Rng) -> Fabric {
             seed: dice.fork("distance", 0).next_u64(),
             peers: Vec::new(),
             direct: Vec::new(),
+            uplinks: Vec::new(),
         },
         trace: Trace::new(scenario.lines),
         stats: Stats::default(),
