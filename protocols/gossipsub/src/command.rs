@@ -1,7 +1,7 @@
 //! What an application asks of the protocol, as values.
 
-use crate::{Gossipsub, MessageId, Topic, TopicScoreParams, Verdict};
-use alloc::string::String;
+use crate::{Feedback, Gossipsub, MessageId, Topic, TopicScoreParams, Verdict};
+use alloc::{string::String, vec::Vec};
 use bytes::Bytes;
 use libp2p_proto_core::PeerId;
 use libp2p_proto_stream_protocol::{Reader, Words, commands, words};
@@ -26,6 +26,7 @@ impl Words for MessageId {
     }
 }
 
+words!(Feedback: "useful" => Useful, "invalid" => Invalid);
 words!(Verdict: "accept" => Accept, "reject" => Reject, "ignore" => Ignore);
 words!(TopicScoreParams {
     topic_weight,
@@ -86,6 +87,29 @@ commands! {
             topic: Topic,
             /// The payload.
             data: Bytes,
+        },
+        /// [`Gossipsub::publish_batch`].
+        "batch" => PublishBatch {
+            /// Under which topic.
+            topic: Topic,
+            /// The payloads.
+            messages: Vec<Bytes>,
+        },
+        /// [`Gossipsub::feedback`].
+        "feedback" => Feedback {
+            /// Of whom.
+            peer: PeerId,
+            /// In which topic.
+            topic: Topic,
+            /// What it did.
+            feedback: Feedback,
+        },
+        /// [`Gossipsub::remember_author`].
+        "author" => RememberAuthor {
+            /// Who.
+            author: PeerId,
+            /// Its last number.
+            seqno: u64,
         },
         /// [`Gossipsub::report`].
         "report" => Report {
@@ -172,6 +196,13 @@ impl Gossipsub {
                 reported,
             } => drop(self.publish(topic, data, reported)),
             Command::PublishLocally { topic, data } => drop(self.publish_locally(topic, data)),
+            Command::PublishBatch { topic, messages } => drop(self.publish_batch(topic, messages)),
+            Command::Feedback {
+                peer,
+                topic,
+                feedback,
+            } => drop(self.feedback(peer, topic, feedback)),
+            Command::RememberAuthor { author, seqno } => self.remember_author(author, seqno),
             Command::Report { id, verdict } => drop(self.report(id, verdict)),
             Command::AddExplicit { peer } => drop(self.add_explicit(peer)),
             Command::RemoveExplicit { peer } => drop(self.remove_explicit(peer)),

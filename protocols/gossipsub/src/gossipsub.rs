@@ -1,11 +1,13 @@
 //! The machine: its state, the commands, and what drives it.
 
+mod views;
+
 use crate::{
-    Command, Config, Error, Event, Level, MessageId, Reject, ScoreExplanation, Stats, Step, Topic,
-    TopicScoreParams, Trace, Verdict,
+    Command, Config, Error, Event, Level, MessageId, Reject, Stats, Step, Topic, TopicScoreParams, Trace,
+    Verdict,
     backoff::Backoffs,
     cache::{FastIds, MessageCache, Seen},
-    event::{Census, Feedback, Publication},
+    event::{Feedback, Publication},
     messages::Pending,
     partial::Groups,
     peers::Peer,
@@ -347,6 +349,10 @@ impl Gossipsub {
         messages: Vec<Bytes>,
     ) -> Result<Vec<Publication>, Error> {
         let topic = topic.into();
+        self.journal.note(|| Command::PublishBatch {
+            topic: topic.clone(),
+            messages: messages.clone(),
+        });
         if messages.len() > self.config.limits.max_commands {
             return Err(Error::TooManyCommands);
         }
@@ -377,7 +383,13 @@ impl Gossipsub {
         topic: impl Into<Topic>,
         feedback: Feedback,
     ) -> Result<(), Error> {
-        self.wish(Wish::Feedback(peer, topic.into(), feedback))
+        let topic = topic.into();
+        self.journal.note(|| Command::Feedback {
+            peer,
+            topic: topic.clone(),
+            feedback,
+        });
+        self.wish(Wish::Feedback(peer, topic, feedback))
     }
 
     /// The last sequence number of each author, if they must rise: to be kept over a restart. Sorted.
@@ -387,6 +399,7 @@ impl Gossipsub {
 
     /// An author's last sequence number, as it was kept. A larger one stays.
     pub fn remember_author(&mut self, author: PeerId, seqno: u64) {
+        self.journal.note(|| Command::RememberAuthor { author, seqno });
         let room = self.authors.len() < self.config.limits.max_authors;
         if room || self.authors.contains_key(&author) {
             let known = self.authors.entry(author).or_default();
@@ -573,86 +586,6 @@ impl Gossipsub {
     /// Counters since the start.
     pub const fn stats(&self) -> Stats {
         self.stats
-    }
-
-    /// Topics that we take part in, sorted.
-    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
-        self.local.keys()
-    }
-
-    /// Connected peers that subscribe to a topic, sorted.
-    pub fn peers_of(&self, topic: &Topic) -> impl Iterator<Item = &PeerId> {
-        self.topics.get(topic).into_iter().flatten()
-    }
-
-    /// Members of our mesh of a topic, sorted.
-    pub fn mesh_of(&self, topic: &Topic) -> impl Iterator<Item = &PeerId> {
-        self.mesh.get(topic).into_iter().flatten()
-    }
-
-    /// Peers that a topic is published to without our taking part in it, sorted.
-    pub fn fanout_of(&self, topic: &Topic) -> impl Iterator<Item = &PeerId> {
-        self.fanout
-            .get(topic)
-            .into_iter()
-            .flat_map(|fanout| &fanout.peers)
-    }
-
-    /// What our stream to a peer was agreed on.
-    pub fn level_of(&self, peer: &PeerId) -> Option<Level> {
-        self.peers.get(peer)?.level()
-    }
-
-    /// A peer's score: 0 if scores are off, or the peer is not known.
-    pub fn score(&self, peer: &PeerId) -> f64 {
-        self.scores.as_ref().map_or(0.0, |scores| scores.score(peer))
-    }
-
-    /// What a peer's score is made of; `None` if scores are off, or the peer is not known.
-    pub fn explain(&self, peer: &PeerId) -> Option<ScoreExplanation> {
-        self.scores.as_ref()?.explain(peer)
-    }
-
-    /// Whether a topic has enough peers to publish to: `wanted` (or `D_lo`) of FloodSub and the mesh together, or `D_hi` in the mesh.
-    pub fn has_enough_peers(&self, topic: &Topic, wanted: Option<usize>) -> bool {
-        let Some(peers) = self.topics.get(topic) else {
-            return false;
-        };
-        let params = self.config.mesh_of(topic);
-        let flood = peers
-            .iter()
-            .filter(|peer| self.level_of(peer) == Some(Level::Flood));
-        let mesh = self.mesh.get(topic).map_or(0, BTreeSet::len);
-        let all = flood.count().saturating_add(mesh);
-        all >= wanted.unwrap_or(params.d_lo) || (mesh > 0 && mesh >= params.d_hi)
-    }
-
-    /// When a peer may be grafted again.
-    pub fn backoff_of(&self, topic: &Topic, peer: PeerId) -> Option<Instant> {
-        self.backoffs.get(topic, peer)
-    }
-
-    /// What is held now.
-    pub fn census(&self) -> Census {
-        let sum = |of: fn(&Peer) -> usize| self.peers.values().map(of).fold(0, usize::saturating_add);
-        Census {
-            peers: self.peers.len(),
-            topics: self.topics.len(),
-            subscriptions: sum(|peer| peer.topics.len()),
-            queued: sum(|peer| peer.queue.messages()),
-            queued_bytes: sum(|peer| peer.queue.bytes()),
-            unwanted: sum(|peer| peer.unwanted.len()),
-            seen: self.seen.len(),
-            cached: self.cache.len(),
-            cached_bytes: self.cache.bytes(),
-            pending: self.pending.len(),
-            promises: self.promises.len(),
-            backoffs: self.backoffs.len(),
-            scored: self.scores.as_ref().map_or(0, Scores::len),
-            deliveries: self.scores.as_ref().map_or(0, Scores::deliveries),
-            groups: self.groups.values().map(Groups::len).sum(),
-            publications: self.publications.len(),
-        }
     }
 
     /// Tells the application; a full queue loses the newest, which is counted.

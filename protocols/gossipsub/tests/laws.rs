@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     reason = "tests fail by panicking"
 )]
 
@@ -9,7 +10,9 @@ mod support;
 
 use libp2p_proto_core::Deadline;
 use libp2p_proto_core::{PeerId, Rng};
-use libp2p_proto_gossipsub::{Config, Event, Gossipsub, ScoreConfig, Topic, TopicScoreParams, Verdict};
+use libp2p_proto_gossipsub::{
+    Config, Event, Feedback, Gossipsub, ScoreConfig, Topic, TopicScoreParams, Verdict,
+};
 use libp2p_proto_laws::protocol::{Laws, Subject};
 use libp2p_proto_stream_protocol::{BadCommand, Context, Input, Journal, Protocol, StreamSpec};
 use support::{graft, id, identity, idontwant, ihave, iwant, prune, publish, signed, subscribe};
@@ -45,7 +48,16 @@ impl Subject for Router {
     fn command(&mut self, _: &mut Context<'_>, dice: &mut Rng) {
         let peer = PeerId::random(&mut Rng::from_seed([9; 32]).fork("peer", 1 + dice.below(4)));
         let topic = Topic::from(["t", "u", "v"][usize::try_from(dice.below(3)).unwrap()]);
-        let _any_answer_is_fine = match dice.below(14) {
+        let _any_answer_is_fine = match dice.below(17) {
+            14 => self
+                .0
+                .publish_batch(topic, vec!["one".into(), "two".into()])
+                .map(|_| ()),
+            15 => self.0.feedback(peer, topic, Feedback::Invalid),
+            16 => {
+                self.0.remember_author(peer, dice.below(9));
+                Ok(())
+            }
             0 => self.0.relay(topic),
             1 => self.0.unrelay(&topic).map(|_| ()),
             2 => self.0.add_explicit(peer),

@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     net::Link,
     scenario::Scenario,
-    sim::{Sim, instant},
+    sim::{Sim, instant, numbered},
     stats::Histogram,
 };
 use core::{fmt::Write as _, time::Duration};
