@@ -54,7 +54,7 @@ pub enum Event {
         query: QueryId,
         /// The point.
         point: PeerId,
-        /// The peers that were not in earlier answers of this point for this namespace, each once.
+        /// The peers that were not in earlier answers of this point for this namespace, each once; we ourselves among them if we are registered there.
         result: Result<Vec<Found>, Failure>,
     },
     /// The registration of a peer that we discovered has run out.

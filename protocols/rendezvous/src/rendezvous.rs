@@ -343,13 +343,10 @@ impl Rendezvous {
         let Some(question) = self.client.questions.remove(&id) else {
             return;
         };
-        let result = message
-            .and_then(|message| self.client.answered(cx.now, &self.config, &question, message))
-            .map(|mut found| {
-                found.retain(|found| found.peer != cx.local);
-                found
-            });
-        for found in result.iter().flatten() {
+        let result =
+            message.and_then(|message| self.client.answered(cx.now, &self.config, &question, message));
+        let local = cx.local;
+        for found in result.iter().flatten().filter(|found| found.peer != local) {
             let fact = Fact::PeerAddresses {
                 peer: found.peer,
                 addrs: found.addrs.as_slice().into(),
