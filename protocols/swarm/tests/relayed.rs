@@ -163,7 +163,7 @@ impl Net {
             .wish(move |cx| *place.borrow_mut() = Some(act(cx)));
         self.settle();
         let result = result.borrow_mut().take();
-        result.expect("the protocol had its turn")
+        result.unwrap()
     }
 
     fn opened(&self, node: usize, inbound: bool) -> Vec<StreamId> {
@@ -237,7 +237,7 @@ impl Net {
                 } => Some((*conn, *there, at.clone())),
                 _ => None,
             });
-        let (conn, there, at) = wanted.expect("the protocol is asked for a link");
+        let (conn, there, at) = wanted.unwrap();
         assert_eq!((there, at), (peer(3), addr(&relay)));
         let (near, far) = self.joined(max);
         let remote = addr(&format!("{relay}/p2p/{}", peer(1)));
