@@ -273,7 +273,11 @@ mod tests {
                 path: "/ipfs/x".into()
             }))
         );
-        assert_eq!(kind("rendezvous-discover:n"), Ok(Kind::Unsupported));
+        let namespace = String::from("n");
+        assert_eq!(kind("rendezvous-discover:n"), Ok(Kind::Discover { namespace }));
+        let namespace = String::from("n");
+        assert_eq!(kind("rendezvous-register:n"), Ok(Kind::Register { namespace }));
+        assert_eq!(kind("autonat2"), Ok(Kind::Unsupported));
     }
 
     #[test]
