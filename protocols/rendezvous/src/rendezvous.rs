@@ -397,12 +397,14 @@ impl Rendezvous {
             self.exchanges.dismiss(cx, stream);
             return;
         };
-        if let Message::RegisterResponse { status, .. } | Message::DiscoverResponse { status, .. } = &answer
-            && *status != Status::Ok
-        {
-            self.stats.refused = self.stats.refused.saturating_add(1);
-            let status = *status;
-            self.push(cx, Event::PeerRefused { peer, status });
+        match answer {
+            Message::RegisterResponse { status, .. } | Message::DiscoverResponse { status, .. }
+                if status != Status::Ok =>
+            {
+                self.stats.refused = self.stats.refused.saturating_add(1);
+                self.push(cx, Event::PeerRefused { peer, status });
+            }
+            _ => {}
         }
         self.exchanges.answer(cx, stream, answer.encode());
     }

@@ -410,7 +410,7 @@ mod tests {
         there_and_back(vec![1_u8, 2], " 2 1 2");
         there_and_back(Vec::<u8>::new(), " 0");
         there_and_back(peer, &alloc::format!(" {peer}"));
-        for text in ["/ip4/192.0.2.1/tcp/1", "/dns/x/tcp/1/ws", ""] {
+        for text in ["/ip4/192.0.2.1/tcp/1", "/dns/x/tcp/1/ws"] {
             let addr: Multiaddr = text.parse().unwrap();
             assert_eq!(Reader::new(&line(&addr)).last(), Some(addr));
         }

@@ -60,9 +60,8 @@ pub(crate) fn run(args: &args::Sim) -> Result<Exit, Error> {
         return Ok(Exit::Ok);
     };
     let host = violation.host;
-    if args.out.is_none() || host >= RECORDED {
+    if let Some(folder) = args.out.clone().filter(|_| host >= RECORDED) {
         // The same run once more, for the host that it concerns.
-        let folder = args.out.clone().unwrap_or_default();
         let words = simulator::application_of(&text);
         let tape = move |place, life| {
             (place == host)

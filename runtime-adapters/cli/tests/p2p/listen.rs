@@ -19,7 +19,7 @@ fn the_first_line_says_who_listens_where_and_with_what() {
     assert_eq!(
         line["services"],
         json!([
-            "identify", "push", "ping", "perf", "echo", "reqresp", "fetch", "gossip", "kad"
+            "identify", "push", "ping", "perf", "echo", "reqresp", "fetch", "gossip", "kad", "relay"
         ])
     );
     let addrs = line["addrs"].as_array().unwrap();

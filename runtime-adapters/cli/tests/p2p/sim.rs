@@ -35,7 +35,7 @@ fn equal_seeds_print_equal_events_and_hashes_and_plots_are_written() {
             .iter()
             .any(|line| line["event"] == "trace" && line["what"].as_str().unwrap().starts_with("pong"))
     );
-    for name in ["latency", "messages", "connections", "waiting"] {
+    for name in ["latency", "messages", "connections", "memory"] {
         let svg = fs::read_to_string(plots.join(name).with_extension("svg")).unwrap();
         assert!(
             svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"),

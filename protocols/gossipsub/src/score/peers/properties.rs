@@ -9,6 +9,7 @@
 use super::*;
 use crate::{Config, MessageIdFn, score::decay_factor};
 use alloc::vec;
+use libp2p_proto_core::Rng;
 use proptest::{prelude::*, test_runner::TestRunner};
 
 /// The counters of a peer in one topic, and beside topics.
@@ -47,7 +48,7 @@ fn vector() -> impl Strategy<Value = Vector> {
 }
 
 fn peer(seed: u8) -> PeerId {
-    PeerId::from_encoded_key(&[seed; 36])
+    PeerId::random(&mut Rng::from_seed([seed; 32]))
 }
 
 fn topic() -> Topic {
