@@ -12,27 +12,11 @@ mod support;
 
 use core::time::Duration;
 use libp2p_proto_gossipsub::{
-    Config, Event, Level, MeshParams, ScoreConfig, SubscriptionFilter, Topic, TopicConfig,
+    Config, Event, Level, MeshParams, SubscriptionFilter, Topic, TopicConfig,
     wire::{Control, PeerInfo, Prune, Rpc},
 };
 use libp2p_proto_identity::PeerRecord;
-use support::{Rig, graft, prune, quiet, subscribe, t, with_control};
-
-fn scored() -> Config {
-    Config {
-        score: Some(ScoreConfig {
-            behaviour_decay: 0.999,
-            ..ScoreConfig::default()
-        }),
-        ..quiet()
-    }
-}
-
-fn rate(rig: &mut Rig, puppet: usize, score: f64) {
-    let peer = rig.peer(puppet);
-    rig.router.set_app_score(peer, score).unwrap();
-    rig.run(1);
-}
+use support::{Rig, graft, prune, quiet, rate, scored, subscribe, t, with_control};
 
 // covers: GSP-001, GSP-004, GSP-016
 #[test]

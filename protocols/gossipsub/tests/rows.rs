@@ -18,24 +18,9 @@ use libp2p_proto_gossipsub::{
 use libp2p_proto_stream_protocol::Input;
 use std::collections::BTreeSet;
 use support::{
-    Rig, go_id, graft, id, identity, idontwant, ihave, iwant, prune, publish, quiet, subscribe, t,
+    Rig, go_id, graft, id, identity, idontwant, ihave, iwant, prune, publish, quiet, rate, scored, subscribe,
+    t,
 };
-
-fn scored() -> Config {
-    Config {
-        score: Some(ScoreConfig {
-            behaviour_decay: 0.999,
-            ..ScoreConfig::default()
-        }),
-        ..quiet()
-    }
-}
-
-fn rate(rig: &mut Rig, puppet: usize, score: f64) {
-    let peer = rig.peer(puppet);
-    rig.router.set_app_score(peer, score).unwrap();
-    rig.run(1);
-}
 
 fn published(rig: &Rig) -> Vec<libp2p_proto_gossipsub::MessageId> {
     let of = |event: &Event| match event {

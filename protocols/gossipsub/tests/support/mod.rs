@@ -351,6 +351,24 @@ pub fn idontwant(ids: Vec<MessageId>) -> Rpc {
     })
 }
 
+/// Like [`quiet`], with scores.
+pub fn scored() -> Config {
+    Config {
+        score: Some(libp2p_proto_gossipsub::ScoreConfig {
+            behaviour_decay: 0.999,
+            ..libp2p_proto_gossipsub::ScoreConfig::default()
+        }),
+        ..quiet()
+    }
+}
+
+/// Gives a puppet this score of the application.
+pub fn rate(rig: &mut Rig, puppet: usize, score: f64) {
+    let peer = rig.peer(puppet);
+    rig.router.set_app_score(peer, score).unwrap();
+    rig.run(1);
+}
+
 /// No flood publish, so that meshes and fanouts show.
 pub fn quiet() -> Config {
     Config {
