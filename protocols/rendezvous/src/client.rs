@@ -182,7 +182,7 @@ impl Client {
         let ttl = ttl.min(config.max_ttl);
         let again = ttl.saturating_mul(3).checked_div(4).unwrap_or(ttl);
         own.phase = Phase::Held(now + ttl);
-        self.due.set(id, now + again.max(Duration::from_secs(1)));
+        self.due.set(id, now + again.max(config.retry));
         let (point, namespace) = (own.point, own.namespace.clone());
         if dialect == Dialect::Rfc && self.rfc.len() < config.max_discovered {
             self.rfc.insert(point);

@@ -147,10 +147,8 @@ impl Rendezvous {
             namespace: namespace.into(),
         });
         let own = self.client.unregister(point, namespace);
-        if let Some(own) = own.filter(|own| own.phase != Phase::Due) {
-            if self.leaving.len() < self.config.max_own {
-                self.leaving.push((own.point, own.namespace));
-            }
+        if let Some(own) = own.filter(|_| self.leaving.len() < self.config.max_own) {
+            self.leaving.push((own.point, own.namespace));
         }
     }
 

@@ -228,6 +228,35 @@ fn a_busy_point_is_asked_again_and_one_that_says_no_is_not() {
     assert_eq!(pair.client.census().own, 0);
 }
 
+#[test]
+fn a_point_that_grants_next_to_nothing_is_asked_once_a_pause() {
+    let mut pair = Pair::new(Config::default(), |_| granted(Some(0)));
+    let point = pair.id();
+    pair.client.register(point, "test", None).unwrap();
+    pair.run(Duration::from_secs(601));
+    assert!(
+        (2..=11).contains(&pair.point.asked.len()),
+        "{}",
+        pair.point.asked.len()
+    );
+}
+
+#[test]
+fn who_leaves_while_a_renewal_is_due_says_so() {
+    let mut pair = Pair::new(Config::default(), |message| match message {
+        Message::Register(_) => granted(Some(7200)),
+        _ => None,
+    });
+    let point = pair.id();
+    pair.client.register(point, "test", None).unwrap();
+    pair.run(SECOND);
+    pair.client.register(point, "test", None).unwrap();
+    pair.client.unregister(&point, "test");
+    pair.run(SECOND);
+    let namespace = "test".into();
+    assert_eq!(pair.point.asked[1..], [Message::Unregister { namespace }]);
+}
+
 // covers: RDV-032, RDV-033
 #[test]
 fn leaving_is_told_and_not_waited_for_and_ends_exactly_one_registration() {
