@@ -1,17 +1,16 @@
 //! What we say of ourselves, to each peer what it can use.
 
 use crate::{Config, Message};
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::vec::Vec;
 use bytes::Bytes;
 use libp2p_proto_core::{AddressClass, Component, Multiaddr, UnixTime};
 use libp2p_proto_identity::{Identity, PeerRecord, RecordClock};
-use libp2p_proto_stream_protocol::{ConnectionInfo, Context, Fact};
+use libp2p_proto_stream_protocol::{ConnectionInfo, Context, Fact, OwnAddresses};
 
 /// Our addresses, as the facts told them, and the record that was signed over them.
 #[derive(Debug, Default)]
 pub(crate) struct Ourselves {
-    listen: BTreeSet<Multiaddr>,
-    external: BTreeSet<Multiaddr>,
+    own: OwnAddresses,
     record: Option<Bytes>,
     clock: RecordClock,
 }
@@ -19,20 +18,10 @@ pub(crate) struct Ourselves {
 impl Ourselves {
     /// Takes a fact in. Says whether it changes what we say of ourselves.
     pub(crate) fn learn(&mut self, fact: &Fact) -> bool {
-        let changed = match fact {
-            Fact::ListenAddress { addr, up: true } => self.listen.insert(addr.clone()),
-            Fact::ListenAddress { addr, up: false } => self.listen.remove(addr),
-            Fact::ExternalAddress {
-                addr,
-                confirmed: true,
-            } => self.external.insert(addr.clone()),
-            Fact::ExternalAddress {
-                addr,
-                confirmed: false,
-            } => self.external.remove(addr),
-            Fact::LocalProtocols => return true,
-            _ => return false,
-        };
+        if *fact == Fact::LocalProtocols {
+            return true;
+        }
+        let changed = self.own.learn(fact);
         if changed {
             self.record = None;
         }
@@ -92,14 +81,7 @@ impl Ourselves {
             AddressClass::Unspecified | AddressClass::Other => false,
             _ => true,
         };
-        let listeners = self.listen.difference(&self.external);
-        let mut addrs: Vec<_> = self
-            .external
-            .iter()
-            .chain(listeners)
-            .filter(useful)
-            .map(without_peer)
-            .collect();
+        let mut addrs: Vec<_> = self.own.all().filter(useful).map(without_peer).collect();
         addrs.sort_by_key(|addr| match addr.class() {
             AddressClass::Public | AddressClass::Name => 0,
             AddressClass::Relayed => 2,
@@ -116,12 +98,7 @@ impl Ourselves {
                     && (config.record_private_addrs
                         || matches!(addr.class(), AddressClass::Public | AddressClass::Name))
             };
-            let addrs: Vec<_> = self
-                .external
-                .union(&self.listen)
-                .filter(allowed)
-                .map(without_peer)
-                .collect();
+            let addrs: Vec<_> = self.own.all().filter(allowed).map(without_peer).collect();
             if addrs.is_empty() {
                 return None;
             }

@@ -16,13 +16,11 @@ use alloc::{
 use bytes::Bytes;
 use core::time::Duration;
 use libp2p_proto_core::{Instant, Multiaddr, PeerId};
-use libp2p_proto_stream_protocol::{Context, Fact, Reachability};
+use libp2p_proto_stream_protocol::{Context, Fact, OwnAddresses, Reachability};
 
 /// Failing peers that are remembered, and the longest wait before they are tried again (nim-libp2p).
 const MAX_BACKOFFS: usize = 1024;
 const MAX_BACKOFF: Duration = Duration::from_secs(300);
-/// Addresses of our own that are kept.
-const MAX_OWN_ADDRS: usize = 64;
 /// The deepest bucket that is refreshed (go-libp2p-kbucket): an id with a longer prefix costs too many hashes.
 const MAX_REFRESHED: u16 = 15;
 /// Ids that one drive tries, and that one bucket may cost.
@@ -180,58 +178,30 @@ impl Upkeep {
 /// Where others reach us, and whether they do.
 #[derive(Debug, Default)]
 pub(crate) struct Ourselves {
-    listening: BTreeSet<Multiaddr>,
-    external: BTreeMap<Multiaddr, bool>,
+    own: OwnAddresses,
     reachability: Reachability,
 }
 
 impl Ourselves {
     pub(crate) fn learn(&mut self, fact: Fact) {
         match fact {
-            Fact::ListenAddress { addr, up: true } if self.listening.len() < MAX_OWN_ADDRS => {
-                self.listening.insert(addr);
-            }
-            Fact::ListenAddress { addr, up: false } => {
-                self.listening.remove(&addr);
-            }
-            Fact::ExternalAddress { addr, confirmed }
-                if self.external.len() < MAX_OWN_ADDRS || self.external.contains_key(&addr) =>
-            {
-                self.external.insert(addr, confirmed);
-            }
             Fact::Reachability(reachability) => self.reachability = reachability,
-            _ => {}
+            other => {
+                let _changed = self.own.learn(&other);
+            }
         }
     }
 
     /// Our addresses that pass, confirmed ones first.
     pub(crate) fn addrs(&self, filter: impl Fn(&Multiaddr) -> bool) -> Vec<Multiaddr> {
-        let confirmed = self.external.iter().filter(|(_, confirmed)| **confirmed);
-        let mut addrs: Vec<Multiaddr> = confirmed
-            .map(|(addr, _)| addr)
-            .filter(|addr| filter(addr))
-            .cloned()
-            .collect();
-        for addr in self.listening.iter().filter(|addr| filter(addr)) {
-            if !addrs.contains(addr) {
-                addrs.push(addr.clone());
-            }
-        }
-        addrs.truncate(crate::wire::MAX_ADDRS);
-        addrs
+        let passing = self.own.all().filter(|addr| filter(addr));
+        passing.take(crate::wire::MAX_ADDRS).cloned().collect()
     }
 
     /// Whether others can reach us: as probes say, or because an address of ours was confirmed.
     fn reachability(&self, filter: impl Fn(&Multiaddr) -> bool) -> Reachability {
         match self.reachability {
-            Reachability::Unknown
-                if self
-                    .external
-                    .iter()
-                    .any(|(addr, confirmed)| *confirmed && filter(addr)) =>
-            {
-                Reachability::Public
-            }
+            Reachability::Unknown if self.own.confirmed().any(filter) => Reachability::Public,
             known => known,
         }
     }

@@ -1,36 +1,21 @@
 //! Our own addresses, as facts tell them.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::vec::Vec;
 use libp2p_proto_core::{AddressClass, Component, Multiaddr, PeerId};
-use libp2p_proto_stream_protocol::Fact;
-
-/// Addresses that are remembered.
-const MAX_ADDRS: usize = 64;
+use libp2p_proto_stream_protocol::{Fact, OwnAddresses};
 
 /// Our own direct addresses.
 #[derive(Debug, Default)]
-pub(crate) struct Own(BTreeSet<Multiaddr>);
+pub(crate) struct Own(OwnAddresses);
 
 impl Own {
     pub(crate) fn learn(&mut self, fact: &Fact) {
-        match fact {
-            Fact::ListenAddress { addr, up: false } => {
-                self.0.remove(addr);
-            }
-            Fact::ListenAddress { addr, up: true }
-            | Fact::ExternalAddress {
-                addr,
-                confirmed: true,
-            } if !addr.is_relayed() && self.0.len() < MAX_ADDRS => {
-                self.0.insert(addr.clone());
-            }
-            _ => {}
-        }
+        let _changed = self.0.learn(fact);
     }
 
     /// What clients are told: each with our id.
     pub(crate) fn told(&self, local: PeerId, private: bool) -> Vec<Multiaddr> {
-        let fit = self.0.iter().filter(|addr| is_usable(addr, private));
+        let fit = self.0.all().filter(|addr| is_usable(addr, private));
         fit.filter_map(|addr| addr.with_peer_id(local).ok()).collect()
     }
 }

@@ -1,13 +1,10 @@
 //! Our own addresses, and the record that is signed over them.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, vec::Vec};
 use bytes::Bytes;
 use libp2p_proto_core::{AddressClass, Multiaddr, UnixTime};
 use libp2p_proto_identity::{Dialect, Identity, PeerRecord, RecordClock};
-use libp2p_proto_stream_protocol::Fact;
+use libp2p_proto_stream_protocol::{Fact, OwnAddresses};
 
 /// Bytes that a record of ours may have: with namespace and time to live it fits the 4 096 bytes that nim reads.
 const MAX_RECORD: usize = 3800;
@@ -20,8 +17,7 @@ const ADDR_FRAME: usize = 6;
 #[derive(Debug)]
 pub(crate) struct Ourselves {
     identity: Identity,
-    listen: BTreeSet<Multiaddr>,
-    external: BTreeSet<Multiaddr>,
+    own: OwnAddresses,
     private: bool,
     clock: RecordClock,
     /// The number of the record over the present addresses, once one was signed.
@@ -30,11 +26,10 @@ pub(crate) struct Ourselves {
 }
 
 impl Ourselves {
-    pub(crate) const fn new(identity: Identity, private: bool) -> Self {
+    pub(crate) fn new(identity: Identity, private: bool) -> Self {
         Self {
             identity,
-            listen: BTreeSet::new(),
-            external: BTreeSet::new(),
+            own: OwnAddresses::default(),
             private,
             clock: RecordClock::after(0),
             seq: None,
@@ -45,20 +40,7 @@ impl Ourselves {
     /// Takes a fact in. Says whether it changes our record.
     pub(crate) fn learn(&mut self, fact: &Fact) -> bool {
         let before = self.addrs();
-        match fact {
-            Fact::ListenAddress { addr, up: true } => self.listen.insert(addr.clone()),
-            Fact::ListenAddress { addr, up: false } => self.listen.remove(addr),
-            Fact::ExternalAddress {
-                addr,
-                confirmed: true,
-            } => self.external.insert(addr.clone()),
-            Fact::ExternalAddress {
-                addr,
-                confirmed: false,
-            } => self.external.remove(addr),
-            _ => return false,
-        };
-        let changed = self.addrs() != before;
+        let changed = self.own.learn(fact) && self.addrs() != before;
         if changed {
             self.seq = None;
             self.records.clear();
@@ -80,10 +62,13 @@ impl Ourselves {
                 ))
         };
         // A listener at a public address proves nothing; only who allows all addresses takes listeners unseen.
-        let listeners = self.listen.difference(&self.external).filter(|_| self.private);
-        self.external
-            .iter()
-            .chain(listeners)
+        let known = if self.private {
+            self.own.all().collect()
+        } else {
+            self.own.confirmed().collect::<Vec<_>>()
+        };
+        known
+            .into_iter()
             .filter(allowed)
             .map(|addr| addr.split_peer_id().0.unwrap_or_else(|| addr.clone()))
             .collect()

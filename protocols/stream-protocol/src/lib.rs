@@ -13,6 +13,7 @@ mod fact;
 mod input;
 mod journal;
 mod message;
+mod own;
 mod spec;
 mod words;
 
@@ -28,6 +29,7 @@ pub use journal::{BadCommand, Journal, Noted};
 pub use message::{
     FromConnection, Seat, SpecEntry, SpecId, SpecTable, StreamLimits, StreamOrder, ToConnection, Traffic,
 };
+pub use own::OwnAddresses;
 pub use spec::{Framing, Matching, StreamSpec};
 pub use words::{Reader, Words, put as put_word};
 
