@@ -169,7 +169,14 @@ impl Rpc {
         self.running = self.running.saturating_add(1);
         request.began = cx.now;
         self.timers.set(Timer::Slow(id), cx.now + config.slow_after);
-        if let Some(stream) = self.idle.remove(&request.ask.peer) {
+        // What is not answered would be lost unseen on a stream that the peer is about to end: it gets one of its own.
+        let answered = request.ask.kind != MessageType::AddProvider;
+        let idle = if answered {
+            self.idle.remove(&request.ask.peer)
+        } else {
+            None
+        };
+        if let Some(stream) = idle {
             request.reused = true;
             self.write_on(cx, id, stream);
         } else {

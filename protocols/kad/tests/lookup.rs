@@ -401,6 +401,22 @@ fn an_announcement_waits_for_no_answer_and_an_echo_answers_nothing_else() {
     assert!(net.fake(1).kinds().contains(&MessageType::AddProvider));
 }
 
+#[test]
+fn an_announcement_has_a_stream_of_its_own_since_nobody_would_notice_its_loss() {
+    let mut net = among(one_path(), vec![Fake::naming(vec![])]);
+    let query = net.kad(0).closest_peers(KEY).unwrap();
+    net.end(0, query).unwrap();
+    let query = net.kad(0).provide(&b"content"[..]).unwrap();
+    net.end(0, query).unwrap();
+    let asked = &net.fake(1).asked;
+    let (_, own, _) = asked
+        .iter()
+        .find(|(_, _, asked)| asked.kind == MessageType::AddProvider)
+        .unwrap();
+    assert_eq!(asked.iter().filter(|(_, stream, _)| stream == own).count(), 1);
+    assert!(asked.len() > 2);
+}
+
 // covers: KAD-096
 #[test]
 fn without_anybody_to_ask_a_query_fails_at_once() {
