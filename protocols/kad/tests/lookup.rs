@@ -408,6 +408,7 @@ fn an_announcement_has_a_stream_of_its_own_since_nobody_would_notice_its_loss() 
     net.end(0, query).unwrap();
     let query = net.kad(0).provide(&b"content"[..]).unwrap();
     net.end(0, query).unwrap();
+    net.run(SECOND);
     let asked = &net.fake(1).asked;
     let (_, own, _) = asked
         .iter()
