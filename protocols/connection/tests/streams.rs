@@ -365,6 +365,29 @@ fn a_flush_is_told_once_everything_before_it_has_left() {
 }
 
 #[test]
+fn that_everything_has_left_is_told_before_the_end_of_the_stream() {
+    let mut pair = Pair::established(100_000);
+    let stream = pair.open(RAW, true);
+    pair.write(stream, "all");
+    pair.order(0, stream, StreamOrder::NotifyFlushed);
+    pair.order(0, stream, StreamOrder::Finish);
+    // Everything leaves and the other side ends too, before our swarm asks for news.
+    pair.carry(0);
+    pair.order(1, Pair::their_stream(), StreamOrder::Finish);
+    pair.carry(1);
+    pair.messages(0);
+    let ends: Vec<_> = pair.told[0]
+        .iter()
+        .filter_map(|told| match told {
+            FromConnection::Flushed { frames, .. } => Some(Ok(*frames)),
+            FromConnection::Closed { reason, .. } => Some(Err(*reason)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ends, [Ok(1), Err(Closed::Finished)]);
+}
+
+#[test]
 fn frames_on_a_stream_that_is_not_lazy_wait_for_the_name() {
     let mut pair = Pair::established(1000);
     let stream = pair.open(FRAMED, false);

@@ -246,14 +246,18 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
         }
     }
 
-    /// Ends a stream that the multiplexer has ended. What a raw stream received before is still told.
+    /// Ends a stream that the multiplexer has ended. What a raw stream received before is still told, and that
+    /// everything written has left.
     pub(crate) fn forget(&mut self, id: I, reason: Closed) {
-        if let Some(Phase::Open(open)) = self.slots.get_mut(&id).map(|slot| &mut slot.phase) {
-            if let Some(data) = open.framer.flush() {
-                let stream = self.slots.get(&id).map(|slot| slot.stream);
-                if let Some(stream) = stream {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            let stream = slot.stream;
+            if let Phase::Open(open) = &mut slot.phase {
+                if let Some(data) = open.framer.flush() {
                     self.news.push(FromConnection::Frame { stream, data });
                 }
+            }
+            if let Some(frames) = slot.sent.take_flushed() {
+                self.news.push(FromConnection::Flushed { stream, frames });
             }
         }
         self.remove(id, reason);

@@ -131,21 +131,26 @@ impl Pair {
         for _ in 0..1_000_000 {
             let mut moved = false;
             for from in [0, 1] {
-                let mut wire = Vec::new();
-                moved |= self.ends[from].poll_transmit(self.now, &mut TransmitBuf::new(&mut wire, 300_000));
-                let to = 1 - from;
-                for part in wire.chunks(self.chunk) {
-                    self.tails[to].extend_from_slice(part);
-                    self.feed(to);
-                }
-                moved |= self.feed(to);
-                moved |= self.messages(from) | self.messages(to);
+                moved |= self.carry(from);
+                moved |= self.messages(from) | self.messages(1 - from);
             }
             if !moved {
                 return;
             }
         }
         panic!("the pair never rests");
+    }
+
+    /// Carries the bytes of one end, with no message to or from a swarm.
+    pub(crate) fn carry(&mut self, from: usize) -> bool {
+        let mut wire = Vec::new();
+        let moved = self.ends[from].poll_transmit(self.now, &mut TransmitBuf::new(&mut wire, 300_000));
+        let to = 1 - from;
+        for part in wire.chunks(self.chunk) {
+            self.tails[to].extend_from_slice(part);
+            self.feed(to);
+        }
+        moved | self.feed(to)
     }
 
     /// Lets time pass, with every deadline at its time.
