@@ -89,6 +89,16 @@ commands! {
             /// Whether to answer others.
             mode: Mode,
         },
+        /// [`Kad::set_optimistic`].
+        "optimistic" => SetOptimistic {
+            /// Whether records leave before their lookup is over.
+            optimistic: bool,
+        },
+        /// [`Kad::set_progress`].
+        "progress" => SetProgress {
+            /// Whether the steps of queries are told.
+            progress: bool,
+        },
         /// [`Kad::restore`].
         "restore" => Restore {
             /// The table of an earlier run.
@@ -119,6 +129,8 @@ impl Kad {
             Command::Cancel { query } => self.cancel(query),
             Command::Refresh => self.refresh(),
             Command::SetMode { mode } => self.set_mode(mode),
+            Command::SetOptimistic { optimistic } => self.set_optimistic(optimistic),
+            Command::SetProgress { progress } => self.set_progress(progress),
             Command::Restore { snapshot } => drop(self.restore(&snapshot)),
             Command::Poll => drop(self.poll_event()),
         }

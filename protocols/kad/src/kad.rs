@@ -393,8 +393,15 @@ impl Kad {
     }
 
     /// Changes whether records of ours leave before their lookup is over: see [`Config::optimistic`].
-    pub const fn set_optimistic(&mut self, optimistic: bool) {
+    pub fn set_optimistic(&mut self, optimistic: bool) {
+        self.journal.note(|| Command::SetOptimistic { optimistic });
         self.config.optimistic = optimistic;
+    }
+
+    /// Changes whether the steps of queries are told: see [`Config::progress`].
+    pub fn set_progress(&mut self, progress: bool) {
+        self.journal.note(|| Command::SetProgress { progress });
+        self.config.progress = progress;
     }
 
     /// Whether we answer others.

@@ -49,6 +49,8 @@ Examples:
     /// Simulate a network of nodes in virtual time; equal seeds give equal traces
     #[command(after_help = SIM_HELP)]
     Sim(Sim),
+    /// Look into Kademlia
+    Kad(Kad),
     /// Print a configuration file with every key, its default, unit and range
     Config,
 }
@@ -68,9 +70,10 @@ Actions, each reported in a line of its own:
   kad-get:K       the value of /interop/K
   kad-provide:T   say that we provide the multihash sha2-256 of T
   kad-find-providers:T, kad-find-peer:ID, kad-closest:T
+                  who provides it, where a peer is, who is nearest
   relay-reserve   a slot at the peer, so that others reach us through it
   rendezvous-register:NS, rendezvous-discover:NS
-                  who provides it, where a peer is, who is nearest
+                  be found under a name; who is registered there
   ipns-publish:PATH, ipns-resolve:NAME
                   let our name point to PATH; where the name of a peer points
   wait:SECS       keep the connection open
@@ -78,6 +81,13 @@ Actions, each reported in a line of its own:
 
 Example:
   p2p dial /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW… --do ping:5 --do identify";
+
+const TRACE_HELP: &str = "\
+Every step is a line: `asked` with the peer, who named it, how many answers led to it, and how many bits its place shares with the key; `answered` with how many it named;
+`failed`. The last line sums up. The picture has time from left to right and distance to the key from top to bottom.
+
+Example:
+  p2p kad trace hello --via /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW… --svg trace.svg";
 
 const SIM_HELP: &str = "\
 A scenario is a TOML file: hosts, links, NATs, clocks, faults and a goal. Ready ones are in runtime-adapters/simulator/scenarios.
@@ -168,6 +178,34 @@ pub(crate) struct Dial {
     /// Ignored: a dialer goes by its address
     #[arg(long = "listen", value_name = "MULTIADDR", hide = true)]
     pub(crate) listen: Vec<Multiaddr>,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Kad {
+    #[command(subcommand)]
+    pub(crate) command: KadCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum KadCommand {
+    /// Look for the nearest peers of a key, and tell and draw the way to them
+    #[command(after_help = TRACE_HELP)]
+    Trace(Trace),
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Trace {
+    /// A peer id, or any text: its multihash sha2-256 is the key
+    #[arg(value_name = "KEY")]
+    pub(crate) target: String,
+    /// Where to begin: an address that ends in /p2p/ID
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) via: Multiaddr,
+    /// New file for a picture of the lookup, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: Common,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

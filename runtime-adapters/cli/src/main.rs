@@ -10,6 +10,7 @@ mod dial;
 mod error;
 mod explain;
 mod interfaces;
+mod kad;
 mod keys;
 mod listen;
 mod metrics;
@@ -52,6 +53,7 @@ fn run(command: &Command) -> Result<Exit, Error> {
         Command::Id(args) => keys::id(args),
         Command::Decode(args) => decode::run(args),
         Command::Sim(args) => sim::run(args),
+        Command::Kad(args) => kad::run(args),
         Command::Config => {
             print!("{}", config::example());
             Ok(Exit::Ok)

@@ -1,7 +1,11 @@
 //! Actions that ask Kademlia.
 
 use super::{Fields, Session, Trouble, fields};
-use crate::{action::Query, book};
+use crate::{
+    action::Query,
+    book,
+    kad::{Told, Traced},
+};
 use libp2p_proto_core::PeerId;
 use libp2p_proto_kad::{
     Contact, Error, Event, Kad, Key, Outcome, QueryError, QueryId,
@@ -86,6 +90,58 @@ impl Session {
         sent.insert("name".to_owned(), json!(name.to_string()));
         sent.insert("sequence".to_owned(), json!(sequence));
         Ok(sent)
+    }
+}
+
+impl Session {
+    /// The steps of a lookup of the nearest peers, and its end.
+    pub(crate) async fn trace(&self, key: Vec<u8>) -> Result<Traced, String> {
+        let peer = self.connected.peer;
+        let begin = move |kad: &mut Kad| {
+            kad.set_progress(true);
+            kad.add_peer(peer, Vec::new());
+            kad.closest_peers(key)
+        };
+        let begun = self.node.call(move |_, app, _| app.kad.as_mut().map(begin)).await;
+        let begun = begun.map_err(|error| error.to_string())?.ok_or("no Kademlia")?;
+        let id = begun.map_err(|error| error.to_string())?;
+        let mut steps = Vec::new();
+        let ended = self.node.next(move |app| {
+            let kad = app.kad.as_mut()?;
+            while let Some(event) = kad.poll_event() {
+                match event {
+                    Event::Step {
+                        query,
+                        peer,
+                        step,
+                        at,
+                    } if query == id => {
+                        steps.push(Told { at, peer, step });
+                    }
+                    Event::Finished {
+                        query,
+                        result,
+                        effort,
+                    } if query == id => {
+                        let result = result.map(|outcome| match outcome {
+                            Outcome::Closest(found) => found.iter().map(|contact| contact.peer).collect(),
+                            _ => Vec::new(),
+                        });
+                        let steps = std::mem::take(&mut steps);
+                        return Some(Traced {
+                            steps,
+                            result,
+                            effort,
+                        });
+                    }
+                    _ => {}
+                }
+            }
+            None
+        });
+        let ended = tokio::time::timeout_at(self.deadline.at, ended).await;
+        let ended = ended.map_err(|_| self.deadline.passed("looking up"))?;
+        ended.map_err(|error| error.to_string())
     }
 }
 

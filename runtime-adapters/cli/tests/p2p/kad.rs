@@ -1,6 +1,6 @@
 //! Kademlia between processes: what one dialer leaves at a listener, another one finds there.
 
-use crate::support::{Done, Listener, dial};
+use crate::support::{Done, Listener, dial, run};
 use serde_json::json;
 
 fn all_well(done: &Done) {
@@ -81,4 +81,53 @@ fn a_listener_without_the_service_is_nobody_to_ask() {
         assert_eq!(done.line(action)["ok"], false, "{done:?}");
     }
     assert_eq!(done.line("ping:1")["ok"], true);
+}
+
+#[test]
+fn a_trace_tells_every_step_of_a_lookup_and_draws_it() {
+    let first = Listener::start(&["--services", "identify,kad"]);
+    let others = [1, 2].map(|_| {
+        let mut other = Listener::start(&["--services", "identify,kad", "--peer", &first.addr()]);
+        other.event("connected");
+        other
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let svg = folder.path().join("trace.svg");
+    let picture = svg.to_str().unwrap();
+    let trace = |key: &str, more: &[&str]| {
+        let (addr, mut args) = (first.addr(), vec!["kad", "trace", key, "--via"]);
+        args.push(&addr);
+        args.extend(more);
+        run(&args)
+    };
+    let done = trace("hello", &["--svg", picture]);
+    all_well(&done);
+    let lines = done.lines();
+    let asked: Vec<_> = lines.iter().filter(|line| line["event"] == "asked").collect();
+    assert_eq!(asked.len(), 3, "{lines:?}");
+    assert_eq!(
+        (&asked[0]["peer"], &asked[0]["hop"]),
+        (&json!(first.peer()), &json!(0))
+    );
+    for other in &others {
+        let named = asked.iter().find(|line| line["peer"] == other.peer()).unwrap();
+        assert_eq!((&named["from"], &named["hop"]), (&json!(first.peer()), &json!(1)));
+        assert!(named["sharedBits"].is_u64() && named["ms"].is_number());
+    }
+    let end = lines.last().unwrap();
+    // Those who traced before are known too, and gone.
+    let failed = lines.iter().filter(|line| line["event"] == "failed").count();
+    let wanted = json!({"event": "trace", "ok": true, "asked": 3 + failed, "answered": 3, "failed": failed, "hops": 2});
+    for (field, value) in wanted.as_object().unwrap() {
+        assert_eq!(&end[field], value, "{end}");
+    }
+    let svg = std::fs::read_to_string(&svg).unwrap();
+    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
+    assert!(svg.contains(&first.peer()) && svg.contains("lookup of hello: "));
+    // A file is never overwritten.
+    let again = trace("hello", &["--svg", picture]);
+    assert_ne!(again.code, Some(0), "{again:?}");
+    let nobody = trace("hello", &["--kad-protocol", "/another/kad/1"]);
+    assert_eq!(nobody.code, Some(1));
+    assert_eq!(nobody.lines().last().unwrap()["error"], "no peers to ask");
 }

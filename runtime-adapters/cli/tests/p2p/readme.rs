@@ -36,6 +36,7 @@ fn every_command_of_the_readme_runs() {
         ("kubo.json", at("kubo.json")),
         ("node.toml", at("node.toml")),
         ("run.rec", at("run.rec")),
+        ("trace.svg", at("trace.svg")),
         ("dial.rec", at("dial.rec")),
     ]);
     let lines = examples("sh");

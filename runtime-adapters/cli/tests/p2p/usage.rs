@@ -30,6 +30,9 @@ fn wrong_usage_is_one_line_on_standard_error_and_status_64() {
         &["dial", &addr, "--do", "push:"],
         &["dial", &addr, "--do", "ping", "--services", "ping"],
         &["demo", "--mib", "0"],
+        &["kad"],
+        &["kad", "trace", "key"],
+        &["kad", "trace", "key", "--via", "/ip4/127.0.0.1/tcp/1"],
         &["decode"],
         &["id"],
     ] {
