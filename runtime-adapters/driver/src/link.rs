@@ -15,8 +15,8 @@ use futures_channel::mpsc;
 use futures_core::Stream as _;
 use futures_io::{AsyncRead as _, AsyncWrite as _};
 use libp2p_proto_connection::Connection;
-use libp2p_proto_core::{ConnectionId, StreamId, TransmitBuf};
-use libp2p_proto_os::{Clock, Farewell, Parting, code};
+use libp2p_proto_core::{ConnectionId, StreamId};
+use libp2p_proto_os::{Carrier, Clock, Parting};
 use libp2p_proto_stream_protocol::{FromConnection, StreamOrder, ToConnection};
 use std::{
     collections::BTreeMap,
@@ -24,8 +24,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// Bytes that are read, or handed to the kernel, in one call.
-const CHUNK: usize = 256 * 1024;
 /// Rounds of a link before other tasks have their turn.
 const ROUNDS: usize = 16;
 
@@ -79,16 +77,11 @@ pub struct Link<R: Runtime> {
     orders: mpsc::UnboundedReceiver<Order>,
     socket: R::Socket,
     timer: R::Timer,
-    machine: Connection,
+    carrier: Carrier,
     /// Streams whose bytes go to the application.
     pipes: BTreeMap<StreamId, Shared>,
     /// News that the swarm's channel had no room for.
     unsaid: Option<FromConnection>,
-    /// Input that the machine did not take yet; empty most of the time.
-    tail: Vec<u8>,
-    /// Output that the kernel did not take yet.
-    unsent: Vec<u8>,
-    farewell: Farewell,
 }
 
 impl<R: Runtime> Link<R> {
@@ -107,12 +100,9 @@ impl<R: Runtime> Link<R> {
             orders,
             socket,
             timer: R::Timer::new(),
-            machine,
+            carrier: Carrier::new(machine),
             pipes: BTreeMap::new(),
             unsaid: None,
-            tail: Vec::new(),
-            unsent: Vec::new(),
-            farewell: Farewell::default(),
         }
     }
 
@@ -122,12 +112,12 @@ impl<R: Runtime> Link<R> {
         while let Poll::Ready(Some(order)) = Pin::new(&mut self.orders).poll_next(cx) {
             any = true;
             match order {
-                Order::Machine(message) => self.machine.handle_message(self.clock.now(), message),
+                Order::Machine(message) => self.carrier.machine.handle_message(self.clock.now(), message),
                 Order::HandOver(stream, pipe) => {
                     self.pipes.insert(stream, pipe);
                     let order = StreamOrder::HandOver;
                     let message = ToConnection::Order { stream, order };
-                    self.machine.handle_message(self.clock.now(), message);
+                    self.carrier.machine.handle_message(self.clock.now(), message);
                 }
                 Order::Forget(stream) => drop(self.pipes.remove(&stream)),
             }
@@ -145,7 +135,7 @@ impl<R: Runtime> Link<R> {
                 let bytes = lock(pipe).receive(data);
                 if bytes > 0 {
                     let grant = ToConnection::Grant { stream, bytes };
-                    self.machine.handle_message(self.clock.now(), grant);
+                    self.carrier.machine.handle_message(self.clock.now(), grant);
                 }
             }
             FromConnection::Sent { bytes, .. } => lock(pipe).sent(bytes),
@@ -159,169 +149,83 @@ impl<R: Runtime> Link<R> {
     fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), mpsc::SendError>> {
         loop {
             while self.unsaid.is_none() {
-                let Some(message) = self.machine.poll_message() else {
+                let Some(message) = self.carrier.machine.poll_message() else {
                     return Poll::Ready(Ok(()));
                 };
                 self.unsaid = self.route(message);
             }
             ready!(self.news.poll_ready(cx))?;
             if let Some(message) = self.unsaid.take() {
-                self.news.start_send((self.machine.id(), message))?;
+                self.news.start_send((self.carrier.machine.id(), message))?;
             }
         }
     }
 
     /// Reads once and feeds the machine. Says whether to come again.
-    fn read(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.machine.is_closed() || !self.machine.wants_input() {
-            return false;
-        }
-        let mut scratch = self.pool.take();
-        let input = &mut scratch.input;
-        let held = self.tail.len();
-        let room = held.saturating_add(CHUNK);
-        if input.len() < room {
-            input.resize(room, 0);
-        }
-        let (head, rest) = input.split_at_mut(held);
-        head.copy_from_slice(&self.tail);
-        let result = match Pin::new(&mut self.socket).poll_read(cx, rest) {
-            Poll::Ready(Err(error)) if is_patient(&error) => {
-                cx.waker().wake_by_ref();
-                Err(error)
-            }
-            Poll::Ready(result) => result,
-            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
-        };
-        let took = match result {
-            // What came before the end is taken before it.
-            Ok(0) if held > 0 && self.feed(input.get_mut(..held).unwrap_or_default()) => true,
-            Ok(0) => {
-                self.farewell.end();
-                self.machine.handle_eof(self.clock.now());
-                true
-            }
-            // Even if it was too little for the machine: only a read that waits has the task woken.
-            Ok(n) => {
-                self.feed(input.get_mut(..held.saturating_add(n)).unwrap_or_default());
-                true
-            }
-            // The machine may take now what it refused before.
-            Err(error) if is_patient(&error) => {
-                held > 0 && self.feed(input.get_mut(..held).unwrap_or_default())
-            }
-            Err(error) => {
-                self.farewell.end();
-                self.machine.handle_link_error(self.clock.now(), code(&error));
-                true
-            }
-        };
-        self.pool.give(scratch);
-        took
-    }
-
-    /// Hands input to the machine and keeps the rest. Says whether the machine took any.
-    fn feed(&mut self, input: &mut [u8]) -> bool {
-        // An error is also the machine's last message, which the swarm reports.
-        let taken = self
-            .machine
-            .handle_input(self.clock.now(), input)
-            .unwrap_or(input.len());
-        self.tail = input.get(taken..).unwrap_or_default().to_vec();
-        taken > 0
+    fn read(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> bool {
+        let (now, socket) = (self.clock.now(), Pin::new(&mut self.socket));
+        self.carrier
+            .read(now, scratch, |buf| ready_or_not(socket.poll_read(cx, buf)))
     }
 
     /// Sends what the machine has and the kernel takes. Says whether anything moved.
-    fn write(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut moved = false;
-        let mut scratch = None;
-        loop {
-            if self.unsent.is_empty() {
-                let Scratch { output, .. } = scratch.get_or_insert_with(|| self.pool.take());
-                output.clear();
-                let mut out = TransmitBuf::new(output, CHUNK);
-                while self.machine.poll_transmit(self.clock.now(), &mut out) {}
-                if output.is_empty() {
-                    break;
-                }
-                moved = true;
-                let sent = self.send(cx, output);
-                self.unsent = output.get(sent..).unwrap_or_default().to_vec();
-            } else {
-                let unsent = core::mem::take(&mut self.unsent);
-                let sent = self.send(cx, &unsent);
-                moved |= sent > 0;
-                self.unsent = unsent.get(sent..).unwrap_or_default().to_vec();
-            }
-            if !self.unsent.is_empty() {
-                break;
-            }
-        }
-        if let Some(scratch) = scratch {
-            self.pool.give(scratch);
-        }
-        moved
-    }
-
-    /// How much the kernel took; what a broken link can't take is gone.
-    fn send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> usize {
-        let mut sent = 0_usize;
-        while let Some(rest) = data.get(sent..).filter(|rest| !rest.is_empty()) {
-            match Pin::new(&mut self.socket).poll_write(cx, rest) {
-                Poll::Ready(Ok(n)) if n > 0 => sent = sent.saturating_add(n),
-                Poll::Pending => break,
-                Poll::Ready(result) => {
-                    let error = result.err().unwrap_or_else(|| ErrorKind::BrokenPipe.into());
-                    if !is_patient(&error) {
-                        self.farewell.end();
-                        self.machine.handle_link_error(self.clock.now(), code(&error));
-                        return data.len();
-                    }
-                }
-            }
-        }
-        sent
+    fn write(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> bool {
+        let (now, socket) = (self.clock.now(), &mut self.socket);
+        self.carrier.write(now, scratch, |data| {
+            ready_or_not(Pin::new(&mut *socket).poll_write(cx, data))
+        })
     }
 
     /// Tells the machine that its time has come, if it has. Says whether it had.
     fn wait(&mut self, cx: &mut Context<'_>) -> bool {
-        let deadline = self.machine.poll_timeout().map(|deadline| deadline.at);
-        let Some(at) = deadline.into_iter().chain(self.farewell.poll_timeout()).min() else {
+        let Some(at) = self.carrier.poll_timeout() else {
             return false;
         };
         let now = self.clock.now();
         let at = self.clock.to_std(at).or_else(|| self.clock.to_std(now + FAR));
         let due = at.is_none_or(|at| self.timer.poll_at(at, cx).is_ready());
         if due {
-            self.machine.handle_timeout(self.clock.now());
+            self.carrier.machine.handle_timeout(self.clock.now());
         }
         due
     }
 
     /// Whether nothing is left to do, and nothing is lost if the socket is dropped.
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.machine.is_closed() {
-            return false;
-        }
-        let (now, sent, socket) = (self.clock.now(), self.unsent.is_empty(), &mut self.socket);
-        let mut scratch = self.pool.take();
-        let over = self.farewell.is_over(now, sent, &mut scratch.input, |part| {
+    fn is_over(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> bool {
+        let (now, socket) = (self.clock.now(), &mut self.socket);
+        self.carrier.is_over(now, scratch, |part| {
             let mut socket = Pin::new(&mut *socket);
-            let result = match part {
+            ready_or_not(match part {
                 Parting::Close => socket.as_mut().poll_close(cx).map_ok(|()| 0),
                 Parting::Read(buf) => socket.as_mut().poll_read(cx, buf),
-            };
-            match result {
-                Poll::Ready(Err(error)) if is_patient(&error) => {
-                    cx.waker().wake_by_ref();
-                    Err(error)
-                }
-                Poll::Ready(result) => result,
-                Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+            })
+        })
+    }
+
+    fn run(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
+        for _ in 0..ROUNDS {
+            let mut moved = self.take_orders(cx);
+            moved |= self.write(cx, &mut scratch.output);
+            match self.poll_report(cx) {
+                // Reading goes on once the swarm listens again.
+                Poll::Pending if !moved => return Poll::Pending,
+                Poll::Pending => continue,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) => {}
             }
-        });
-        self.pool.give(scratch);
-        over
+            if self.is_over(cx, &mut scratch.input) {
+                return Poll::Ready(());
+            }
+            // What has arrived counts before the deadlines that it might meet.
+            moved |= self.read(cx, &mut scratch.input);
+            if !moved && !self.wait(cx) {
+                return Poll::Pending;
+            }
+        }
+        // A busy link keeps its deadlines all the same.
+        self.wait(cx);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -330,35 +234,19 @@ impl<R: Runtime> Future for Link<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let link = self.get_mut();
-        for _ in 0..ROUNDS {
-            let mut moved = link.take_orders(cx);
-            moved |= link.write(cx);
-            match link.poll_report(cx) {
-                // Reading goes on once the swarm listens again.
-                Poll::Pending if !moved => return Poll::Pending,
-                Poll::Pending => continue,
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Ready(Ok(())) => {}
-            }
-            if link.is_over(cx) {
-                return Poll::Ready(());
-            }
-            // What has arrived counts before the deadlines that it might meet.
-            moved |= link.read(cx);
-            if !moved && !link.wait(cx) {
-                return Poll::Pending;
-            }
-        }
-        // A busy link keeps its deadlines all the same.
-        link.wait(cx);
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        let mut scratch = link.pool.take();
+        let poll = link.run(cx, &mut scratch);
+        link.pool.give(scratch);
+        poll
     }
 }
 
-/// Whether an error only says to come again.
-fn is_patient(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+/// The answer of a socket that does not block.
+fn ready_or_not(poll: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+    }
 }
 
 // Nothing in a link is pinned.
@@ -366,6 +254,6 @@ impl<R: Runtime> Unpin for Link<R> {}
 
 impl<R: Runtime> fmt::Debug for Link<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Link({:?})", self.machine)
+        write!(f, "Link({:?})", self.carrier.machine)
     }
 }

@@ -272,13 +272,13 @@ impl Node {
         };
         // What the last round led to leaves together: the answer of the machine, and what the protocols said to it.
         link.write(now, &mut self.output);
-        let due = link.poll_timeout().is_some_and(|at| at <= now);
+        let due = link.carrier.poll_timeout().is_some_and(|at| at <= now);
         // What has arrived counts before the deadlines that it might meet.
         let mut again = link.read(now, &mut self.input) | due;
-        link.machine.handle_timeout(now);
+        link.carrier.machine.handle_timeout(now);
         // After writing: what has left is news too.
         while self.swarm.wants_messages() {
-            let Some(message) = link.machine.poll_message() else {
+            let Some(message) = link.carrier.machine.poll_message() else {
                 break;
             };
             self.swarm.handle_message(now, conn, message);
@@ -291,7 +291,7 @@ impl Node {
             self.links.remove(&conn);
             self.timers.clear(conn);
         } else {
-            self.timers.set_or_clear(conn, link.poll_timeout());
+            self.timers.set_or_clear(conn, link.carrier.poll_timeout());
         }
     }
 
@@ -307,7 +307,7 @@ impl Node {
             Action::Resolve { query, name, kind } => self.resolves.push((query, name, kind)),
             Action::Order { conn, message } => {
                 if let Some(link) = self.links.get_mut(&conn) {
-                    link.machine.handle_message(now, message);
+                    link.carrier.machine.handle_message(now, message);
                     self.busy.insert(conn);
                 }
             }
@@ -355,7 +355,7 @@ impl Node {
         // Without it every small frame would wait for the last one's acknowledgement, and nothing else.
         let _slower = socket.set_nodelay(true);
         let conn = seat.conn;
-        let mut machine = Box::new(Connection::new(now, self.upgrade.clone(), seat));
+        let mut machine = Connection::new(now, self.upgrade.clone(), seat);
         if let Err(code) = registered {
             machine.handle_link_error(now, code);
         }

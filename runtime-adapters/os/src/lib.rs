@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod carrier;
 mod farewell;
 
+pub use carrier::Carrier;
 pub use farewell::{Farewell, Parting};
 
 use core::time::Duration;

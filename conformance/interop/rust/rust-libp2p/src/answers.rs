@@ -13,11 +13,14 @@ use serde_json::json;
 use crate::more::{More, MoreEvent};
 use crate::node::{Answer, Command, Driver, gone};
 
+/// How long a relayed connection may last, and how many bytes it may carry.
+type Limits = (Option<Duration>, Option<u64>);
+
 /// Commands that wait for an event.
 #[derive(Default)]
 pub(crate) struct Pending {
     queries: HashMap<kad::QueryId, Asked>,
-    slot: Option<Answer<Option<(Option<Duration>, Option<u64>)>>>,
+    slot: Option<Answer<Option<Limits>>>,
     verdict: Option<Answer<&'static str>>,
     registered: Option<Answer<u64>>,
     discovered: Option<Answer<Vec<String>>>,
