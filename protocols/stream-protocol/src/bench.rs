@@ -29,7 +29,9 @@ use crate::{AttemptError, Closed, ConnectionInfo, Context, Dial, Fact, Input, Li
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::{fmt, time::Duration};
 use host::{Node, Wire};
-use libp2p_proto_core::{ConnectionId, Deadline, Instant, Multiaddr, PeerId, Rng, Side, StreamId, UnixTime};
+use libp2p_proto_core::{
+    ConnectionId, Deadline, DialId, Instant, Multiaddr, PeerId, Rng, Side, StreamId, UnixTime,
+};
 
 /// A run that makes this many steps without reaching its end is a busy loop.
 const MAX_STEPS: usize = 1_000_000;
@@ -120,7 +122,36 @@ impl Bench {
     pub fn connect_from(&mut self, dialer: usize, listener: usize, remote: Multiaddr) -> ConnectionId {
         let conn = self.connect(dialer, listener);
         if let Some(node) = self.nodes.get_mut(dialer) {
-            node.set_remote(conn, remote);
+            node.change_info(conn, |info| info.remote = remote.clone());
+        }
+        conn
+    }
+
+    /// Lets a dial of a node succeed: it is connected to `listener`, at the last address that it named. The inputs arrive with the next run.
+    ///
+    /// # Panics
+    ///
+    /// If the node has not dialed so: a mistake of the test.
+    #[expect(
+        clippy::expect_used,
+        reason = "a bench serves tests, and a wrong dial is a wrong test"
+    )]
+    pub fn succeed(&mut self, dialer: usize, dial: DialId, listener: usize) -> ConnectionId {
+        let place = usize::try_from(dial.get())
+            .ok()
+            .and_then(|number| number.checked_sub(1));
+        let wanted = place.and_then(|place| self.dials(dialer).get(place));
+        let addr = wanted.and_then(|wanted| wanted.addrs.last()).cloned();
+        let addr = addr.expect("the test names a dial with an address");
+        let conn = self.connect(dialer, listener);
+        if let Some(node) = self.nodes.get_mut(dialer) {
+            node.change_info(conn, |info| {
+                info.remote = addr.clone();
+                info.dial = Some(dial);
+            });
+        }
+        if let Some(node) = self.nodes.get_mut(listener) {
+            node.change_info(conn, |info| info.local = Some(addr.clone()));
         }
         conn
     }

@@ -7,7 +7,9 @@ use crate::{
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
-use libp2p_proto_core::{ConnectionId, Instant, PeerId, ProtocolName, Rng, StreamId, UnixTime};
+use libp2p_proto_core::{
+    ConnectionId, DialId, Instant, Multiaddr, PeerId, ProtocolName, Rng, StreamId, UnixTime,
+};
 use smallvec::SmallVec;
 
 /// Where a stream is to be opened.
@@ -55,6 +57,10 @@ pub trait Host {
     ///
     /// As there.
     fn dial(&mut self, protocol: u8, dial: Dial) -> Result<DialOutcome, DialRefused>;
+    /// See [`Context::cancel_dial`].
+    fn cancel_dial(&mut self, dial: DialId);
+    /// See [`Context::can_dial`].
+    fn can_dial(&self, addr: &Multiaddr) -> bool;
     /// See [`Context::promote`].
     ///
     /// # Errors
@@ -208,6 +214,16 @@ impl<'a> Context<'a> {
     /// See [`DialRefused`].
     pub fn dial(&mut self, dial: Dial) -> Result<DialOutcome, DialRefused> {
         self.host.dial(self.protocol, dial)
+    }
+
+    /// Ends a dial; [`Input::DialFailed`](crate::Input::DialFailed) follows, unless its end is being told already. A dial that is gone is no error.
+    pub fn cancel_dial(&mut self, dial: DialId) {
+        self.host.cancel_dial(dial);
+    }
+
+    /// Whether an address is worth a dial from here: of a transport that there is, not one of our own, and not denied. What a name leads to is not looked at.
+    pub fn can_dial(&self, addr: &Multiaddr) -> bool {
+        self.host.can_dial(addr)
     }
 
     /// Turns an open stream into a link: what follows behind the last delivered frame of a [`Framing::Held`] stream are the bytes of a new connection, which is

@@ -41,6 +41,13 @@ pub enum Fact {
         /// Whether it was proven, for example by a dial back; a candidate otherwise.
         confirmed: bool,
     },
+    /// Whether others can reach us at one address, as far as they have tried it.
+    AddressReachability {
+        /// The address.
+        addr: Multiaddr,
+        /// What was found; unknown once it is not believed any more.
+        reachability: Reachability,
+    },
     /// The adapter listens at this address, or no longer does.
     ListenAddress {
         /// The concrete address.

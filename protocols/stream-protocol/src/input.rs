@@ -268,6 +268,8 @@ pub struct Dial {
     pub side: Side,
     /// Whether the link is to begin at a port where we listen, so that a NAT on the way maps both alike: a hole punch needs it. An adapter that can't do so uses any port. Default false.
     pub reuse_port: bool,
+    /// Try `addrs` and no other address of `peer`, and don't keep the one that works: a probe of these addresses. Default false.
+    pub only: bool,
 }
 
 impl Dial {
@@ -279,6 +281,7 @@ impl Dial {
             force: false,
             side: Side::Dialer,
             reuse_port: false,
+            only: false,
         }
     }
 
@@ -290,6 +293,7 @@ impl Dial {
             force: false,
             side: Side::Dialer,
             reuse_port: false,
+            only: false,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Dials: addresses gathered, ranked and raced, until one connection stands or all have failed.
 
 use crate::{
-    Action, Denied, ResolveId,
+    Action, Denied, ResolveId, Source,
     conn::{Conn, Phase, Timer},
     core::Core,
     filter::drop_lesser_twins,
@@ -29,6 +29,7 @@ pub(crate) struct Dialing {
     pub(crate) peer: Option<PeerId>,
     side: Side,
     reuse_port: bool,
+    only: bool,
     planned: Vec<(Instant, Multiaddr)>,
     active: SmallVec<[ConnectionId; 2]>,
     pub(crate) resolving: SmallVec<[ResolveId; 2]>,
@@ -57,6 +58,7 @@ impl Dialing {
             peer,
             side: dial.side,
             reuse_port: dial.reuse_port,
+            only: dial.only,
             planned: Vec::new(),
             active: SmallVec::new(),
             resolving: SmallVec::new(),
@@ -172,7 +174,7 @@ impl Core {
             }
             addrs.extend(rest);
         }
-        if let Some(peer) = peer {
+        if let Some(peer) = peer.filter(|_| !dial.only) {
             addrs.extend(self.book.addrs(self.now, &peer).cloned());
         }
         Ok((peer, addrs))
@@ -212,7 +214,7 @@ impl Core {
     }
 
     /// Whether an address is worth a look: of a transport that the adapter dials, not ours, not unspecified.
-    fn is_dialable(&self, addr: &Multiaddr) -> bool {
+    pub(crate) fn is_dialable(&self, addr: &Multiaddr) -> bool {
         let class = addr.class();
         let known = match class {
             AddressClass::Name => true,
@@ -229,7 +231,7 @@ impl Core {
         self.transports.iter().any(|transport| transport(addr))
     }
 
-    fn check_address(&self, peer: Option<&PeerId>, addr: &Multiaddr) -> Result<(), Denied> {
+    pub(crate) fn check_address(&self, peer: Option<&PeerId>, addr: &Multiaddr) -> Result<(), Denied> {
         self.gate.check(&Stage::DialAddress { peer, addr })
     }
 
@@ -391,8 +393,12 @@ impl Core {
     }
 
     /// One attempt has become a connection: the others are not needed.
-    pub(crate) fn dial_succeeded(&mut self, conn: ConnectionId, id: DialId, addr: &Multiaddr) {
+    pub(crate) fn dial_succeeded(&mut self, conn: ConnectionId, id: DialId, peer: PeerId, addr: &Multiaddr) {
         self.black_holes.record(addr, true);
+        if self.dials.get(&id).is_some_and(|dial| !dial.only) {
+            self.book.add(self.now, peer, addr.clone(), Source::Dialed);
+        }
+        self.book.worked(&peer, addr);
         if let Some(dial) = self.dials.get_mut(&id) {
             dial.active.retain(|active| *active != conn);
         }

@@ -7,10 +7,10 @@ use crate::{
 };
 use alloc::vec::Vec;
 use bytes::Bytes;
-use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName, StreamId};
+use libp2p_proto_core::{ConnectionId, DialId, Multiaddr, PeerId, ProtocolName, StreamId};
 use libp2p_proto_stream_protocol::{
-    AttemptError, ConnectionInfo, Dial, DialOutcome, DialRefused, Fact, Framing, Host, Link, OpenError,
-    OrderError, PromoteError, SpecId, StreamOrder, Target, TellError, ToConnection, WriteError,
+    AttemptError, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Fact, Framing, Host, Link,
+    OpenError, OrderError, PromoteError, SpecId, StreamOrder, Target, TellError, ToConnection, WriteError,
 };
 use smallvec::SmallVec;
 
@@ -252,6 +252,14 @@ impl Host for Core {
 
     fn dial(&mut self, _: u8, dial: Dial) -> Result<DialOutcome, DialRefused> {
         self.begin_dial(&dial)
+    }
+
+    fn cancel_dial(&mut self, dial: DialId) {
+        self.end_dial(dial, Some(DialError::Cancelled));
+    }
+
+    fn can_dial(&self, addr: &Multiaddr) -> bool {
+        self.is_dialable(addr) && self.check_address(None, addr).is_ok()
     }
 
     fn promote(&mut self, protocol: u8, stream: StreamId, link: Link) -> Result<ConnectionId, PromoteError> {

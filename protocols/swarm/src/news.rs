@@ -1,7 +1,7 @@
 //! What connections report, and what follows from it for protocols and the application.
 
 use crate::{
-    Event, Source, Swarm,
+    Event, Swarm,
     conn::{Conn, Phase, Timer},
     scopes::Owner,
     slot::{self, Slot},
@@ -221,10 +221,7 @@ impl Swarm {
         let first = known.conns.len() == 1;
         self.core.prefer(peer);
         if let Some(dial) = info.dial {
-            let addr = info.remote.clone();
-            self.core.book.add(since, peer, addr, Source::Dialed);
-            self.core.book.worked(&peer, &info.remote);
-            self.core.dial_succeeded(id, dial, &info.remote);
+            self.core.dial_succeeded(id, dial, peer, &info.remote);
         }
         self.core.watch_idle(id);
         self.core.make_room(id, peer);

@@ -619,3 +619,36 @@ fn a_dial_from_the_port_where_we_listen_says_so_to_the_adapter() {
         );
     }
 }
+
+#[test]
+fn a_probe_tries_the_named_address_alone_and_keeps_nothing_of_it() {
+    let mut bench = Bench::new(Config::default());
+    let (known, probed) = (addr("/ip4/192.0.2.1/tcp/1"), addr("/ip4/192.0.2.1/tcp/2"));
+    bench
+        .swarm
+        .book_mut()
+        .add(at(0), peer(2), known.clone(), Source::Told);
+    let dial = Dial {
+        addrs: vec![probed.clone()],
+        force: true,
+        only: true,
+        ..Dial::peer(peer(2))
+    };
+    bench.swarm.dial(at(0), dial).unwrap();
+    let actions = bench.drive(at(0));
+    let [Action::Dial { conn, addr, .. }] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(*addr, probed);
+    let conn = *conn;
+    bench
+        .swarm
+        .handle_dialed(at(1), conn, None, probed.clone())
+        .unwrap();
+    bench.drive(at(1));
+    bench.authenticate(at(1), conn, peer(2));
+    bench.establish(at(2), conn);
+    assert_eq!(bench.swarm.connections(peer(2)).len(), 1);
+    let kept: Vec<_> = bench.swarm.book_mut().addrs(at(3), &peer(2)).cloned().collect();
+    assert_eq!(kept, [known]);
+}

@@ -15,6 +15,8 @@ const MAX_WORDS: usize = 256;
 const MAX_WORD: usize = 64;
 /// Says of a dial that it is to begin at a port where we listen.
 const REUSE: &str = "reuse";
+/// Says of a dial that it is to try the named addresses alone.
+const ONLY: &str = "only";
 
 /// What a line says.
 #[derive(Clone, Debug)]
@@ -160,6 +162,9 @@ fn write_dial(add: &mut impl FnMut(&dyn std::fmt::Display), dial: &Dial) {
     });
     if dial.reuse_port {
         add(&REUSE);
+    }
+    if dial.only {
+        add(&ONLY);
     }
     dial.addrs.iter().for_each(|addr| add(addr));
 }
@@ -389,12 +394,14 @@ impl Reader {
                 let dials = words.one_of("side", ["dialer", "listener"])?;
                 let mut rest = words.0.by_ref().peekable();
                 let reuse_port = rest.next_if_eq(&REUSE).is_some();
+                let only = rest.next_if_eq(&ONLY).is_some();
                 let addrs = rest.map(|word| word.parse::<Multiaddr>().map_err(|_| wrong("address", word)));
                 Call::Dial(Dial {
                     peer,
                     force,
                     side: if dials { Side::Dialer } else { Side::Listener },
                     reuse_port,
+                    only,
                     addrs: addrs.collect::<Result<_, _>>()?,
                 })
             }

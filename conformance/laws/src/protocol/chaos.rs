@@ -524,6 +524,14 @@ impl Host for World {
         result
     }
 
+    fn cancel_dial(&mut self, dial: DialId) {
+        self.call(format!("> cancel {dial:?}"));
+    }
+
+    fn can_dial(&self, addr: &Multiaddr) -> bool {
+        addr.socket_tcp().is_some()
+    }
+
     fn promote(&mut self, _: u8, stream: StreamId, link: Link) -> Result<ConnectionId, PromoteError> {
         self.call(format!("promote {stream:?} {link:?}"));
         match link {

@@ -23,6 +23,12 @@ impl<'a> Writer<'a> {
         self.raw_varint(value);
     }
 
+    /// Appends a number of fixed length (wire type 1).
+    pub fn fixed64(&mut self, number: u32, value: u64) {
+        self.tag(number, 1);
+        self.out.extend_from_slice(&value.to_le_bytes());
+    }
+
     /// Appends bytes, or an encoded nested message (wire type 2).
     pub fn bytes(&mut self, number: u32, value: &[u8]) {
         self.tag(number, 2);

@@ -2,8 +2,9 @@
 
 use super::limit_of;
 use crate::{
-    AttemptError, Closed, ConnectionInfo, Context, Dial, DialOutcome, DialRefused, Fact, Framing, Host,
-    Input, Link, OpenError, OrderError, PromoteError, StreamOrder, StreamSpec, Target, TellError, WriteError,
+    AttemptError, Closed, ConnectionInfo, Context, Dial, DialError, DialOutcome, DialRefused, Fact, Framing,
+    Host, Input, Link, OpenError, OrderError, PromoteError, StreamOrder, StreamSpec, Target, TellError,
+    WriteError,
 };
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -171,12 +172,13 @@ impl Node {
     }
 
     /// Another address at the other end of a connection that was just made.
-    pub(super) fn set_remote(&mut self, conn: ConnectionId, remote: Multiaddr) {
+    /// Changes what a connection that was just made is known for.
+    pub(super) fn change_info(&mut self, conn: ConnectionId, change: impl Fn(&mut ConnectionInfo)) {
         if let Some(conn) = self.conns.get_mut(&conn) {
-            conn.info.remote = remote.clone();
+            change(&mut conn.info);
         }
         if let Some(Input::Connected { info, .. }) = self.inputs.back_mut() {
-            info.remote = remote;
+            change(info);
         }
     }
 
@@ -699,11 +701,25 @@ impl Host for Node {
         if dial.peer == Some(self.local) {
             return Err(DialRefused::SelfDial);
         }
-        if let Some(conn) = dial.peer.and_then(|peer| self.connections(peer).first().copied()) {
+        let standing = dial.peer.and_then(|peer| self.connections(peer).first().copied());
+        if let Some(conn) = standing.filter(|_| !dial.force) {
             return Ok(DialOutcome::Connected(conn));
         }
         self.dials.push(dial);
         Ok(DialOutcome::Pending(DialId::new(self.dials.len() as u64)))
+    }
+
+    fn cancel_dial(&mut self, dial: DialId) {
+        let number = usize::try_from(dial.get()).unwrap_or(usize::MAX);
+        let wanted = number.checked_sub(1).and_then(|place| self.dials.get(place));
+        if let Some(peer) = wanted.map(|wanted| wanted.peer) {
+            let error = DialError::Cancelled;
+            self.inputs.push_back(Input::DialFailed { dial, peer, error });
+        }
+    }
+
+    fn can_dial(&self, addr: &Multiaddr) -> bool {
+        addr.socket_tcp().is_some()
     }
 
     fn promote(&mut self, _: u8, stream: StreamId, link: Link) -> Result<ConnectionId, PromoteError> {

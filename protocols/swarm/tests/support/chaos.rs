@@ -229,6 +229,7 @@ fn dial(number: u8) -> Dial {
         dial.peer = None;
     }
     dial.force = number & 64 == 0;
+    dial.only = number & 128 == 0;
     dial
 }
 
