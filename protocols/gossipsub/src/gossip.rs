@@ -5,10 +5,7 @@ use crate::{
     queue::{Item, Kind},
     wire::IHave,
 };
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::{collections::BTreeSet, vec::Vec};
 use libp2p_proto_core::PeerId;
 use libp2p_proto_stream_protocol::Context;
 
@@ -27,7 +24,6 @@ impl Gossipsub {
         cx: &mut Context<'_>,
         topic: &Topic,
         members: &BTreeSet<PeerId>,
-        scores: &BTreeMap<PeerId, f64>,
     ) {
         let longest = self.config.longest_id();
         let mut ids = self.cache.ids(topic);
@@ -37,14 +33,15 @@ impl Gossipsub {
         }
         let threshold = self.gossip_threshold();
         let supports = self.config.partial_of(topic).1;
-        let mut targets = self.candidates(cx, topic, |peer, entry| {
+        let mut targets = self.listed(topic, |peer, entry| {
             entry.gossips()
                 && !members.contains(&peer)
                 && !self.explicit.contains(&peer)
-                && scores.get(&peer).copied().unwrap_or(0.0) >= threshold
+                && entry.score >= threshold
                 && !(supports && entry.requests_partial(topic))
         });
-        targets.truncate(self.gossip_targets(targets.len()));
+        let most = self.gossip_targets(targets.len());
+        Self::draw(cx, &mut targets, most);
         let max = self.config.limits.max_ihave_ids;
         Self::shuffle(cx, &mut ids);
         for peer in targets {

@@ -109,6 +109,8 @@ pub struct Gossipsub {
     pub(crate) scores: Option<Scores>,
     pub(crate) explicit: BTreeSet<PeerId>,
     pub(crate) blocked: BTreeSet<PeerId>,
+    /// Peers that speak FloodSub alone.
+    pub(crate) floods: BTreeSet<PeerId>,
     pub(crate) px_dials: BTreeSet<PeerId>,
     pub(crate) records: BTreeMap<PeerId, Bytes>,
     pub(crate) authors: BTreeMap<PeerId, u64>,
@@ -171,6 +173,7 @@ impl Gossipsub {
             scores: config.score.clone().map(Scores::new),
             explicit: config.explicit_peers.iter().copied().collect(),
             blocked: BTreeSet::new(),
+            floods: BTreeSet::new(),
             px_dials: BTreeSet::new(),
             records: BTreeMap::new(),
             authors: BTreeMap::new(),

@@ -1,17 +1,12 @@
 //! The heartbeat: every interval the meshes are mended, and what we have is gossiped about.
 
-use crate::{Event, Gossipsub, Topic, config::MeshParams};
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use crate::{Event, Gossipsub, Topic, config::MeshParams, peers::Peer};
+use alloc::{collections::BTreeSet, vec::Vec};
 use libp2p_proto_core::PeerId;
 use libp2p_proto_stream_protocol::Context;
 
 /// Heartbeat at which explicit peers are looked for first: after a second, as in go.
 const FIRST_LOOK: u64 = 1;
-
-type ScoreTable = BTreeMap<PeerId, f64>;
 
 impl Gossipsub {
     pub(crate) fn heartbeat(&mut self, cx: &mut Context<'_>) {
@@ -28,21 +23,32 @@ impl Gossipsub {
         if self.tick == FIRST_LOOK || self.is_tick(self.config.explicit_ticks) {
             self.dial_explicit(cx);
         }
-        let scores: ScoreTable = match &self.scores {
-            Some(_) => self.peers.keys().map(|peer| (*peer, self.score(peer))).collect(),
-            None => BTreeMap::new(),
-        };
+        self.take_scores();
         let mut meshes: Vec<Topic> = self.mesh.keys().cloned().collect();
         Self::shuffle(cx, &mut meshes);
         for topic in meshes {
-            self.mend_mesh(cx, &topic, &scores);
+            self.mend_mesh(cx, &topic);
             let members = self.mesh.get(&topic).cloned().unwrap_or_default();
-            self.emit_gossip(cx, &topic, &members, &scores);
+            self.emit_gossip(cx, &topic, &members);
             self.gossip_parts(cx, &topic, &members);
         }
-        self.mend_fanouts(cx, &scores);
+        self.mend_fanouts(cx);
         self.cache.shift();
         self.expire_groups();
+    }
+
+    /// Scores as they are now, for the whole of this heartbeat: with the peers, where they are needed.
+    fn take_scores(&mut self) {
+        if let Some(scores) = &self.scores {
+            for (peer, entry) in &mut self.peers {
+                entry.score = scores.score(peer);
+            }
+        }
+    }
+
+    /// The score of a peer at the beginning of this heartbeat.
+    fn score_then(&self, peer: &PeerId) -> f64 {
+        self.peers.get(peer).map_or(0.0, |entry| entry.score)
     }
 
     /// Whether this is one of every `ticks` heartbeats.
@@ -70,30 +76,30 @@ impl Gossipsub {
         }
     }
 
-    fn mend_mesh(&mut self, cx: &mut Context<'_>, topic: &Topic, scores: &ScoreTable) {
+    fn mend_mesh(&mut self, cx: &mut Context<'_>, topic: &Topic) {
         let params = self.config.mesh_of(topic);
-        self.drop_bad(cx, topic, scores);
+        self.drop_bad(cx, topic);
         let len = self.mesh.get(topic).map_or(0, BTreeSet::len);
         if len < params.d_lo {
-            self.graft_some(cx, topic, params.d.saturating_sub(len), scores, |_, _| true);
+            self.graft_some(cx, topic, params.d.saturating_sub(len), |_| true);
         } else if len > params.d && len >= params.d_hi {
-            self.trim(cx, topic, params, scores);
+            self.trim(cx, topic, params);
         }
-        self.keep_outbound(cx, topic, params, scores);
+        self.keep_outbound(cx, topic, params);
         if self.is_tick(self.config.opportunistic_ticks) {
-            self.graft_opportunistically(cx, topic, scores);
+            self.graft_opportunistically(cx, topic);
         }
     }
 
     /// Members with a negative score go.
-    fn drop_bad(&mut self, cx: &mut Context<'_>, topic: &Topic, scores: &ScoreTable) {
+    fn drop_bad(&mut self, cx: &mut Context<'_>, topic: &Topic) {
         let Some(table) = &self.scores else { return };
         let bad: Vec<PeerId> = self
             .mesh
             .get(topic)
             .into_iter()
             .flatten()
-            .filter(|peer| score_of(scores, **peer) < 0.0 || table.is_below_floor(peer, topic))
+            .filter(|peer| self.score_then(peer) < 0.0 || table.is_below_floor(peer, topic))
             .copied()
             .collect();
         for peer in bad {
@@ -106,33 +112,31 @@ impl Gossipsub {
         cx: &mut Context<'_>,
         topic: &Topic,
         count: usize,
-        scores: &ScoreTable,
-        wanted: impl Fn(&Self, PeerId) -> bool,
+        wanted: impl Fn(&Peer) -> bool,
     ) {
         if count == 0 {
             return;
         }
         let members = self.mesh.get(topic);
-        let mut found = self.candidates(cx, topic, |peer, entry| {
+        let found = self.candidates(cx, topic, count, |peer, entry| {
             entry.gossips()
                 && members.is_none_or(|members| !members.contains(&peer))
                 && !self.explicit.contains(&peer)
                 && self.backoffs.get(topic, peer).is_none()
-                && score_of(scores, peer) >= 0.0
-                && wanted(self, peer)
+                && entry.score >= 0.0
+                && wanted(entry)
         });
-        found.truncate(count);
         for peer in found {
             self.graft(topic, peer);
         }
     }
 
     /// Trims a mesh to D: the best by score stay, and as many outbound ones as are wanted, the rest by chance.
-    fn trim(&mut self, cx: &mut Context<'_>, topic: &Topic, params: MeshParams, scores: &ScoreTable) {
+    fn trim(&mut self, cx: &mut Context<'_>, topic: &Topic, params: MeshParams) {
         let mut members: Vec<PeerId> = self.mesh.get(topic).into_iter().flatten().copied().collect();
         // Equal scores are in random order.
         Self::shuffle(cx, &mut members);
-        members.sort_by(|a, b| score_of(scores, *b).total_cmp(&score_of(scores, *a)));
+        members.sort_by(|a, b| self.score_then(b).total_cmp(&self.score_then(a)));
         if let Some(rest) = members.get_mut(params.d_score.min(params.d)..) {
             Self::shuffle(cx, rest);
         }
@@ -161,49 +165,40 @@ impl Gossipsub {
     }
 
     /// Enough members that we connected to ourselves.
-    fn keep_outbound(
-        &mut self,
-        cx: &mut Context<'_>,
-        topic: &Topic,
-        params: MeshParams,
-        scores: &ScoreTable,
-    ) {
+    fn keep_outbound(&mut self, cx: &mut Context<'_>, topic: &Topic, params: MeshParams) {
         let Some(members) = self.mesh.get(topic) else {
             return;
         };
         if members.len() < params.d_lo {
             return;
         }
-        let is_outbound =
-            |router: &Self, peer: PeerId| router.peers.get(&peer).is_some_and(|entry| entry.outbound);
-        let outbound = members.iter().filter(|peer| is_outbound(self, **peer)).count();
+        let is_outbound = |peer: &&PeerId| self.peers.get(*peer).is_some_and(|entry| entry.outbound);
+        let outbound = members.iter().filter(is_outbound).count();
         let missing = params.d_out.saturating_sub(outbound);
-        self.graft_some(cx, topic, missing, scores, is_outbound);
+        self.graft_some(cx, topic, missing, |entry| entry.outbound);
     }
 
     /// A mesh of mediocre members takes in some better ones.
-    fn graft_opportunistically(&mut self, cx: &mut Context<'_>, topic: &Topic, scores: &ScoreTable) {
+    fn graft_opportunistically(&mut self, cx: &mut Context<'_>, topic: &Topic) {
         if self.scores.is_none() {
             return;
         }
         let Some(members) = self.mesh.get(topic).filter(|members| members.len() > 1) else {
             return;
         };
-        let mut sorted: Vec<f64> = members.iter().map(|peer| score_of(scores, *peer)).collect();
+        let mut sorted: Vec<f64> = members.iter().map(|peer| self.score_then(peer)).collect();
         sorted.sort_by(f64::total_cmp);
         // The upper middle, as go takes it.
         let middle = sorted.len().checked_div(2).unwrap_or(0);
         let median = sorted.get(middle).copied().unwrap_or(0.0);
         if median < self.config.thresholds.opportunistic_graft {
             let count = self.config.opportunistic_peers;
-            self.graft_some(cx, topic, count, scores, |_, peer| {
-                score_of(scores, peer) > median
-            });
+            self.graft_some(cx, topic, count, |entry| entry.score > median);
         }
     }
 
     /// Fanouts expire, lose who left or fell, are filled up, and are gossiped to.
-    fn mend_fanouts(&mut self, cx: &mut Context<'_>, scores: &ScoreTable) {
+    fn mend_fanouts(&mut self, cx: &mut Context<'_>) {
         let (now, ttl) = (self.now, self.config.fanout_ttl);
         self.fanout.retain(|_, fanout| now.since(fanout.published) < ttl);
         let threshold = if self.scores.is_some() {
@@ -213,11 +208,13 @@ impl Gossipsub {
         };
         let topics: Vec<Topic> = self.fanout.keys().cloned().collect();
         for topic in topics {
-            let listed = self.topics.get(&topic);
+            let (listed, peers) = (self.topics.get(&topic), &self.peers);
+            let stays = |peer: &PeerId| {
+                listed.is_some_and(|listed| listed.contains(peer))
+                    && peers.get(peer).is_some_and(|entry| entry.score >= threshold)
+            };
             if let Some(fanout) = self.fanout.get_mut(&topic) {
-                fanout.peers.retain(|peer| {
-                    listed.is_some_and(|listed| listed.contains(peer)) && score_of(scores, *peer) >= threshold
-                });
+                fanout.peers.retain(stays);
             }
             self.refill_fanout(cx, &topic, false);
             let members = self
@@ -225,12 +222,8 @@ impl Gossipsub {
                 .get(&topic)
                 .map(|fanout| fanout.peers.clone())
                 .unwrap_or_default();
-            self.emit_gossip(cx, &topic, &members, scores);
+            self.emit_gossip(cx, &topic, &members);
             self.gossip_parts(cx, &topic, &members);
         }
     }
-}
-
-fn score_of(scores: &ScoreTable, peer: PeerId) -> f64 {
-    scores.get(&peer).copied().unwrap_or(0.0)
 }

@@ -35,10 +35,9 @@ impl Gossipsub {
         members.retain(|peer| self.may_graft(topic, *peer));
         members.truncate(wanted);
         let missing = wanted.saturating_sub(members.len());
-        let mut others = self.candidates(cx, topic, |peer, _| {
+        let others = self.candidates(cx, topic, missing, |peer, _| {
             !members.contains(&peer) && self.may_graft(topic, peer)
         });
-        others.truncate(missing);
         members.extend(others);
         for peer in members {
             self.graft(topic, peer);
@@ -166,10 +165,9 @@ impl Gossipsub {
 
     /// Other peers of a topic, for one that is pruned: gossiping ones with a score that is not negative, with their signed record where we hold one.
     fn exchange(&mut self, cx: &mut Context<'_>, topic: &Topic, pruned: PeerId) -> Vec<PeerInfo> {
-        let mut peers = self.candidates(cx, topic, |peer, entry| {
+        let peers = self.candidates(cx, topic, self.config.px_peers, |peer, entry| {
             peer != pruned && entry.gossips() && self.score(&peer) >= 0.0
         });
-        peers.truncate(self.config.px_peers);
         peers
             .iter()
             .map(|peer| PeerInfo {

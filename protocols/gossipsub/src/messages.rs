@@ -4,7 +4,6 @@ use crate::{
     Event, Gossipsub, Level, MessageId, Publication, PublishError, Reject, SignaturePolicy, Step, Topic,
     Verdict,
     gossipsub::{Fanout, Outgoing},
-    peers::Peer,
     queue::Kind,
     sign,
     wire::Message,
@@ -242,7 +241,7 @@ impl Gossipsub {
             .mesh
             .get(topic)
             .or_else(|| self.fanout.get(topic).map(|fanout| &fanout.peers));
-        self.candidates(cx, topic, |peer, entry| {
+        self.candidates(cx, topic, usize::MAX, |peer, entry| {
             let Some(level) = entry.level() else {
                 return false;
             };
@@ -267,13 +266,13 @@ impl Gossipsub {
         let known = self.fanout.get(topic).map(|fanout| fanout.peers.clone());
         let mut peers = known.unwrap_or_default();
         if peers.len() < wanted {
-            let mut others = self.candidates(cx, topic, |peer, entry| {
+            let missing = wanted.saturating_sub(peers.len());
+            let others = self.candidates(cx, topic, missing, |peer, entry| {
                 entry.gossips()
                     && !peers.contains(&peer)
                     && !self.explicit.contains(&peer)
                     && self.score(&peer) >= threshold
             });
-            others.truncate(wanted.saturating_sub(peers.len()));
             peers.extend(others);
         }
         let now = self.now;
@@ -559,34 +558,35 @@ impl Gossipsub {
         self.forward(cx, id, &pending);
     }
 
-    /// To the mesh, explicit peers and FloodSub peers, but nobody that sent it, made it, or doesn't want it.
+    /// To the mesh, explicit peers and FloodSub peers, but nobody that sent it, made it, or doesn't want it. What it costs depends on these, not on how many others
+    /// subscribe.
     fn forward(&mut self, cx: &mut Context<'_>, id: &MessageId, pending: &Pending) {
         let topic = &pending.topic;
         let threshold = self.publish_threshold();
         let supports = self.config.partial_of(topic).1;
         let key = id.kept();
-        let (mut receivers, mut unwanted) = (Vec::new(), 0_u64);
-        let members = self.mesh.get(topic);
-        let wanted = |peer: PeerId, entry: &Peer| {
-            let member = members.is_some_and(|members| members.contains(&peer));
-            let flood = entry.level() == Some(Level::Flood) && self.score(&peer) >= threshold;
-            let sent = peer == pending.first || pending.others.contains(&peer);
-            (member || flood || self.explicit.contains(&peer))
-                && !sent
-                && pending.author != Some(peer)
-                && !(supports && entry.requests_partial(topic))
-        };
-        for peer in self.candidates(cx, topic, wanted) {
-            let knows = self
-                .peers
-                .get(&peer)
-                .is_some_and(|entry| entry.unwanted.contains_key(&key));
-            if knows {
-                unwanted = unwanted.saturating_add(1);
-            } else {
-                receivers.push(peer);
+        let members = self.mesh.get(topic).into_iter().flatten();
+        let mut receivers: Vec<PeerId> = members.chain(&self.explicit).copied().collect();
+        let flooded = self.floods.iter().copied();
+        receivers.extend(flooded.filter(|peer| self.score(peer) >= threshold));
+        receivers.sort_unstable();
+        receivers.dedup();
+        let mut unwanted = 0_u64;
+        receivers.retain(|peer| {
+            let Some(entry) = self.peers.get(peer) else {
+                return false;
+            };
+            let sent = *peer == pending.first || pending.others.contains(peer);
+            let takes = entry.topics.contains_key(topic) && !self.config.is_filtered(peer, topic);
+            let parts = supports && entry.requests_partial(topic);
+            if sent || !takes || parts || pending.author == Some(*peer) {
+                return false;
             }
-        }
+            let knows = entry.unwanted.contains_key(&key);
+            unwanted = unwanted.saturating_add(u64::from(knows));
+            !knows
+        });
+        Self::shuffle(cx, &mut receivers);
         self.stats.unwanted = self.stats.unwanted.saturating_add(unwanted);
         let until = self.now + self.config.forward_age;
         for peer in receivers {

@@ -213,10 +213,11 @@ impl Gossipsub {
         if own.is_empty() {
             return;
         }
-        let mut targets = self.candidates(cx, topic, |peer, entry| {
+        let mut targets = self.listed(topic, |peer, entry| {
             entry.supports_partial(topic) && !members.contains(&peer) && !self.explicit.contains(&peer)
         });
-        targets.truncate(self.gossip_targets(targets.len()));
+        let most = self.gossip_targets(targets.len());
+        Self::draw(cx, &mut targets, most);
         for peer in targets {
             for (group, metadata) in &own {
                 self.queue_partial(peer, topic, group, None, Some(metadata));

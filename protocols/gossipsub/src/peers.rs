@@ -7,7 +7,7 @@ use crate::{
     wire::{Extensions, Subscription},
 };
 use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     vec::Vec,
 };
 use core::{net::IpAddr, time::Duration};
@@ -96,6 +96,8 @@ pub(crate) struct Peer {
     /// Messages that it doesn't want, until which heartbeat.
     pub(crate) unwanted: BTreeMap<MessageId, u64>,
     pub(crate) graylisted: bool,
+    /// Its score at the last heartbeat, for that heartbeat.
+    pub(crate) score: f64,
 }
 
 impl Peer {
@@ -184,6 +186,7 @@ impl Gossipsub {
             }
         }
         self.streams.retain(|_, owner| *owner != peer);
+        self.floods.remove(&peer);
         self.retries.clear(peer);
         self.dirty.remove(&peer);
         self.records.remove(&peer);
@@ -287,6 +290,9 @@ impl Gossipsub {
             stuck: None,
         });
         let gone = entry.queue.clear();
+        if level == Level::Flood {
+            self.floods.insert(peer);
+        }
         self.drop_items(cx, peer, gone, true);
         self.greet(peer, level);
         self.graft_newcomer(peer);
@@ -399,6 +405,7 @@ impl Gossipsub {
         if !ours {
             return;
         }
+        self.floods.remove(&peer);
         let gone = entry.queue.clear();
         let flushing = match core::mem::take(&mut entry.out) {
             Outbound::Open(open) => {
@@ -632,24 +639,56 @@ impl Gossipsub {
         }
     }
 
-    /// Connected peers that subscribe to a topic and for which `wanted` holds, in random order.
+    /// Connected peers that subscribe to a topic and for which `wanted` holds: up to `most` of them, drawn and in random order.
     pub(crate) fn candidates(
         &self,
         cx: &mut Context<'_>,
         topic: &Topic,
+        most: usize,
         wanted: impl Fn(PeerId, &Peer) -> bool,
     ) -> Vec<PeerId> {
-        let mut found: Vec<PeerId> = self
-            .topics
-            .get(topic)
-            .into_iter()
-            .flat_map(BTreeSet::iter)
-            .filter(|peer| self.peers.get(*peer).is_some_and(|entry| wanted(**peer, entry)))
-            .filter(|peer| !self.config.is_filtered(peer, topic))
-            .copied()
-            .collect();
-        Self::shuffle(cx, &mut found);
+        let mut found = self.listed(topic, wanted);
+        Self::draw(cx, &mut found, most);
         found
+    }
+
+    /// The same, all of them, in the order of their names.
+    pub(crate) fn listed(&self, topic: &Topic, wanted: impl Fn(PeerId, &Peer) -> bool) -> Vec<PeerId> {
+        let Some(listed) = self.topics.get(topic) else {
+            return Vec::new();
+        };
+        let fits =
+            |peer: &PeerId, entry: &Peer| wanted(*peer, entry) && !self.config.is_filtered(peer, topic);
+        let mut found = Vec::new();
+        if listed.len() < self.peers.len() / 8 {
+            let known = listed.iter().filter(|peer| {
+                let entry = self.peers.get(*peer);
+                entry.is_some_and(|entry| fits(peer, entry))
+            });
+            found.extend(known.copied());
+            return found;
+        }
+        // Both are sorted: walking along both costs less than looking each up.
+        let mut entries = self.peers.iter().peekable();
+        for peer in listed {
+            while entries.next_if(|(known, _)| *known < peer).is_some() {}
+            let entry = entries.next_if(|(known, _)| *known == peer);
+            if entry.is_some_and(|(_, entry)| fits(peer, entry)) {
+                found.push(*peer);
+            }
+        }
+        found
+    }
+
+    /// Keeps `most` of `items`, drawn by the machine's dice and in random order.
+    pub(crate) fn draw<T>(cx: &mut Context<'_>, items: &mut Vec<T>, most: usize) {
+        let len = items.len();
+        for place in 0..most.min(len.saturating_sub(1)) {
+            let bound = len.saturating_sub(place) as u64;
+            let step = usize::try_from(cx.rng.below(bound)).unwrap_or(0);
+            items.swap(place, place.saturating_add(step));
+        }
+        items.truncate(most);
     }
 }
 

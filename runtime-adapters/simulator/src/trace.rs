@@ -65,8 +65,14 @@ impl Trace {
         self.hash.add((u64::from(host) << 8) | u64::from(kind));
         self.hash.add(number);
         self.hash.add(bytes.len() as u64);
-        for word in bytes.chunks(8) {
-            let whole = word.iter().rev();
+        let words = bytes.chunks_exact(8);
+        let rest = words.remainder();
+        for word in words {
+            self.hash
+                .add(u64::from_le_bytes(word.try_into().unwrap_or_default()));
+        }
+        if !rest.is_empty() {
+            let whole = rest.iter().rev();
             self.hash
                 .add(whole.fold(0, |sum, byte| (sum << 8) | u64::from(*byte)));
         }

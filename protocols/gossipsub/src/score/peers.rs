@@ -452,9 +452,14 @@ impl Scores {
         };
         let topics = self.topics_total(stats);
         let behaviour = self.behaviour(stats);
+        let ip = if self.config.ip_weight == 0.0 {
+            0.0
+        } else {
+            self.ip_surplus(stats) * self.config.ip_weight
+        };
         topics
             + stats.app.value * self.config.app_weight
-            + self.ip_surplus(stats) * self.config.ip_weight
+            + ip
             + behaviour * self.config.behaviour_weight
             + self.slow_surplus(stats) * self.config.slow_weight
     }
