@@ -19,12 +19,7 @@ impl Gossipsub {
     }
 
     /// Tells some peers outside the mesh or fanout which messages of a topic we have.
-    pub(crate) fn emit_gossip(
-        &mut self,
-        cx: &mut Context<'_>,
-        topic: &Topic,
-        members: &BTreeSet<PeerId>,
-    ) {
+    pub(crate) fn emit_gossip(&mut self, cx: &mut Context<'_>, topic: &Topic, members: &BTreeSet<PeerId>) {
         let longest = self.config.longest_id();
         let mut ids = self.cache.ids(topic);
         ids.retain(|id| id.as_bytes().len() <= longest);

@@ -124,3 +124,40 @@ fn nodes_with_some_parts_each_all_end_with_all_parts() {
     assert_eq!(report.parts, (nodes, nodes));
     assert!(report.passed() && report.log(0).contains("All parts received"));
 }
+
+/// As `partial-messages-chain` has it: eight nodes in a row, each with one part of each of sixteen groups.
+#[test]
+fn parts_of_sixteen_groups_pass_along_a_row_of_nodes_that_have_one_part_each() {
+    let nodes = 8;
+    let mut steps = vec![r#"{"type":"initGossipSub","gossipSubParams":{}}"#.to_owned()];
+    for node in 0..nodes - 1 {
+        steps.push(format!(
+            r#"{{"type":"ifNodeIDEquals","nodeID":{node},"instruction":{{"type":"connect","connectTo":[{}]}}}}"#,
+            node + 1
+        ));
+    }
+    steps.push(r#"{"type":"subscribeToTopic","topicID":"chain","partial":true}"#.into());
+    steps.push(r#"{"type":"waitUntil","elapsedSeconds":30}"#.into());
+    for group in 0..16 {
+        for node in 0..nodes {
+            steps.push(format!(
+                r#"{{"type":"ifNodeIDEquals","nodeID":{node},"instruction":{{"type":"addPartialMessage","topicID":"chain","groupID":{group},"parts":{}}}}}"#,
+                1 << node
+            ));
+        }
+    }
+    for group in 0..16 {
+        steps.push(format!(
+            r#"{{"type":"waitUntil","elapsedSeconds":{}}}"#,
+            32 + 2 * group
+        ));
+        steps.push(format!(
+            r#"{{"type":"publishPartial","topicID":"chain","groupID":{group}}}"#
+        ));
+    }
+    let interop = Interop::parse(&format!(r#"{{"script":[{}]}}"#, steps.join(",")), nodes).unwrap();
+    let report = interop.run(1, |_| {}).unwrap();
+    assert_eq!(report.parts, (16 * nodes, 16 * nodes));
+    // What the scripts' own check counts.
+    assert!((0..nodes).all(|node| report.log(node).matches(r#""msg":"All parts received""#).count() == 16));
+}

@@ -73,8 +73,18 @@ fn run(text: &str) -> (libp2p_proto_simulator::Report, Tapes) {
 
 #[test]
 fn a_recorded_host_does_the_same_again_without_its_network_and_recording_changes_nothing() {
-    for level in ["full", "swarm"] {
-        let text = SCENARIO.replace("LEVEL", level);
+    const SERVICES: [&str; 2] = [
+        "",
+        "services = [\"ping\", \"identify\", \"kad\", \"gossipsub\"]\n",
+    ];
+    for (level, services) in ["full", "swarm"]
+        .into_iter()
+        .flat_map(|level| SERVICES.map(|some| (level, some)))
+    {
+        let mut text = format!("{services}{}", SCENARIO.replace("LEVEL", level));
+        if !services.is_empty() {
+            text.push_str("[traffic]\nlookups = 30\nmessages = 30\nfrom = \"5s\"\n");
+        }
         let (report, tapes) = run(&text);
         assert_eq!(report.violation, None, "{level}");
         let plain = Plan::parse(&text).unwrap().run(7, |_| {}).unwrap();

@@ -30,6 +30,8 @@ struct Group {
     has: u8,
     /// What each peer was sent already.
     sent: BTreeMap<PeerId, u8>,
+    /// What each peer said, or showed, that it has.
+    theirs: BTreeMap<PeerId, u8>,
     complete: Option<Instant>,
 }
 
@@ -189,19 +191,27 @@ impl Node {
         let Ok(group) = <[u8; 8]>::try_from(&**group).map(u64::from_be_bytes) else {
             return;
         };
-        let sent = parts.and_then(|data| data.first()).copied().unwrap_or(0);
-        if self.gain(now, topic, group, sent) {
+        let first = |bytes: Option<&Bytes>| bytes.and_then(|bytes| bytes.first()).copied();
+        let (sent, said) = (first(parts).unwrap_or(0), first(metadata));
+        let news = self.gain(now, topic, group, sent);
+        if news {
             self.tell(None, topic, group);
         }
-        let Some(theirs) = metadata.and_then(|metadata| metadata.first()).copied() else {
-            return;
-        };
         let state = self.groups.entry((topic.to_owned(), group)).or_default();
-        let ours = state.has;
-        if theirs != u8::MAX {
-            self.send(peer, topic, group, !theirs);
+        let theirs = state.theirs.entry(peer).or_default();
+        *theirs |= sent | said.unwrap_or(0);
+        let asks = said.is_some() && *theirs & !state.has != 0;
+        // What is new goes to everyone known to lack it: nobody says the same twice, so nobody asks again.
+        let lacking: Vec<(PeerId, u8)> = state
+            .theirs
+            .iter()
+            .filter(|(known, theirs)| **theirs != u8::MAX && (news || **known == peer))
+            .map(|(known, theirs)| (*known, *theirs))
+            .collect();
+        for (known, theirs) in lacking {
+            self.send(known, topic, group, !theirs);
         }
-        if theirs & !ours != 0 {
+        if asks {
             self.tell(Some(peer), topic, group);
         }
     }
