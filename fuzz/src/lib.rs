@@ -18,6 +18,7 @@ pub mod gossipsub;
 pub mod identify;
 pub mod identity;
 pub mod kad;
+pub mod mdns;
 pub mod multiaddr;
 pub mod multistream_select;
 pub mod mutate;
@@ -107,6 +108,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "kad",
         run: kad::run,
+    },
+    Target {
+        name: "mdns",
+        run: mdns::run,
     },
     Target {
         name: "perf",

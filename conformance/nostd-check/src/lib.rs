@@ -9,6 +9,7 @@ use libp2p_proto_gossipsub as _;
 use libp2p_proto_identify::Identify;
 use libp2p_proto_identity::{Identity, Keypair};
 use libp2p_proto_kad as _;
+use libp2p_proto_mdns as _;
 use libp2p_proto_multistream_select as _;
 use libp2p_proto_noise as _;
 use libp2p_proto_perf as _;

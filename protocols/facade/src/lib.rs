@@ -17,6 +17,8 @@ pub use libp2p_proto_identify as identify;
 pub use libp2p_proto_identity as identity;
 #[cfg(feature = "kad")]
 pub use libp2p_proto_kad as kad;
+#[cfg(feature = "mdns")]
+pub use libp2p_proto_mdns as mdns;
 #[cfg(feature = "multistream-select")]
 pub use libp2p_proto_multistream_select as multistream_select;
 #[cfg(feature = "noise")]
