@@ -13,7 +13,7 @@ use bytes::Bytes;
 use libp2p_proto_core::{Multiaddr, StreamId};
 use libp2p_proto_relay::{ClientConfig, Event, HopMessage, Limit, Relay, Status, StopMessage};
 use libp2p_proto_stream_protocol::{
-    AttemptError, Closed, Fact, Input, Link, Reachability, Target,
+    AttemptError, Closed, DialError, Fact, Input, Link, Reachability, Target,
     bench::{Bench, Puppet},
 };
 use support::*;
@@ -231,6 +231,10 @@ fn over_a_relayed_connection_no_slot_is_asked_for() {
     bench.run(&mut [&mut relay, &mut client], secs(1));
     client.reserve(peer(1), Vec::new());
     bench.run(&mut [&mut relay, &mut client], secs(1));
+    // A direct connection is dialed for, and does not come.
+    assert!(matches!(bench.dials(1), [dial] if dial.force));
+    bench.inject(1, dial_failed(1));
+    bench.run(&mut [&mut relay, &mut client], secs(1));
     assert!(relay.opened().is_empty());
     assert!(matches!(events(&mut client)[..], [Event::NotReserved { .. }]));
 }
@@ -392,8 +396,20 @@ fn vul_136_links_through_nobody_through_two_or_over_a_relayed_connection_are_not
     };
     bench.inject(1, input);
     bench.run(&mut [&mut relay, &mut client], secs(1));
+    assert!(matches!(bench.dials(1), [dial] if dial.force));
+    bench.inject(1, dial_failed(1));
+    bench.run(&mut [&mut relay, &mut client], secs(1));
     assert!(relay.opened().is_empty());
     assert_eq!(bench.failed_links(1).len(), 1);
+}
+
+/// The dial with this number came to nothing.
+fn dial_failed(dial: u64) -> Input {
+    Input::DialFailed {
+        dial: libp2p_proto_core::DialId::new(dial),
+        peer: Some(peer(1)),
+        error: DialError::TimedOut,
+    }
 }
 
 // ── what a relay brings ──

@@ -25,7 +25,9 @@ mod puppet;
 
 pub use puppet::Puppet;
 
-use crate::{AttemptError, Closed, ConnectionInfo, Context, Dial, Fact, Input, Link, Protocol, StreamSpec};
+use crate::{
+    AttemptError, Closed, ConnectionInfo, Context, Dial, Expected, Fact, Input, Link, Protocol, StreamSpec,
+};
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::{fmt, time::Duration};
 use host::{Node, Wire};
@@ -156,6 +158,21 @@ impl Bench {
         conn
     }
 
+    /// Connects two nodes; each end sees the connection as it says.
+    pub fn connect_as(&mut self, ends: [(usize, ConnectionInfo); 2]) -> ConnectionId {
+        let conn = ConnectionId::new(self.next_conn);
+        self.next_conn = self.next_conn.saturating_add(1);
+        let [(a, _), (b, _)] = &ends;
+        let others = [*b, *a];
+        for ((node, info), other) in ends.into_iter().zip(others) {
+            let peer = self.peer(other);
+            if let Some(node) = self.nodes.get_mut(node) {
+                node.connected(conn, other, peer, info);
+            }
+        }
+        conn
+    }
+
     /// Cuts a connection: both ends lose their streams and are told.
     pub fn disconnect(&mut self, conn: ConnectionId) {
         for node in &mut self.nodes {
@@ -184,6 +201,16 @@ impl Bench {
     /// What a node's protocol has dialed; the first one has dial id 1. The bench connects nobody by itself.
     pub fn dials(&self, node: usize) -> &[Dial] {
         self.nodes.get(node).map_or(&[], |node| &node.dials)
+    }
+
+    /// Dials of a node's protocol that it has cancelled. Each is told as failed; the bench does not know which of them have ended before.
+    pub fn cancelled(&self, node: usize) -> &[DialId] {
+        self.nodes.get(node).map_or(&[], |node| &node.cancelled)
+    }
+
+    /// Whom a node's protocol has expected, each time that it did.
+    pub fn expected(&self, node: usize) -> &[Expected] {
+        self.nodes.get(node).map_or(&[], |node| &node.expected)
     }
 
     /// The bytes of a stream that went past the protocol of a node to its application, once the protocol has handed the stream over (see

@@ -1,8 +1,8 @@
 //! What a protocol may do while it handles an input.
 
 use crate::{
-    AttemptError, ConnectionInfo, Dial, DialOutcome, DialRefused, Fact, Framing, Link, OpenError, OrderError,
-    PromoteError, StreamOrder, TellError, WriteError,
+    AttemptError, ConnectionInfo, Dial, DialOutcome, DialRefused, Expected, Fact, Framing, Link, OpenError,
+    OrderError, PromoteError, StreamOrder, TellError, WriteError,
 };
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -61,6 +61,8 @@ pub trait Host {
     fn cancel_dial(&mut self, dial: DialId);
     /// See [`Context::can_dial`].
     fn can_dial(&self, addr: &Multiaddr) -> bool;
+    /// See [`Context::expect`].
+    fn expect(&mut self, expected: Expected) -> bool;
     /// See [`Context::promote`].
     ///
     /// # Errors
@@ -224,6 +226,12 @@ impl<'a> Context<'a> {
     /// Whether an address is worth a dial from here: of a transport that there is, not one of our own, and not denied. What a name leads to is not looked at.
     pub fn can_dial(&self, addr: &Multiaddr) -> bool {
         self.host.can_dial(addr)
+    }
+
+    /// Lets a peer connect to us as the other half of a hole punch: its link is admitted beyond the limits of ordinary ones, and upgraded in the agreed role. A later
+    /// expectation of the same peer replaces an earlier one. `false`: too many peers are expected.
+    pub fn expect(&mut self, expected: Expected) -> bool {
+        self.host.expect(expected)
     }
 
     /// Turns an open stream into a link: what follows behind the last delivered frame of a [`Framing::Held`] stream are the bytes of a new connection, which is

@@ -4,7 +4,9 @@ use crate::Fact;
 use alloc::{sync::Arc, vec::Vec};
 use bytes::Bytes;
 use core::fmt;
-use libp2p_proto_core::{ConnectionId, DialId, Fault, Multiaddr, PeerId, ProtocolName, Side, StreamId};
+use libp2p_proto_core::{
+    ConnectionId, DialId, Fault, Instant, Multiaddr, PeerId, ProtocolName, Side, StreamId,
+};
 
 /// What the swarm tells a protocol.
 ///
@@ -270,6 +272,8 @@ pub struct Dial {
     pub reuse_port: bool,
     /// Try `addrs` and no other address of `peer`, and don't keep the one that works: a probe of these addresses. Default false.
     pub only: bool,
+    /// Whether to try all addresses at once, instead of the likely ones first. Default false.
+    pub at_once: bool,
 }
 
 impl Dial {
@@ -282,6 +286,7 @@ impl Dial {
             side: Side::Dialer,
             reuse_port: false,
             only: false,
+            at_once: false,
         }
     }
 
@@ -294,8 +299,22 @@ impl Dial {
             side: Side::Dialer,
             reuse_port: false,
             only: false,
+            at_once: false,
         }
     }
+}
+
+/// A peer that may connect to us as the other half of a hole punch. Whichever socket connects, the roles of the two ends are agreed beforehand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Who may come.
+    pub peer: PeerId,
+    /// From where, as far as is known. A NAT may map another port, so one link from another port of each of these IP addresses counts too.
+    pub addrs: Vec<Multiaddr>,
+    /// Until when. One that has passed takes the expectation back.
+    pub until: Instant,
+    /// The role that we take on the connection; an accepted link has [`Side::Listener`] otherwise.
+    pub side: Side,
 }
 
 /// What became of a dial command.

@@ -22,8 +22,8 @@ pub use event::EventQueue;
 pub use exchange::{Answer, Exchanges};
 pub use fact::{Fact, Reachability};
 pub use input::{
-    AttemptError, Closed, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Input, Link, LinkError,
-    OpenError, OrderError, PromoteError, TellError, WriteError,
+    AttemptError, Closed, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Expected, Input, Link,
+    LinkError, OpenError, OrderError, PromoteError, TellError, WriteError,
 };
 pub use journal::{BadCommand, Journal, Noted};
 pub use message::{

@@ -13,17 +13,18 @@ use libp2p_proto_core::{ConnectionId, Instant, Multiaddr, PeerId};
 use libp2p_proto_stream_protocol::{AttemptError, ToConnection};
 
 impl Core {
-    /// The limits on inbound connections, cheapest first; nothing was spent on the link before. Says whether the gate exempts it.
+    /// The limits on inbound connections, cheapest first; nothing was spent on the link before. Says whether it is exempt: by the gate, or because it is `expected`.
     pub(crate) fn check_accept(
         &mut self,
         local: Option<&Multiaddr>,
         remote: &Multiaddr,
+        expected: bool,
     ) -> Result<bool, Denied> {
         if self.closing {
             return Err(Denied("closing"));
         }
         self.gate.check(&Stage::Accept { local, remote })?;
-        if self.gate.is_exempt(remote) {
+        if expected || self.gate.is_exempt(remote) {
             return if self.census.exempt_links() < self.config.max_exempt {
                 Ok(true)
             } else {

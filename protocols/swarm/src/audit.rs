@@ -108,6 +108,7 @@ impl Swarm {
             && core.facts.len() <= config.max_facts.saturating_add(1)
             && core.dials.len().saturating_add(core.ended.len()) <= config.max_dials
             && core.book.bytes() <= config.book.max_bytes
+            && core.expectations.len() <= config.max_expected
             && core.timers.len()
                 <= core
                     .conns

@@ -58,6 +58,10 @@ pub struct Config {
     pub inbound_upgrade: Duration,
     /// Time for an outbound attempt, from the first packet to the end of the upgrade. Default 15 s, as go-libp2p.
     pub outbound_upgrade: Duration,
+    /// Time for the upgrade of either half of a hole punch, once its link stands: two ends that both wait for the other's first byte are to notice soon. Default 5 s.
+    pub punch_upgrade: Duration,
+    /// Peers that may be expected at a time, as the other half of a hole punch. Default 64.
+    pub max_expected: usize,
     /// How long a connection that was ordered to end may take before it is dropped. Default 2 s: one for its last frames, one for the way here.
     pub close_timeout: Duration,
     /// How long a connection may carry no stream that keeps it alive. `None`: for ever. Default 10 s, as rust-libp2p.
@@ -120,6 +124,8 @@ impl Default for Config {
             max_rated_ips: 4096,
             inbound_upgrade: Duration::from_secs(10),
             outbound_upgrade: Duration::from_secs(15),
+            punch_upgrade: Duration::from_secs(5),
+            max_expected: 64,
             close_timeout: Duration::from_secs(2),
             idle_timeout: Some(Duration::from_secs(10)),
             trim: None,

@@ -66,6 +66,11 @@ impl Conn {
         self.info.dial.is_none()
     }
 
+    /// Whether the role is not the one that the link suggests.
+    pub(crate) const fn is_punched(&self) -> bool {
+        self.is_inbound() == self.info.side.is_dialer()
+    }
+
     pub(crate) const fn is_established(&self) -> bool {
         matches!(self.phase, Phase::Established { .. })
     }

@@ -6,6 +6,7 @@ use crate::{
     census::Census,
     conn::{Conn, Peer, Phase, Timer},
     dial::{Dialing, Ended},
+    expected::Expectations,
     hosts::AcceptRates,
     observed::Observed,
     resolve::Question,
@@ -60,6 +61,7 @@ pub(crate) struct Core {
     /// Addresses where a listener came up or went down, to be told.
     pub(crate) listening_changed: BTreeSet<Multiaddr>,
     pub(crate) observed: Observed,
+    pub(crate) expectations: Expectations,
     pub(crate) timers: Timers<Timer>,
     pub(crate) actions: VecDeque<Action>,
     pub(crate) events: VecDeque<Event>,
@@ -104,6 +106,7 @@ impl Core {
             listening: BTreeSet::new(),
             listening_changed: BTreeSet::new(),
             observed: Observed::default(),
+            expectations: Expectations::default(),
             timers: Timers::new(),
             actions: VecDeque::new(),
             events: VecDeque::new(),

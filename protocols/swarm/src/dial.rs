@@ -30,6 +30,7 @@ pub(crate) struct Dialing {
     side: Side,
     reuse_port: bool,
     only: bool,
+    at_once: bool,
     planned: Vec<(Instant, Multiaddr)>,
     active: SmallVec<[ConnectionId; 2]>,
     pub(crate) resolving: SmallVec<[ResolveId; 2]>,
@@ -59,6 +60,7 @@ impl Dialing {
             side: dial.side,
             reuse_port: dial.reuse_port,
             only: dial.only,
+            at_once: dial.at_once,
             planned: Vec::new(),
             active: SmallVec::new(),
             resolving: SmallVec::new(),
@@ -276,8 +278,10 @@ impl Core {
         let now = self.now;
         if let Some(dial) = self.dials.get_mut(&id) {
             let ranked = rank(&direct, Multiaddr::class);
+            let at_once = dial.at_once;
+            let at = |delay| if at_once { now } else { now + delay };
             dial.planned
-                .extend(ranked.into_iter().map(|(addr, delay)| (now + delay, addr)));
+                .extend(ranked.into_iter().map(|(addr, delay)| (at(delay), addr)));
             dial.planned.sort_by_key(|(at, _)| *at);
         }
     }

@@ -9,8 +9,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use libp2p_proto_core::{ConnectionId, DialId, Multiaddr, PeerId, ProtocolName, StreamId};
 use libp2p_proto_stream_protocol::{
-    AttemptError, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Fact, Framing, Host, Link,
-    OpenError, OrderError, PromoteError, SpecId, StreamOrder, Target, TellError, ToConnection, WriteError,
+    AttemptError, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Expected, Fact, Framing, Host,
+    Link, OpenError, OrderError, PromoteError, SpecId, StreamOrder, Target, TellError, ToConnection,
+    WriteError,
 };
 use smallvec::SmallVec;
 
@@ -260,6 +261,11 @@ impl Host for Core {
 
     fn can_dial(&self, addr: &Multiaddr) -> bool {
         self.is_dialable(addr) && self.check_address(None, addr).is_ok()
+    }
+
+    fn expect(&mut self, expected: Expected) -> bool {
+        let (now, max) = (self.now, self.config.max_expected);
+        self.expectations.add(now, expected, max)
     }
 
     fn promote(&mut self, protocol: u8, stream: StreamId, link: Link) -> Result<ConnectionId, PromoteError> {

@@ -26,6 +26,7 @@ mod core;
 mod dial;
 mod drive;
 mod error;
+mod expected;
 mod filter;
 mod gate;
 mod host;

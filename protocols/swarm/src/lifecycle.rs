@@ -6,7 +6,7 @@ use crate::{
     core::Core,
     tie::{Standing, preference, redundant_from},
 };
-use libp2p_proto_core::{ConnectionId, PeerId, Side};
+use libp2p_proto_core::{ConnectionId, PeerId};
 use libp2p_proto_stream_protocol::{AttemptError, ToConnection};
 use smallvec::SmallVec;
 
@@ -29,8 +29,8 @@ impl Core {
             conn: id,
             side: conn.info.side,
             limited: conn.info.limited,
-            // A dial in the listener's role is half of a hole punch.
-            punched: conn.info.dial.is_some() && conn.info.side == Side::Listener,
+            // A dial in the listener's role is half of a hole punch, and so is an accepted link in the dialer's.
+            punched: conn.is_punched(),
             streams: conn.streams,
             since,
         })

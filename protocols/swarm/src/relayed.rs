@@ -35,6 +35,15 @@ impl Core {
         Some(seat)
     }
 
+    /// Shortens the upgrade of a dial in the listener's role.
+    pub(crate) fn hurry_if_punched(&mut self, conn: ConnectionId) {
+        let known = self.conns.get(&conn).is_some_and(Conn::is_punched);
+        if let Some(at) = self.timers.get(Timer::Phase(conn)).filter(|_| known) {
+            let by = self.now + self.config.punch_upgrade;
+            self.timers.set(Timer::Phase(conn), at.min(by));
+        }
+    }
+
     // ── connections inside of others ──
 
     /// Addresses an order to the connection that the adapter carries.
@@ -130,7 +139,7 @@ impl Core {
                 remote,
                 limited,
             } => {
-                let exempt = self.check_accept(None, &remote).inspect_err(|_| {
+                let exempt = self.check_accept(None, &remote, false).inspect_err(|_| {
                     self.stats.refused = self.stats.refused.saturating_add(1);
                 });
                 let exempt = exempt.map_err(|denied| PromoteError::Denied(denied.0))?;

@@ -117,19 +117,31 @@ impl Swarm {
         if websocket.is_some() {
             remote = as_websocket(remote);
         }
-        let admitted = self.core.check_accept(local.as_ref(), &remote);
+        let expected = self.core.expectations.find(self.core.now, &remote);
+        let admitted = self
+            .core
+            .check_accept(local.as_ref(), &remote, expected.is_some());
         let exempt = admitted.inspect_err(|_| {
             self.core.stats.refused = self.core.stats.refused.saturating_add(1);
         })?;
+        let (peer, side) = match expected {
+            // Who knocks may be somebody else from there: only a dialer has to know beforehand.
+            Some((peer, Side::Dialer)) => (Some(peer), Side::Dialer),
+            _ => (None, Side::Listener),
+        };
         let info = ConnectionInfo {
-            side: Side::Listener,
+            side,
             local,
             limited: remote.is_relayed(),
             remote,
             dial: None,
         };
-        let upgrade_by = self.core.now + self.core.config.inbound_upgrade;
-        let conn = Conn::new(Phase::Upgrading, info, None, exempt);
+        let time = match side {
+            Side::Dialer => self.core.config.punch_upgrade,
+            Side::Listener => self.core.config.inbound_upgrade,
+        };
+        let upgrade_by = self.core.now + time;
+        let conn = Conn::new(Phase::Upgrading, info, peer, exempt);
         let conn = self.core.add_conn(conn, upgrade_by);
         let mut seat = self.core.seat(conn).ok_or(Denied("gone"))?;
         seat.websocket = websocket;
@@ -171,6 +183,7 @@ impl Swarm {
             conn.info.remote = remote;
         });
         self.core.hold_dial(dial);
+        self.core.hurry_if_punched(conn);
         let mut seat = self.core.seat(conn).ok_or(Denied("gone"))?;
         seat.websocket = websocket;
         Ok(seat)

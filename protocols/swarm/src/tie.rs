@@ -1,8 +1,8 @@
 //! Which of several connections to one peer is preferred, and which may go: pure functions of ids, time and streams.
 //!
 //! Both ends prefer the connection that the larger peer id dialed, so both choose the same one of two that were dialed at once. The other is closed only by
-//! the end that dialed it, only while it carries no stream, and only two seconds after both stand: by then both ends have moved on. A foreign
-//! implementation may keep both.
+//! the end that dialed it, only while it carries no stream, and only two seconds after both stand: by then both ends have moved on. A relayed connection beside a
+//! direct one is closed by either end. A foreign implementation may keep both.
 
 use core::{cmp::Reverse, time::Duration};
 use libp2p_proto_core::{ConnectionId, Instant, PeerId, Side};
@@ -33,9 +33,11 @@ pub fn preference(local: &PeerId, peer: &PeerId, standing: &Standing) -> impl Or
     (standing.limited, Reverse(dialed_by_larger), standing.conn)
 }
 
-/// From when on `other` may be closed in favour of `preferred`, if it may: by us, because we dialed it, and not while it carries streams.
+/// From when on `other` may be closed in favour of `preferred`, if it may: by us, because we dialed it or it is limited and `preferred` is not, and not while it carries
+/// streams.
 pub fn redundant_from(preferred: &Standing, other: &Standing) -> Option<Instant> {
-    let concerned = other.side.is_dialer() && !other.punched && other.limited == preferred.limited;
+    let twin = other.side.is_dialer() && !other.punched && other.limited == preferred.limited;
+    let concerned = twin || (other.limited && !preferred.limited);
     (concerned && other.streams == 0 && other.conn != preferred.conn)
         .then(|| preferred.since.max(other.since) + SIDE_BY_SIDE)
 }

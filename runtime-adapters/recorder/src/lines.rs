@@ -17,6 +17,8 @@ const MAX_WORD: usize = 64;
 const REUSE: &str = "reuse";
 /// Says of a dial that it is to try the named addresses alone.
 const ONLY: &str = "only";
+/// Says of a dial that it is to try them all at once.
+const AT_ONCE: &str = "at-once";
 
 /// What a line says.
 #[derive(Clone, Debug)]
@@ -160,11 +162,14 @@ fn write_dial(add: &mut impl FnMut(&dyn std::fmt::Display), dial: &Dial) {
     } else {
         "listener"
     });
-    if dial.reuse_port {
-        add(&REUSE);
-    }
-    if dial.only {
-        add(&ONLY);
+    for (word, said) in [
+        (REUSE, dial.reuse_port),
+        (ONLY, dial.only),
+        (AT_ONCE, dial.at_once),
+    ] {
+        if said {
+            add(&word);
+        }
     }
     dial.addrs.iter().for_each(|addr| add(addr));
 }
@@ -395,6 +400,7 @@ impl Reader {
                 let mut rest = words.0.by_ref().peekable();
                 let reuse_port = rest.next_if_eq(&REUSE).is_some();
                 let only = rest.next_if_eq(&ONLY).is_some();
+                let at_once = rest.next_if_eq(&AT_ONCE).is_some();
                 let addrs = rest.map(|word| word.parse::<Multiaddr>().map_err(|_| wrong("address", word)));
                 Call::Dial(Dial {
                     peer,
@@ -402,6 +408,7 @@ impl Reader {
                     side: if dials { Side::Dialer } else { Side::Listener },
                     reuse_port,
                     only,
+                    at_once,
                     addrs: addrs.collect::<Result<_, _>>()?,
                 })
             }

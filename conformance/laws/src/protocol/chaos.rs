@@ -7,9 +7,9 @@ use libp2p_proto_core::{
     ConnectionId, DialId, Instant, Multiaddr, PeerId, ProtocolName, Rng, Side, StreamId, UnixTime,
 };
 use libp2p_proto_stream_protocol::{
-    AttemptError, Closed, ConnectionInfo, Context, Dial, DialError, DialOutcome, DialRefused, Fact, Framing,
-    Host, Input, Link, OpenError, OrderError, PromoteError, StreamOrder, StreamSpec, Target, TellError,
-    WriteError,
+    AttemptError, Closed, ConnectionInfo, Context, Dial, DialError, DialOutcome, DialRefused, Expected, Fact,
+    Framing, Host, Input, Link, OpenError, OrderError, PromoteError, StreamOrder, StreamSpec, Target,
+    TellError, WriteError,
 };
 use smallvec::SmallVec;
 use std::{
@@ -505,6 +505,14 @@ impl Host for World {
         let found = self.specs.get_mut(usize::from(spec)).ok_or(OrderError::Unknown)?;
         found.max_inbound = max;
         Ok(())
+    }
+
+    fn expect(&mut self, expected: Expected) -> bool {
+        let result = self.dice.below(4) > 0;
+        let (peer, side) = (expected.peer, expected.side);
+        let addrs = expected.addrs;
+        self.call(format!("> expect {peer} at {addrs:?} as {side:?}: {result:?}"));
+        result
     }
 
     fn dial(&mut self, _: u8, dial: Dial) -> Result<DialOutcome, DialRefused> {

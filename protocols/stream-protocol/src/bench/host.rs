@@ -2,9 +2,9 @@
 
 use super::limit_of;
 use crate::{
-    AttemptError, Closed, ConnectionInfo, Context, Dial, DialError, DialOutcome, DialRefused, Fact, Framing,
-    Host, Input, Link, OpenError, OrderError, PromoteError, StreamOrder, StreamSpec, Target, TellError,
-    WriteError,
+    AttemptError, Closed, ConnectionInfo, Context, Dial, DialError, DialOutcome, DialRefused, Expected, Fact,
+    Framing, Host, Input, Link, OpenError, OrderError, PromoteError, StreamOrder, StreamSpec, Target,
+    TellError, WriteError,
 };
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -106,6 +106,9 @@ pub(super) struct Node {
     specs: Vec<StreamSpec>,
     inbound: BTreeMap<u8, u16>,
     pub(super) dials: Vec<Dial>,
+    /// Dials that the protocol has cancelled.
+    pub(super) cancelled: Vec<DialId>,
+    pub(super) expected: Vec<Expected>,
     /// Bytes of streams whose spec says that they belong to the application.
     pub(super) handed: BTreeMap<StreamId, Handed>,
     /// Streams that became links.
@@ -128,6 +131,8 @@ impl Node {
             specs: Vec::new(),
             inbound: BTreeMap::new(),
             dials: Vec::new(),
+            cancelled: Vec::new(),
+            expected: Vec::new(),
             handed: BTreeMap::new(),
             promoted: Vec::new(),
             failed_links: Vec::new(),
@@ -171,7 +176,6 @@ impl Node {
         );
     }
 
-    /// Another address at the other end of a connection that was just made.
     /// Changes what a connection that was just made is known for.
     pub(super) fn change_info(&mut self, conn: ConnectionId, change: impl Fn(&mut ConnectionInfo)) {
         if let Some(conn) = self.conns.get_mut(&conn) {
@@ -710,9 +714,12 @@ impl Host for Node {
     }
 
     fn cancel_dial(&mut self, dial: DialId) {
-        let number = usize::try_from(dial.get()).unwrap_or(usize::MAX);
-        let wanted = number.checked_sub(1).and_then(|place| self.dials.get(place));
-        if let Some(peer) = wanted.map(|wanted| wanted.peer) {
+        let place = usize::try_from(dial.get()).ok().and_then(|id| id.checked_sub(1));
+        let peer = place
+            .and_then(|place| self.dials.get(place))
+            .map(|dial| dial.peer);
+        if let Some(peer) = peer {
+            self.cancelled.push(dial);
             let error = DialError::Cancelled;
             self.inputs.push_back(Input::DialFailed { dial, peer, error });
         }
@@ -720,6 +727,11 @@ impl Host for Node {
 
     fn can_dial(&self, addr: &Multiaddr) -> bool {
         addr.socket_tcp().is_some()
+    }
+
+    fn expect(&mut self, expected: Expected) -> bool {
+        self.expected.push(expected);
+        true
     }
 
     fn promote(&mut self, _: u8, stream: StreamId, link: Link) -> Result<ConnectionId, PromoteError> {
