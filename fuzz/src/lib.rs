@@ -11,6 +11,7 @@
 
 pub mod budget;
 pub mod connection;
+pub mod dcutr;
 pub mod echo;
 pub mod fetch;
 pub mod framing;
@@ -26,6 +27,7 @@ pub mod noise;
 pub mod perf;
 pub mod ping;
 pub mod protobuf;
+pub mod relay;
 pub mod rendezvous;
 pub mod request_response;
 pub mod scene;
@@ -124,6 +126,14 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "gossipsub",
         run: gossipsub::run,
+    },
+    Target {
+        name: "dcutr",
+        run: dcutr::run,
+    },
+    Target {
+        name: "relay",
+        run: relay::run,
     },
     Target {
         name: "rendezvous",

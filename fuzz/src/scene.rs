@@ -24,6 +24,7 @@ struct Scene<'m, P> {
     machine: &'m mut P,
     puppet: Puppet,
     conn: Option<ConnectionId>,
+    connect: fn(&mut Bench) -> ConnectionId,
     /// Streams in both directions, as the puppet names them.
     streams: Vec<StreamId>,
 }
@@ -39,6 +40,22 @@ pub fn lead<P: Protocol>(
     most: usize,
     peers: &[PeerId; 2],
     make: impl FnOnce() -> P,
+    act: impl FnMut(&mut P, PeerId, u8),
+) {
+    lead_over(data, most, peers, |bench| bench.connect(0, 1), make, act);
+}
+
+/// The same over connections that `connect` makes.
+///
+/// # Panics
+///
+/// As [`lead`].
+pub fn lead_over<P: Protocol>(
+    data: &[u8],
+    most: usize,
+    peers: &[PeerId; 2],
+    connect: fn(&mut Bench) -> ConnectionId,
+    make: impl FnOnce() -> P,
     mut act: impl FnMut(&mut P, PeerId, u8),
 ) {
     let data = data.get(..MAX_INPUT).unwrap_or(data);
@@ -50,6 +67,7 @@ pub fn lead<P: Protocol>(
             machine: &mut machine,
             puppet: Puppet::with_specs(specs),
             conn: None,
+            connect,
             streams: Vec::new(),
         };
         scene.connect();
@@ -118,7 +136,7 @@ impl<P: Protocol> Scene<'_, P> {
     }
 
     fn connect(&mut self) {
-        self.conn = Some(self.bench.connect(0, 1));
+        self.conn = Some((self.connect)(&mut self.bench));
         self.run(Duration::from_millis(20));
     }
 

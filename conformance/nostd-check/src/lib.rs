@@ -14,6 +14,7 @@ use libp2p_proto_multistream_select as _;
 use libp2p_proto_noise as _;
 use libp2p_proto_perf as _;
 use libp2p_proto_ping::Ping;
+use libp2p_proto_dcutr as _;
 use libp2p_proto_rendezvous as _;
 use libp2p_proto_request_response as _;
 use libp2p_proto_streams as _;

@@ -5,6 +5,8 @@
 #[cfg(feature = "connection")]
 pub use libp2p_proto_connection as connection;
 pub use libp2p_proto_core as core;
+#[cfg(feature = "dcutr")]
+pub use libp2p_proto_dcutr as dcutr;
 #[cfg(feature = "echo")]
 pub use libp2p_proto_echo as echo;
 #[cfg(feature = "fetch")]
