@@ -6,6 +6,7 @@ use crate::slot::Slot;
 use alloc::collections::BTreeMap;
 use libp2p_proto_core::{PeerId, StreamId};
 use libp2p_proto_stream_protocol::SpecId;
+use smallvec::SmallVec;
 
 /// How many streams one scope may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,16 +70,6 @@ impl Default for StreamScopes {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Scope {
-    System,
-    Service(u8),
-    Protocol(SpecId),
-    Peer(PeerId),
-    ServicePeer(u8, PeerId),
-    ProtocolPeer(SpecId, PeerId),
-}
-
 /// What a stream belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owner {
@@ -86,19 +77,6 @@ pub(crate) struct Owner {
     pub(crate) service: u8,
     pub(crate) spec: SpecId,
     pub(crate) peer: PeerId,
-}
-
-impl Owner {
-    const fn scopes(&self) -> [Scope; 6] {
-        [
-            Scope::System,
-            Scope::Service(self.service),
-            Scope::Protocol(self.spec),
-            Scope::Peer(self.peer),
-            Scope::ServicePeer(self.service, self.peer),
-            Scope::ProtocolPeer(self.spec, self.peer),
-        ]
-    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,44 +121,90 @@ impl Usage {
     }
 }
 
+/// Usage by service or by name: a few of each, in order.
+type Counts<K> = SmallVec<[(K, Usage); 2]>;
+
+fn count<K: Ord>(counts: &Counts<K>, key: &K) -> Usage {
+    let place = counts.binary_search_by(|(other, _)| other.cmp(key)).ok();
+    let entry = place.and_then(|place| counts.get(place));
+    entry.map_or_else(Usage::default, |(_, usage)| *usage)
+}
+
+fn change<K: Ord>(counts: &mut Counts<K>, key: K, change: impl FnOnce(Usage) -> Usage) {
+    match counts.binary_search_by(|(other, _)| other.cmp(&key)) {
+        Ok(place) => {
+            if let Some((_, usage)) = counts.get_mut(place) {
+                *usage = change(*usage);
+                if *usage == Usage::default() {
+                    counts.remove(place);
+                }
+            }
+        }
+        Err(place) => {
+            let usage = change(Usage::default());
+            if usage != Usage::default() {
+                counts.insert(place, (key, usage));
+            }
+        }
+    }
+}
+
+/// The streams of the node, or of one peer.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Shares {
+    all: Usage,
+    services: Counts<u8>,
+    protocols: Counts<SpecId>,
+}
+
+impl Shares {
+    /// Whether one more stream of `owner` keeps the limits on all, on its service and on its name.
+    fn has_room(&self, owner: &Owner, limits: [StreamLimit; 3]) -> bool {
+        let used = [
+            self.all,
+            count(&self.services, &owner.service),
+            count(&self.protocols, &owner.spec),
+        ];
+        let mut pairs = used.into_iter().zip(limits);
+        pairs.all(|(used, limit)| used.plus(owner.inbound).fits(limit))
+    }
+
+    fn change(&mut self, owner: &Owner, by: fn(Usage, bool) -> Usage) {
+        self.all = by(self.all, owner.inbound);
+        change(&mut self.services, owner.service, |used| by(used, owner.inbound));
+        change(&mut self.protocols, owner.spec, |used| by(used, owner.inbound));
+    }
+}
+
 /// The streams that stand, counted in each scope. Scopes without streams take no memory.
 #[derive(Debug)]
 pub(crate) struct Scopes {
     limits: StreamScopes,
-    usage: BTreeMap<Scope, Usage>,
+    node: Shares,
+    peers: BTreeMap<PeerId, Shares>,
 }
 
 impl Scopes {
-    pub(crate) const fn new(limits: StreamScopes) -> Self {
+    pub(crate) fn new(limits: StreamScopes) -> Self {
         Self {
             limits,
-            usage: BTreeMap::new(),
+            node: Shares::default(),
+            peers: BTreeMap::new(),
         }
-    }
-
-    const fn limit(&self, scope: &Scope) -> StreamLimit {
-        match scope {
-            Scope::System => self.limits.system,
-            Scope::Service(_) => self.limits.service,
-            Scope::Protocol(_) => self.limits.protocol,
-            Scope::Peer(_) => self.limits.peer,
-            Scope::ServicePeer(..) => self.limits.service_peer,
-            Scope::ProtocolPeer(..) => self.limits.protocol_peer,
-        }
-    }
-
-    fn of(&self, scope: &Scope) -> Usage {
-        self.usage.get(scope).copied().unwrap_or_default()
     }
 
     /// Counts a stream in all its scopes, or in none if one of them is full.
     pub(crate) fn reserve(&mut self, owner: &Owner) -> bool {
-        let fits = |scope: &Scope| self.of(scope).plus(owner.inbound).fits(self.limit(scope));
-        if !owner.scopes().iter().all(fits) {
-            return false;
+        let limits = &self.limits;
+        let of_node = [limits.system, limits.service, limits.protocol];
+        let of_peer = [limits.peer, limits.service_peer, limits.protocol_peer];
+        let nothing = Shares::default();
+        let peer = self.peers.get(&owner.peer).unwrap_or(&nothing);
+        let room = self.node.has_room(owner, of_node) && peer.has_room(owner, of_peer);
+        if room {
+            self.add(owner);
         }
-        self.add(owner);
-        true
+        room
     }
 
     /// Counts a stream that was reserved under one name as one of another, which was agreed.
@@ -190,19 +214,17 @@ impl Scopes {
     }
 
     fn add(&mut self, owner: &Owner) {
-        for scope in owner.scopes() {
-            let usage = self.of(&scope).plus(owner.inbound);
-            self.usage.insert(scope, usage);
-        }
+        self.node.change(owner, Usage::plus);
+        let peer = self.peers.entry(owner.peer).or_default();
+        peer.change(owner, Usage::plus);
     }
 
     pub(crate) fn release(&mut self, owner: &Owner) {
-        for scope in owner.scopes() {
-            let usage = self.of(&scope).minus(owner.inbound);
-            if usage == Usage::default() {
-                self.usage.remove(&scope);
-            } else {
-                self.usage.insert(scope, usage);
+        self.node.change(owner, Usage::minus);
+        if let Some(peer) = self.peers.get_mut(&owner.peer) {
+            peer.change(owner, Usage::minus);
+            if *peer == Shares::default() {
+                self.peers.remove(&owner.peer);
             }
         }
     }
@@ -213,10 +235,10 @@ impl Scopes {
         for (stream, slot) in slots {
             recount.add(&slot.owner(*stream));
         }
-        recount.usage == self.usage
+        recount.node == self.node && recount.peers == self.peers
     }
 
-    pub(crate) fn inbound(&self) -> u32 {
-        self.of(&Scope::System).inbound
+    pub(crate) const fn inbound(&self) -> u32 {
+        self.node.all.inbound
     }
 }
