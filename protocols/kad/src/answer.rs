@@ -198,7 +198,7 @@ impl Kad {
     /// The providers of a content that we tell, in random order; we are one of them if we said so.
     pub(crate) fn told_providers(&mut self, cx: &mut Context<'_>, key: &Bytes) -> Vec<Contact> {
         let mut told: Vec<Contact> = Vec::new();
-        if self.upkeep.provides(key) {
+        if self.upkeep.provides(key) || self.sweep.provides(key) {
             told.push(Contact {
                 peer: self.local,
                 addrs: self.ourselves.addrs(self.filters.own),

@@ -60,6 +60,16 @@ commands! {
             /// The content.
             multihash: Bytes,
         },
+        /// [`Kad::provide_many`].
+        "provide-many" => ProvideMany {
+            /// The contents.
+            multihashes: Vec<Bytes>,
+        },
+        /// [`Kad::restore_provided`].
+        "restore-provided" => RestoreProvided {
+            /// What was provided in an earlier run.
+            snapshot: Bytes,
+        },
         /// [`Kad::stop_providing`].
         "stop-providing" => StopProviding {
             /// The content.
@@ -123,6 +133,8 @@ impl Kad {
             Command::Widen { query } => self.widen(query),
             Command::PutValue { key, value } => drop(self.put_value(key, value)),
             Command::Provide { multihash } => drop(self.provide(multihash)),
+            Command::ProvideMany { multihashes } => drop(self.provide_many(multihashes)),
+            Command::RestoreProvided { snapshot } => drop(self.restore_provided(&snapshot)),
             Command::StopProviding { multihash } => self.stop_providing(&multihash),
             Command::StopPublishing { key } => self.stop_publishing(&key),
             Command::AddPeer { peer, addrs } => self.add_peer(peer, addrs),

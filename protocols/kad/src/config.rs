@@ -121,6 +121,17 @@ pub struct Config {
     pub max_region: usize,
     /// Whether each step of a query is an event. Default false.
     pub progress: bool,
+
+    /// Whether we crawl the whole network and know every server, so that the nearest peers of a key are known without a lookup (go-libp2p-kad-dht `fullrt`). Default false.
+    pub full_table: bool,
+    /// Time between the ends of crawls and the next ones. Default 1 h.
+    pub crawl_interval: Duration,
+    /// Peers that a crawl asks at the same time. Default 64.
+    pub crawl_workers: usize,
+    /// Peers that a crawl hears of; of those beyond nobody is asked. Default 50 000.
+    pub max_crawled: usize,
+    /// Keys that we provide region by region: see [`Kad::provide_many`](crate::Kad::provide_many). Default 100 000; each takes about 150 bytes.
+    pub max_swept: usize,
 }
 
 impl Default for Config {
@@ -173,6 +184,11 @@ impl Default for Config {
             widen: true,
             max_region: 200,
             progress: false,
+            full_table: false,
+            crawl_interval: hours(1),
+            crawl_workers: 64,
+            max_crawled: 50_000,
+            max_swept: 100_000,
         }
     }
 }
@@ -225,6 +241,9 @@ impl Config {
             ("max_asked", self.max_asked >= self.replication),
             ("max_checks", self.max_checks > 0),
             ("max_region", self.max_region >= self.replication),
+            ("crawl_workers", self.crawl_workers > 0),
+            ("crawl_interval", self.crawl_interval >= Duration::from_secs(1)),
+            ("max_crawled", self.max_crawled >= self.replication),
             (
                 "refresh_interval",
                 self.refresh_interval >= Duration::from_secs(1),

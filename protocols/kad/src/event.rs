@@ -68,6 +68,28 @@ pub enum Event {
         /// The peer.
         peer: PeerId,
     },
+    /// The provider records of a region have been sent: see [`Kad::provide_many`](crate::Kad::provide_many).
+    Provided {
+        /// Keys of the region.
+        keys: usize,
+        /// Servers of the region that should hold some of them.
+        servers: usize,
+        /// Those of them that took at least one.
+        reached: usize,
+        /// Records that left, over all servers.
+        sent: usize,
+        /// Whether it was the turn of the region; otherwise its keys were new.
+        periodic: bool,
+        /// Whether one in five servers was reached. Otherwise the region is tried again in five minutes.
+        done: bool,
+    },
+    /// A crawl is over, and the full table is new.
+    Crawled {
+        /// Servers that answered.
+        servers: usize,
+        /// Peers that were asked.
+        asked: usize,
+    },
     /// We began or ceased to answer others.
     Serving(bool),
 }

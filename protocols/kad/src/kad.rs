@@ -5,6 +5,7 @@ use crate::{
     Store,
     address::Filters,
     event::Effort,
+    full::FullTable,
     lookup::{Lookup, Shape},
     query::{Dialing, Kind, Owner, Phase, Proof, Query, Reach, Search, Sent},
     region::Regions,
@@ -13,6 +14,7 @@ use crate::{
     server::Server,
     size::Sizes,
     store::MemoryStore,
+    sweep::Sweep,
     table::{self, Table},
     upkeep::{Ourselves, Upkeep},
 };
@@ -89,6 +91,14 @@ pub(crate) enum Timer {
     Walk,
     /// The same for a target in a region.
     Region(u64),
+    /// The next crawl, or the next targets of one.
+    Crawl,
+    /// A region of provided keys may be due.
+    Regions,
+    /// Look again whether anybody can be reached.
+    Probe,
+    /// A record has been sent to enough, and no more came for a while.
+    Content(QueryId),
 }
 
 /// What is known of a connected peer.
@@ -123,6 +133,8 @@ pub struct Kad {
     pub(crate) upkeep: Upkeep,
     pub(crate) sizes: Sizes,
     pub(crate) regions: Regions,
+    pub(crate) full: FullTable,
+    pub(crate) sweep: Sweep,
     pub(crate) ourselves: Ourselves,
     pub(crate) timers: Timers<Timer>,
     events: EventQueue<Event>,
@@ -130,8 +142,8 @@ pub struct Kad {
     unread: usize,
     pub(crate) serving: bool,
     /// A command waits for the next drive.
-    wish: bool,
-    journal: Journal,
+    pub(crate) wish: bool,
+    pub(crate) journal: Journal,
     pub(crate) stats: Stats,
 }
 
@@ -181,6 +193,8 @@ impl Kad {
             upkeep: Upkeep::default(),
             sizes: Sizes::new(config.replication),
             regions: Regions::default(),
+            full: FullTable::default(),
+            sweep: Sweep::default(),
             ourselves: Ourselves::default(),
             timers: Timers::new(),
             events: EventQueue::new(config.max_events.saturating_add(config.max_queries)),
@@ -349,6 +363,7 @@ impl Kad {
             multihash: Bytes::copy_from_slice(multihash),
         });
         self.upkeep.withdraw_key(multihash);
+        self.sweep.withdraw(multihash);
     }
 
     /// No longer repeats a value.
@@ -500,7 +515,7 @@ impl Kad {
             k: self.config.replication,
             alpha: self.config.parallelism,
             beta: self.config.resiliency,
-            paths: if matches!(owner, Owner::Walk { .. } | Owner::Region(_)) {
+            paths: if matches!(owner, Owner::Walk { .. } | Owner::Region(_) | Owner::Probe) {
                 1
             } else {
                 self.config.paths
@@ -522,6 +537,8 @@ impl Kad {
             owner,
             reach: Reach::Nearest,
             crowded: false,
+            local: false,
+            content: false,
         };
         self.queries.insert(id, query);
         self.ready.insert(id);
@@ -547,7 +564,8 @@ impl Kad {
         mut query: Query,
         result: Result<Outcome, QueryError>,
     ) {
-        if let (Kind::Provide { fast: Some(_), .. }, Ok(_)) = (&query.kind, &result) {
+        let fast = matches!(query.kind, Kind::Provide { fast: Some(_), .. });
+        if (fast || query.content) && result.is_ok() {
             // What is on its way goes on without us.
             self.rpc
                 .let_go(Token::Store(query.id), Token::Correction, MAX_LET_GO);
@@ -558,6 +576,7 @@ impl Kad {
             self.end_region(cx, id);
         }
         self.timers.clear(Timer::Query(query.id));
+        self.timers.clear(Timer::Content(query.id));
         self.ready.remove(&query.id);
         if !query.is_told() {
             self.upkeep_ended(cx, &query, result);
@@ -637,7 +656,7 @@ impl Kad {
             Input::Finished { stream } if stream.is_inbound() => self.server.handle_finished(cx, stream),
             Input::Finished { stream } => self.rpc.handle_finished(cx, &self.config, stream),
             Input::Closed { stream, .. } if stream.is_inbound() => self.server.handle_closed(stream),
-            Input::Closed { stream, reason } => self.rpc.handle_closed(cx, &self.config, stream, reason),
+            Input::Closed { stream, reason } => self.rpc.handle_closed(cx, stream, reason),
             _ => {}
         }
     }
@@ -675,6 +694,7 @@ impl Kad {
         while let Some(timer) = self.timers.pop_due(cx.now) {
             match timer {
                 Timer::Query(id) => self.query_due(cx, id),
+                Timer::Content(id) => self.query_content(id),
                 other => self.upkeep_due(cx, other),
             }
         }
@@ -703,7 +723,7 @@ pub(crate) fn part(of: Duration, by: u32) -> Duration {
 }
 
 /// A multihash of a length that the network takes.
-fn provider_key(multihash: impl Into<Bytes>) -> Result<Bytes, Error> {
+pub(crate) fn provider_key(multihash: impl Into<Bytes>) -> Result<Bytes, Error> {
     let key = multihash.into();
     if key.is_empty() || key.len() > MAX_PROVIDER_KEY {
         return Err(Error::BadKey);

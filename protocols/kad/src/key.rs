@@ -1,6 +1,6 @@
 //! The key space: identifiers of 256 bits and the distance between them.
 
-use core::fmt;
+use core::{fmt, ops::RangeInclusive};
 use libp2p_proto_core::PeerId;
 use sha2::{Digest, Sha256};
 
@@ -48,6 +48,45 @@ impl Key {
             *out = a ^ b;
         }
         Distance(distance)
+    }
+
+    /// All places that share so many bits with this one: the first and the last.
+    pub(crate) fn region(&self, bits: u16) -> RangeInclusive<Self> {
+        let (mut first, mut last) = (self.0, self.0);
+        let mut left = bits;
+        for (low, high) in first.iter_mut().zip(&mut last) {
+            let own = left.min(8);
+            left = left.saturating_sub(own);
+            let rest = 0xff_u8.checked_shr(u32::from(own)).unwrap_or(0);
+            *low &= !rest;
+            *high |= rest;
+        }
+        Self(first)..=Self(last)
+    }
+
+    /// A place that shares exactly `bits` bits with this one: that bit is the other one. The same place for 256.
+    pub(crate) fn beside(&self, bits: u16) -> Self {
+        let mut bytes = self.0;
+        let flipped = 0x80_u8.checked_shr(u32::from(bits % 8)).unwrap_or(0);
+        if let Some(byte) = bytes.get_mut(usize::from(bits / 8)) {
+            *byte ^= flipped;
+        }
+        Self(bytes)
+    }
+
+    /// The place after this one, if it is not the last.
+    pub(crate) fn next(&self) -> Option<Self> {
+        let mut bytes = self.0;
+        for byte in bytes.iter_mut().rev() {
+            match byte.checked_add(1) {
+                Some(more) => {
+                    *byte = more;
+                    return Some(Self(bytes));
+                }
+                None => *byte = 0,
+            }
+        }
+        None
     }
 
     /// Bits that both share from the left: 0 to 256, which means the same place.

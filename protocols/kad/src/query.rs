@@ -40,6 +40,10 @@ pub(crate) struct Query {
     pub(crate) reach: Reach,
     /// Whether the nearest peers stand nearer than they should.
     pub(crate) crowded: bool,
+    /// Whether the nearest peers are those of the full table.
+    pub(crate) local: bool,
+    /// Whether it waits for no more of those that a record was sent to.
+    pub(crate) content: bool,
 }
 
 /// Whose query it is.
@@ -54,6 +58,10 @@ pub(crate) enum Owner {
     Publish,
     /// One lookup in a region.
     Region(u64),
+    /// One key of a region in which few are provided.
+    Sweep(u64),
+    /// Whether anybody can be reached.
+    Probe,
 }
 
 /// Whom a query reaches.
@@ -269,7 +277,7 @@ impl Query {
 
     /// Whether it is a lookup of our own, which has less time.
     pub(crate) const fn is_brief(&self) -> bool {
-        matches!(self.owner, Owner::Walk { .. } | Owner::Region(_))
+        matches!(self.owner, Owner::Walk { .. } | Owner::Region(_) | Owner::Probe)
     }
 
     /// Whether it waits for somebody to begin with.

@@ -13,7 +13,7 @@ use core::time::Duration;
 use libp2p_proto_core::PeerId;
 use libp2p_proto_stream_protocol::Context;
 
-/// Lookups in one region; it is known when so many in a row bring nobody new (go-libp2p-kad-dht, sweeping provider).
+/// Lookups in one region at most. It is known when all of it is covered, or when so many in a row bring nobody new (go-libp2p-kad-dht, sweeping provider).
 const MAX_LOOKUPS: u32 = 64;
 const MAX_BARREN: u32 = 2;
 /// The longest prefix of a region: a target in it costs as many hashes as there are regions.
@@ -38,6 +38,8 @@ struct Region {
     key: Key,
     bits: u16,
     found: BTreeMap<PeerId, (Contact, Key)>,
+    /// Parts that no lookup has covered yet: a place, and how many bits all of the part shares.
+    open: Vec<(Key, u16)>,
     lookups: u32,
     barren: u32,
     rounds: u32,
@@ -49,6 +51,27 @@ struct Region {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
     Query(QueryId),
+    Sweep(u64),
+}
+
+impl Region {
+    /// The largest part that is not covered.
+    fn next_part(&self) -> Option<(Key, u16)> {
+        self.open.iter().min_by_key(|(_, bits)| *bits).copied()
+    }
+
+    /// Everybody who shares so many bits with a place is known now.
+    fn cover(&mut self, place: &Key, bits: u16) {
+        let (covered, open): (Vec<_>, Vec<_>) = core::mem::take(&mut self.open)
+            .into_iter()
+            .partition(|(part, part_bits)| part.common_prefix(place) >= bits.min(*part_bits));
+        self.open = open;
+        for (_, part_bits) in covered {
+            // What of a part lies beside the covered places: one sibling for each further bit.
+            self.open
+                .extend((part_bits..bits).map(|shared| (place.beside(shared), shared.saturating_add(1))));
+        }
+    }
 }
 
 impl Kad {
@@ -76,6 +99,7 @@ impl Kad {
             key,
             bits,
             found: BTreeMap::new(),
+            open: alloc::vec![(key, bits)],
             lookups: 0,
             barren: 0,
             rounds: 0,
@@ -94,7 +118,9 @@ impl Kad {
         if region.known || region.lookup.is_some() {
             return;
         }
-        let (key, bits) = (region.key, region.bits);
+        let Some((key, bits)) = region.next_part() else {
+            return self.know(cx, id);
+        };
         match run::target(cx, TRIES, |place| place.common_prefix(&key) >= bits) {
             Some(target) => {
                 region.rounds = 0;
@@ -119,19 +145,28 @@ impl Kad {
         };
         region.lookup = None;
         let before = region.found.len();
+        let target = *query.lookup.target();
+        let mut farthest = None;
         for (_, known) in query.lookup.nearest() {
+            farthest = Some(known.key.common_prefix(&target));
             if known.state == State::Answered && known.key.common_prefix(&region.key) >= region.bits {
                 let found = (known.contact.clone(), known.key);
                 region.found.insert(known.contact.peer, found);
             }
         }
+        // The `k` nearest are everybody who shares more bits with the target than the farthest of them does; fewer are everybody.
+        let whole = query.lookup.nearest().count() < self.config.replication;
+        let covered = farthest
+            .filter(|_| !whole)
+            .map_or(0, |bits| bits.saturating_add(1));
+        region.cover(&target, covered);
         region.lookups = region.lookups.saturating_add(1);
         region.barren = if region.found.len() > before {
             0
         } else {
             region.barren.saturating_add(1)
         };
-        if region.lookups >= MAX_LOOKUPS || region.barren >= MAX_BARREN {
+        if region.lookups >= MAX_LOOKUPS || region.barren >= MAX_BARREN || region.open.is_empty() {
             self.know(cx, id);
         } else {
             self.explore_on(cx, id);
@@ -139,7 +174,7 @@ impl Kad {
     }
 
     /// A region is known as well as it can be.
-    fn know(&mut self, _cx: &mut Context<'_>, id: u64) {
+    fn know(&mut self, cx: &mut Context<'_>, id: u64) {
         let Some(region) = self.regions.open.get_mut(&id) else {
             return;
         };
@@ -148,7 +183,14 @@ impl Kad {
             Waiting::Query(query) => {
                 self.ready.insert(query);
             }
+            Waiting::Sweep(job) => self.explored(cx, job, id),
         }
+    }
+
+    /// Whether a region turned out to be larger than the lookups that one may take.
+    pub(crate) fn region_is_too_large(&self, id: u64) -> bool {
+        let large = |region: &Region| region.lookups >= MAX_LOOKUPS && !region.open.is_empty();
+        self.regions.open.get(&id).is_some_and(large)
     }
 
     /// The peers of a region that is known; it is forgotten.

@@ -27,6 +27,10 @@ pub(crate) enum Token {
     Store(QueryId),
     /// Whether a peer works.
     Check,
+    /// A step of a crawl.
+    Crawl,
+    /// Provider records of a region on their way to a server.
+    Sweep(u64),
     /// A better value for somebody who had none or an old one. Nobody waits for it.
     Correction,
 }
@@ -42,6 +46,8 @@ pub(crate) struct Ask {
     pub(crate) hearsay: bool,
     pub(crate) kind: MessageType,
     pub(crate) frame: Bytes,
+    /// For the dial, if there must be one; for writing; and again for reading.
+    pub(crate) dial: Duration,
     pub(crate) timeout: Duration,
 }
 
@@ -180,12 +186,12 @@ impl Rpc {
             request.reused = true;
             self.write_on(cx, id, stream);
         } else {
-            self.connect(cx, config, id);
+            self.connect(cx, id);
         }
     }
 
     /// Opens a stream, or a connection first.
-    fn connect(&mut self, cx: &mut Context<'_>, config: &Config, id: u64) {
+    fn connect(&mut self, cx: &mut Context<'_>, id: u64) {
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
@@ -195,21 +201,21 @@ impl Rpc {
             Err(error @ (OpenError::NotConnected | OpenError::LimitedConnection)) => {
                 request.stage = Stage::Dialing;
                 let force = error == OpenError::LimitedConnection;
-                self.dial(cx, config, id, force);
+                self.dial(cx, id, force);
             }
             Err(OpenError::TooManyStreams) => self.end(cx, id, Err(Failure::Busy)),
             Err(_) => self.end(cx, id, Err(Failure::Unreachable)),
         }
     }
 
-    fn dial(&mut self, cx: &mut Context<'_>, config: &Config, id: u64, force: bool) {
+    fn dial(&mut self, cx: &mut Context<'_>, id: u64, force: bool) {
         let Some(request) = self.requests.get(&id) else {
             return;
         };
-        let peer = request.ask.peer;
+        let (peer, until) = (request.ask.peer, cx.now + request.ask.dial);
         if let Some(others) = self.dialing.get_mut(&peer) {
             others.push(id);
-            self.timers.set(Timer::Request(id), cx.now + config.dial_timeout);
+            self.timers.set(Timer::Request(id), until);
             return;
         }
         let mut addrs = request.ask.addrs.clone();
@@ -228,7 +234,7 @@ impl Rpc {
         match cx.dial(dial) {
             Ok(DialOutcome::Pending(_)) => {
                 self.dialing.insert(peer, alloc::vec![id]);
-                self.timers.set(Timer::Request(id), cx.now + config.dial_timeout);
+                self.timers.set(Timer::Request(id), until);
             }
             // A connection that no stream could be opened on.
             Ok(DialOutcome::Connected(_)) | Err(_) => {
@@ -358,7 +364,7 @@ impl Rpc {
                 if asked != Some(MessageType::AddProvider) {
                     self.streams.remove(&stream);
                     cx.reset(stream);
-                    self.lost(cx, config, id, Failure::StreamClosed);
+                    self.lost(cx, id, Failure::StreamClosed);
                 }
             }
             Some(Use::Idle(peer)) => {
@@ -370,13 +376,7 @@ impl Rpc {
         }
     }
 
-    pub(crate) fn handle_closed(
-        &mut self,
-        cx: &mut Context<'_>,
-        config: &Config,
-        stream: StreamId,
-        reason: Closed,
-    ) {
+    pub(crate) fn handle_closed(&mut self, cx: &mut Context<'_>, stream: StreamId, reason: Closed) {
         self.timers.clear(Timer::Stream(stream));
         match self.streams.remove(&stream) {
             Some(Use::Request(id)) => {
@@ -386,7 +386,7 @@ impl Rpc {
                     Closed::FrameTooLarge | Closed::Malformed => Failure::BadAnswer,
                     _ => Failure::StreamClosed,
                 };
-                self.lost(cx, config, id, failure);
+                self.lost(cx, id, failure);
             }
             Some(Use::Idle(peer)) => {
                 self.idle.remove(&peer);
@@ -396,14 +396,14 @@ impl Rpc {
     }
 
     /// The stream of a request is gone: once more on a fresh one, if it was an old one.
-    fn lost(&mut self, cx: &mut Context<'_>, config: &Config, id: u64, failure: Failure) {
+    fn lost(&mut self, cx: &mut Context<'_>, id: u64, failure: Failure) {
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
         if core::mem::take(&mut request.reused) {
             let count = self.reuse_failures.entry(request.ask.peer).or_default();
             *count = count.saturating_add(1);
-            self.connect(cx, config, id);
+            self.connect(cx, id);
         } else {
             self.end(cx, id, Err(failure));
         }

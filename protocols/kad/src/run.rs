@@ -4,6 +4,7 @@ use crate::{
     Contact, Event, Failure, Kad, Key, Message, MessageType, Outcome, QueryError, QueryId, Record, Step,
     address,
     answer::Unkept,
+    full,
     kad::Timer,
     lookup::State,
     query::{Dialing, Fast, Kind, Phase, Query, Reach},
@@ -31,6 +32,8 @@ impl Kad {
             }
             Token::Store(id) => self.handle_stored(cx, id, report),
             Token::Check => self.handle_check(cx, report),
+            Token::Crawl => self.handle_crawled(cx, report),
+            Token::Sweep(job) => self.handle_swept(cx, job, report),
             Token::Correction => {}
         }
     }
@@ -220,6 +223,7 @@ impl Kad {
         }
         self.ready.insert(id);
         if done {
+            self.bide(cx, id);
             self.step_of(cx, id, report.peer, Step::Sent);
         }
     }
@@ -254,6 +258,12 @@ impl Kad {
                     query.phase = Phase::Start;
                 }
                 Phase::Start => {
+                    if let Some(result) = self.take_full(cx, query) {
+                        return Some(result);
+                    }
+                    if query.local {
+                        continue;
+                    }
                     if self.table.is_empty() {
                         if self.upkeep.has_hope() {
                             return None;
@@ -421,6 +431,7 @@ impl Kad {
             hearsay: !ours,
             kind: query.asks(),
             frame: query.frame.clone(),
+            dial: self.config.dial_timeout,
             timeout: self.config.reply_timeout,
         };
         self.send(cx, ask);
@@ -432,7 +443,7 @@ impl Kad {
     }
 
     /// The lookup is over: the record goes to every one of the nearest.
-    fn send_out(&mut self, cx: &mut Context<'_>, query: &mut Query) {
+    pub(crate) fn send_out(&mut self, cx: &mut Context<'_>, query: &mut Query) {
         let (kind, frame) = match &query.kind {
             Kind::Put { record, .. } => (MessageType::PutValue, put_frame(record)),
             Kind::Provide { frame, .. } => (MessageType::AddProvider, frame.clone()),
@@ -462,6 +473,13 @@ impl Kad {
             sent.waiting = sent.waiting.saturating_add(peers.len());
         }
         for contact in peers {
+            let ours = self.known.contains_key(&contact.peer) || self.table.contains(&contact.peer);
+            let times = (self.config.dial_timeout, self.config.store_timeout);
+            let (dial, timeout) = if query.local {
+                (times.0.min(full::PATIENCE), times.1.min(full::PATIENCE))
+            } else {
+                times
+            };
             self.send(
                 cx,
                 Ask {
@@ -469,10 +487,11 @@ impl Kad {
                     peer: contact.peer,
                     addrs: contact.addrs,
                     // It answered, or was asked already.
-                    hearsay: !self.known.contains_key(&contact.peer) && !self.table.contains(&contact.peer),
+                    hearsay: !query.local && !ours,
                     kind,
                     frame: frame.clone(),
-                    timeout: self.config.store_timeout,
+                    dial,
+                    timeout,
                 },
             );
         }
@@ -625,6 +644,7 @@ impl Kad {
                     hearsay: false,
                     kind: MessageType::PutValue,
                     frame: frame.clone(),
+                    dial: self.config.dial_timeout,
                     timeout: self.config.store_timeout,
                 },
             );
@@ -680,6 +700,7 @@ impl Kad {
 /// Whether a query that has asked everybody has nothing more to wait for.
 fn is_settled(query: &Query) -> bool {
     match &query.kind {
+        Kind::Put { .. } | Kind::Provide { .. } if query.content => true,
         Kind::Providers {
             proof: Some(proof), ..
         } => proof.is_over(),

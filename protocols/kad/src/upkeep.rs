@@ -67,6 +67,8 @@ struct Backoff {
 #[derive(Debug, Default)]
 struct Walk {
     left: VecDeque<Step>,
+    /// Buckets that this refresh has walked or is about to.
+    buckets: u16,
     running: bool,
     rounds: u32,
     wait: Option<Instant>,
@@ -238,6 +240,9 @@ impl Kad {
             self.timers.set(Timer::Sweep, cx.now + SWEEP_INTERVAL);
             self.plan_refresh(cx);
             self.upkeep_due_now(cx);
+            if self.config.full_table {
+                self.timers.set(Timer::Crawl, cx.now);
+            }
         }
         while self.upkeep.checks.len() < self.config.max_checks {
             let Some(contact) = self.upkeep.invited.pop_front() else {
@@ -249,6 +254,7 @@ impl Kad {
             self.begin_refresh(cx);
         }
         self.walk_on(cx);
+        self.sweep_on(cx);
         for (what, key) in core::mem::take(&mut self.upkeep.publish.fresh) {
             self.plan_publish(what, key, cx.now + self.config.republish);
         }
@@ -281,7 +287,10 @@ impl Kad {
             Timer::Walk => self.upkeep.walk.wait = None,
             Timer::Publish => self.publish_due(cx),
             Timer::Region(id) => self.explore_on(cx, id),
-            Timer::Query(_) => {}
+            Timer::Crawl => self.crawl_on(cx),
+            Timer::Probe => self.probe(cx),
+            // Regions that are due begin after every input.
+            Timer::Regions | Timer::Query(_) | Timer::Content(_) => {}
         }
     }
 
@@ -303,7 +312,13 @@ impl Kad {
         if self.upkeep.walk.refreshes > SETTLED_AFTER {
             self.table.settle();
         }
-        let mut steps = VecDeque::from([Step::Own]);
+        self.upkeep.walk.left = VecDeque::from([Step::Own]);
+        self.upkeep.walk.buckets = 0;
+        self.plan_buckets();
+    }
+
+    /// Adds the buckets that the table has, as far as this refresh has not walked them.
+    fn plan_buckets(&mut self) {
         let deepest = self.table.deepest().unwrap_or(0).min(MAX_REFRESHED);
         let mut last = deepest;
         for prefix in 0..=deepest {
@@ -313,8 +328,10 @@ impl Kad {
                 break;
             }
         }
-        steps.extend((0..=last).map(Step::Bucket));
-        self.upkeep.walk.left = steps;
+        let walk = &mut self.upkeep.walk;
+        let more = walk.buckets..last.saturating_add(1);
+        walk.left.extend(more.clone().map(Step::Bucket));
+        walk.buckets = walk.buckets.max(more.end);
     }
 
     /// Begins the next lookup of a refresh, when the last one is over.
@@ -364,6 +381,10 @@ impl Kad {
         match query.owner {
             Owner::Walk { .. } => {
                 self.upkeep.walk.running = false;
+                if self.upkeep.walk.left.is_empty() {
+                    // A table that has grown deeper meanwhile is walked to its new depth.
+                    self.plan_buckets();
+                }
                 self.walk_on(cx);
             }
             Owner::Publish => {
@@ -371,6 +392,14 @@ impl Kad {
                 self.set_publish_timer();
             }
             Owner::Region(id) => self.region_looked_up(cx, id, query),
+            Owner::Sweep(job) => {
+                let sent = match result {
+                    Ok(Outcome::Sent { peers, .. }) => peers,
+                    _ => 0,
+                };
+                self.provided_singly(cx, job, sent);
+            }
+            Owner::Probe => self.probed(cx, query.effort.answered > 0),
             Owner::Application => {}
         }
     }
@@ -432,6 +461,7 @@ impl Kad {
             hearsay: false,
             kind: MessageType::FindNode,
             frame: run::check_frame(&peer),
+            dial: self.config.dial_timeout,
             timeout: self.config.reply_timeout,
         };
         self.send(cx, ask);

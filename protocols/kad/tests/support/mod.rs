@@ -472,3 +472,34 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
 pub(crate) fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
 }
+
+/// Answers like a server that knows all of these: with the `k` nearest to what is asked for.
+pub(crate) fn oracle(
+    all: std::ops::RangeInclusive<usize>,
+    k: usize,
+) -> impl FnMut(PeerId, &Message) -> Reply + 'static {
+    oracle_of(all.map(contact).collect(), k)
+}
+
+/// The same with contacts of the caller's.
+pub(crate) fn oracle_of(all: Vec<Contact>, k: usize) -> impl FnMut(PeerId, &Message) -> Reply + 'static {
+    let all: Vec<_> = all
+        .into_iter()
+        .map(|contact| (libp2p_proto_kad::Key::of_peer(&contact.peer), contact))
+        .collect();
+    move |_, request| {
+        if request.kind == MessageType::AddProvider {
+            return Reply::Silence;
+        }
+        let target = libp2p_proto_kad::Key::of(&request.key);
+        let mut near: Vec<_> = all.iter().collect();
+        near.sort_by_cached_key(|(key, _)| target.distance(key));
+        let mut answer = Message::new(request.kind, Bytes::new());
+        answer.closer = near
+            .into_iter()
+            .take(k)
+            .map(|(_, contact)| contact.clone())
+            .collect();
+        Reply::Message(answer)
+    }
+}
