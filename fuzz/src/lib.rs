@@ -9,6 +9,7 @@
     reason = "a target fails by panicking"
 )]
 
+pub mod autonat;
 pub mod budget;
 pub mod connection;
 pub mod dcutr;
@@ -134,6 +135,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "relay",
         run: relay::run,
+    },
+    Target {
+        name: "autonat",
+        run: autonat::run,
     },
     Target {
         name: "rendezvous",

@@ -1,6 +1,7 @@
 //! Every machine of the family in a library without the standard library, with a panic handler and an allocator of its own.
 #![no_std]
 
+use libp2p_proto_autonat as _;
 use libp2p_proto_connection as _;
 use libp2p_proto_core::{Instant, UnixTime};
 use libp2p_proto_echo as _;

@@ -2,6 +2,8 @@
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "autonat")]
+pub use libp2p_proto_autonat as autonat;
 #[cfg(feature = "connection")]
 pub use libp2p_proto_connection as connection;
 pub use libp2p_proto_core as core;

@@ -129,6 +129,13 @@ impl Bench {
         conn
     }
 
+    /// Changes where a node sees its own end of a connection, before the inputs of that are delivered.
+    pub fn set_local(&mut self, node: usize, conn: ConnectionId, local: Option<Multiaddr>) {
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.change_info(conn, |info| info.local.clone_from(&local));
+        }
+    }
+
     /// Lets a dial of a node succeed: it is connected to `listener`, at the last address that it named. The inputs arrive with the next run.
     ///
     /// # Panics

@@ -620,6 +620,7 @@ fn a_dial_from_the_port_where_we_listen_says_so_to_the_adapter() {
     }
 }
 
+// covers: AN-019
 #[test]
 fn a_probe_tries_the_named_address_alone_and_keeps_nothing_of_it() {
     let mut bench = Bench::new(Config::default());

@@ -1,0 +1,109 @@
+//! What can go wrong with a configuration, a command, a message, and a question.
+
+use libp2p_proto_core::{Fault, protobuf::ProtobufError};
+use libp2p_proto_stream_protocol::Closed;
+
+/// Why a configuration or a command was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A field of the configuration is out of its range.
+    #[error("{0} is out of range")]
+    BadConfig(&'static str),
+    /// This node asks nobody with this version.
+    #[error("this version is not asked with")]
+    NotAsking,
+    /// No address that a server could be asked about.
+    #[error("no address to ask about")]
+    NoAddress,
+    /// Too many questions are under way, or their ends were not read.
+    #[error("too many questions")]
+    TooManyQuestions,
+}
+
+impl Error {
+    /// Whom the error accuses.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::TooManyQuestions => Fault::Limit,
+            _ => Fault::Local,
+        }
+    }
+}
+
+/// What is wrong with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// It is no protobuf, or a known field has another wire type.
+    #[error("not a message: {0}")]
+    Protobuf(#[from] ProtobufError),
+    /// It has no type.
+    #[error("no type")]
+    MissingType,
+    /// Its type is none of the two.
+    #[error("unknown type {0}")]
+    UnknownType(u64),
+    /// The part that its type promises is missing, or any part at all.
+    #[error("the part of this type is missing")]
+    MissingPart,
+    /// An answer without a status.
+    #[error("no status")]
+    MissingStatus,
+}
+
+impl Malformed {
+    /// Whom the error accuses.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Protobuf(error) => error.fault(),
+            _ => Fault::Peer,
+        }
+    }
+}
+
+/// Why a question has no verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The server is not connected directly, or nobody is who could be asked.
+    #[error("no server to ask")]
+    NoServer,
+    /// The server dials none of these addresses.
+    #[error("the server refuses these addresses")]
+    Refused,
+    /// The server has too much to do.
+    #[error("the server is busy")]
+    Rejected,
+    /// The server failed, or took the question for none.
+    #[error("the server failed")]
+    ServerFailed,
+    /// The stream ended without an answer, or nothing came in time.
+    #[error("no answer: {0}")]
+    NoAnswer(Closed),
+    /// The answer is none, or none to this question.
+    #[error("not an answer to the question")]
+    BadAnswer,
+    /// The server says that it has reached us, and brought no proof.
+    #[error("no proof of the dial")]
+    Unproven,
+    /// The server wants more dial data than we pay for this address.
+    #[error("the server asks too much")]
+    TooCostly,
+}
+
+impl Failure {
+    /// Whom the error accuses.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::NoServer | Self::TooCostly => Fault::Local,
+            Self::Rejected => Fault::Limit,
+            _ => Fault::Peer,
+        }
+    }
+
+    /// Whether the server has said that it won't.
+    pub(crate) const fn is_refusal(self) -> bool {
+        matches!(self, Self::Refused | Self::Rejected)
+    }
+}
