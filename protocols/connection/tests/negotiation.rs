@@ -9,13 +9,14 @@
 
 mod support;
 
+use core::time::Duration;
 use libp2p_proto_connection::{Config, Connection};
 use libp2p_proto_core::{ConnectionId, Side, StreamId, TransmitBuf};
-use libp2p_proto_stream_protocol::{Closed, FromConnection, ToConnection};
+use libp2p_proto_stream_protocol::{Closed, FromConnection, StreamOrder, ToConnection};
 use std::sync::Arc;
 use support::{
-    FRAMED, NOW, closed, connection, identity,
-    raw::{HEADER, NOISE, RST, Raw, data, frame, line},
+    FRAMED, GATHERED, NOW, closed, connection, identity,
+    raw::{FIN, HEADER, NOISE, RST, Raw, SYN, data, frame, line},
     seat,
 };
 use {libp2p_proto_multistream_select as multistream, libp2p_proto_noise as noise};
@@ -104,6 +105,55 @@ fn a_reset_before_the_answer_is_a_reset_and_says_nothing_about_the_name() {
     peer.say(&data(0, 2, &[HEADER, &line("na")].concat())).unwrap();
     peer.messages();
     assert_eq!(closed(&peer.told), [Closed::Refused]);
+}
+
+#[test]
+fn a_proposal_waits_for_the_first_frame_as_long_as_its_spec_says_and_no_longer() {
+    let proposed = [HEADER, &line("/gathered/1")].concat();
+    let stream = StreamId::ours(ConnectionId::new(2), 0);
+    let open = |lazy| {
+        let mut peer = Raw::upgraded(connection(2, Side::Listener));
+        peer.hear();
+        let specs = [GATHERED].into_iter().collect();
+        peer.end
+            .handle_message(NOW, ToConnection::Open { stream, specs, lazy });
+        peer
+    };
+    // The first frame, or the end, takes it along.
+    let mut peer = open(true);
+    assert_eq!(peer.hear(), b"");
+    peer.end.handle_message(
+        NOW,
+        ToConnection::Write {
+            stream,
+            data: "first".into(),
+        },
+    );
+    let opening = |body: &[u8]| [frame(1, SYN, 2, 0, b""), data(0, 2, body)].concat();
+    assert_eq!(peer.hear(), opening(&[&proposed[..], b"first"].concat()));
+    let mut peer = open(true);
+    let order = StreamOrder::Finish;
+    peer.end
+        .handle_message(NOW, ToConnection::Order { stream, order });
+    assert_eq!(peer.hear(), [opening(&proposed), data(FIN, 2, b"")].concat());
+    // Without either it leaves alone.
+    let mut peer = open(true);
+    let at = NOW + Duration::from_millis(5);
+    assert_eq!(peer.end.poll_timeout().map(|deadline| deadline.at), Some(at));
+    peer.end.handle_timeout(at);
+    assert_eq!(peer.hear(), opening(&proposed));
+    peer.end.handle_timeout(at);
+    peer.say(&data(0, 2, &proposed)).unwrap();
+    peer.messages();
+    let opened = |told: &FromConnection| matches!(told, FromConnection::Opened { .. });
+    assert!(peer.told.iter().any(opened) && closed(&peer.told).is_empty());
+    // Where nothing may leave before the answer there is nothing to wait for; and what is reset meanwhile was never there.
+    assert_eq!(open(false).hear(), opening(&proposed));
+    let mut peer = open(true);
+    let order = StreamOrder::Reset;
+    peer.end
+        .handle_message(NOW, ToConnection::Order { stream, order });
+    assert!(peer.hear().is_empty());
 }
 
 #[test]

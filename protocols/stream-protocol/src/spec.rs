@@ -69,6 +69,8 @@ pub struct StreamSpec {
     /// Whether the first frames may leave together with the proposal even if the remote is not known to speak the protocol, because losing them does
     /// no harm. Default false.
     pub lazy: bool,
+    /// How long a proposal that the first frames may leave with waits for them, if they were not written at once. Default 0: not at all.
+    pub gather: Duration,
     /// Whether the bytes of these streams belong to the application: none is delivered before the protocol says
     /// [`hand_over`](crate::Context::hand_over), and then they go past the swarm. For [`Framing::Raw`]. Default false.
     pub handed_over: bool,
@@ -92,6 +94,7 @@ impl StreamSpec {
             keeps_alive: true,
             on_limited: false,
             lazy: false,
+            gather: Duration::ZERO,
             handed_over: false,
             carries_links: false,
         }

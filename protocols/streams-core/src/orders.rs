@@ -6,7 +6,7 @@ use crate::{
     slot::{Growth, Negotiating, Phase, Slot},
     streams::Waiting,
 };
-use alloc::{boxed::Box, collections::VecDeque};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use bytes::Bytes;
 use core::{fmt, mem, time::Duration};
 use libp2p_proto_core::{Instant, Side, StreamId};
@@ -20,6 +20,9 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
     /// Carries out an order of the swarm that concerns streams; others do nothing here.
     pub fn handle_order<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M, order: ToConnection) {
         let now = self.at(now);
+        let Some(order) = self.keep(mux, order) else {
+            return;
+        };
         match order {
             ToConnection::Open { stream, specs, lazy } => self.open(now, mux, stream, specs, lazy),
             ToConnection::Write { stream, data } => self.write(mux, stream, data),
@@ -46,26 +49,72 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
             self.news.push(FromConnection::Closed { stream, reason });
             return;
         };
-        self.timers.set(stream, now + entry.spec.open_timeout);
+        let gathers = lazy && !entry.spec.gather.is_zero();
+        let patience = if gathers {
+            entry.spec.gather
+        } else {
+            entry.spec.open_timeout
+        };
+        self.timers.set(stream, now + patience);
         self.waiting.push_back(Waiting {
             stream,
             proposals,
             lazy,
+            gathers,
+            orders: Vec::new(),
         });
         self.open_waiting(mux);
     }
 
+    /// Keeps an order for a stream that the multiplexer does not know yet; gives every other back.
+    fn keep<M: Muxer<Id = I>>(&mut self, mux: &mut M, order: ToConnection) -> Option<ToConnection> {
+        let (stream, first) = match &order {
+            ToConnection::Write { stream, .. } => (*stream, true),
+            ToConnection::Order { stream, order } if *order != StreamOrder::Reset => {
+                (*stream, *order == StreamOrder::Finish)
+            }
+            _ => return Some(order),
+        };
+        if self.by_stream.contains_key(&stream) {
+            return Some(order);
+        }
+        let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.stream == stream) else {
+            return Some(order);
+        };
+        waiting.orders.push(order);
+        if first {
+            self.stop_gathering(mux, stream);
+        }
+        None
+    }
+
+    /// Lets a stream be opened that gathers what leaves with its proposal. Says whether it did gather.
+    pub(crate) fn stop_gathering<M: Muxer<Id = I>>(&mut self, mux: &mut M, stream: StreamId) -> bool {
+        let gathering = |waiting: &&mut Waiting| waiting.stream == stream && waiting.gathers;
+        let Some(waiting) = self.waiting.iter_mut().find(gathering) else {
+            return false;
+        };
+        waiting.gathers = false;
+        let first = waiting.proposals.first().and_then(|spec| self.table.get(*spec));
+        let patience = first.map(|entry| entry.spec.open_timeout).unwrap_or_default();
+        self.timers.set(stream, self.now + patience);
+        self.open_waiting(mux);
+        true
+    }
+
     /// Opens what the multiplexer has room for.
     pub(crate) fn open_waiting<M: Muxer<Id = I>>(&mut self, mux: &mut M) {
-        while !self.waiting.is_empty() {
+        while let Some(place) = self.waiting.iter().position(|waiting| !waiting.gathers) {
             let Ok(id) = mux.open() else { return };
-            let Some(waiting) = self.waiting.pop_front() else {
+            let Some(waiting) = self.waiting.remove(place) else {
                 return;
             };
             let Waiting {
                 stream,
                 proposals,
                 lazy,
+                orders,
+                ..
             } = waiting;
             let negotiating = Negotiating {
                 negotiation: self.negotiation(Side::Dialer),
@@ -77,6 +126,9 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
             self.slots.insert(id, Box::new(Slot::new(stream, negotiating)));
             self.by_stream.insert(stream, id);
             self.send_negotiation(mux, id);
+            for order in orders {
+                self.handle_order(self.now, mux, order);
+            }
         }
     }
 

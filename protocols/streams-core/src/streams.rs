@@ -15,21 +15,21 @@ use alloc::{
 use core::{fmt, mem};
 use libp2p_proto_core::{ConnectionId, Deadline, Instant, Side, StreamId, Timers};
 use libp2p_proto_multistream_select::{Limits, Negotiation};
-use libp2p_proto_stream_protocol::{Closed, FromConnection, SpecId, SpecTable, StreamLimits};
+use libp2p_proto_stream_protocol::{Closed, FromConnection, SpecId, SpecTable, StreamLimits, ToConnection};
 use smallvec::SmallVec;
 
 /// The streams of one connection over a multiplexer that names them `I`.
 pub struct Streams<I> {
     pub(crate) conn: ConnectionId,
     /// The latest time that was given.
-    now: Instant,
+    pub(crate) now: Instant,
     negotiation: Limits,
     pub(crate) table: Table,
     pub(crate) limits: StreamLimits,
     /// Boxed, since a node of the tree has room for eleven.
     pub(crate) slots: BTreeMap<I, Box<Slot>>,
     pub(crate) by_stream: BTreeMap<StreamId, I>,
-    /// Opens that the multiplexer could not serve yet.
+    /// Opens that the multiplexer could not serve yet, or that gather what leaves with them.
     pub(crate) waiting: VecDeque<Waiting>,
     /// Streams of theirs so far.
     pub(crate) accepted: u64,
@@ -54,12 +54,16 @@ pub struct Streams<I> {
     pub(crate) growing_next: VecDeque<I>,
 }
 
-/// An open that the multiplexer could not serve yet.
+/// A stream that the multiplexer does not know yet.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) stream: StreamId,
     pub(crate) proposals: SmallVec<[SpecId; 2]>,
     pub(crate) lazy: bool,
+    /// It waits for its first frame, or its end, to leave with the proposal.
+    pub(crate) gathers: bool,
+    /// What was ordered meanwhile; bounded by the stream's send credit.
+    pub(crate) orders: Vec<ToConnection>,
 }
 
 impl<I: Copy + Ord + fmt::Debug> Streams<I> {
@@ -169,7 +173,9 @@ impl<I: Copy + Ord + fmt::Debug> Streams<I> {
     pub fn handle_timeout<M: Muxer<Id = I>>(&mut self, now: Instant, mux: &mut M) {
         let now = self.at(now);
         while let Some(stream) = self.timers.pop_due(now) {
-            self.close_stream(mux, stream, Closed::TimedOut);
+            if !self.stop_gathering(mux, stream) {
+                self.close_stream(mux, stream, Closed::TimedOut);
+            }
         }
         let pause = self.limits.unread_pause;
         if self.full_since.is_some_and(|since| since + pause <= now) {

@@ -120,6 +120,10 @@ impl Link {
             handed_over: true,
             ..spec("/handed/1", Framing::Raw)
         };
+        let gathered = StreamSpec {
+            gather: Duration::from_millis(1),
+            ..spec("/gathered/1", Framing::Raw)
+        };
         let specs = [
             spec("/raw/1", Framing::Raw),
             spec("/framed/1", Framing::LengthDelimited { max: 5000 }),
@@ -127,6 +131,7 @@ impl Link {
             spec("/fixed/1", Framing::Fixed { len: 9 }),
             spec("/whole/1", Framing::UntilEnd { max: 1000 }),
             handed,
+            gathered,
         ];
         let entry = |(index, spec)| SpecEntry {
             protocol: 0,
@@ -346,6 +351,42 @@ fn raw_streams_keep_the_laws_and_so_do_those_that_are_handed_over() {
             let (stream, order) = (theirs(1), StreamOrder::HandOver);
             link.order(ToConnection::Order { stream, order });
         })
+        .wait(Duration::from_secs(45));
+    laws().hold(&script);
+}
+
+#[test]
+fn what_is_written_while_the_multiplexer_has_no_room_leaves_once_it_has() {
+    let mut link = Link::new(Instant::ZERO);
+    for count in 0..3 {
+        let (stream, lazy, specs) = (StreamId::ours(CONN, count), true, [SpecId(0)]);
+        let specs = specs.into_iter().collect();
+        link.order(ToConnection::Open { stream, specs, lazy });
+    }
+    let (stream, order) = (StreamId::ours(CONN, 2), StreamOrder::Finish);
+    let data = Bytes::from_static(b"!");
+    link.order(ToConnection::Write { stream, data });
+    link.order(ToConnection::Order { stream, order });
+    link.mux.wire.clear();
+    link.handle_input(Instant::ZERO, &mut [RESET, OURS]).unwrap();
+    assert_eq!(link.mux.wire[..2], [OPEN, OURS + 2]);
+    assert!(link.mux.wire.ends_with(&[DATA, OURS + 2, b'!', FINISH, OURS + 2]));
+}
+
+#[test]
+fn proposals_that_wait_for_the_first_frame_keep_the_laws() {
+    let script = Script::new()
+        .act(|link: &mut Link, _| {
+            for count in 0..2 {
+                let (stream, lazy) = (StreamId::ours(CONN, count), true);
+                let specs = [SpecId(6)].into_iter().collect();
+                link.order(ToConnection::Open { stream, specs, lazy });
+            }
+            let (stream, data) = (StreamId::ours(CONN, 0), Bytes::from_static(b"first"));
+            link.order(ToConnection::Write { stream, data });
+        })
+        .wait(Duration::from_millis(1))
+        .input(&data(OURS + 1, &[HEADER, &line("/gathered/1")].concat()))
         .wait(Duration::from_secs(45));
     laws().hold(&script);
 }

@@ -17,6 +17,8 @@ pub struct Config {
     pub max_outbound: u16,
     /// Time until a name must be agreed. Default 10 s.
     pub open_timeout: Duration,
+    /// How long the proposal of a name that the peer is known to speak waits for the application's first bytes, to leave with them. Default 1 ms.
+    pub gather: Duration,
     /// Opens that may wait for the next drive. Default 1 024.
     pub max_opening: usize,
     /// Streams that are open, or gone with bytes that were not read; beyond it, streams of others are reset and opens refused. Default 4 096.
@@ -37,6 +39,7 @@ impl Default for Config {
             max_inbound: 128,
             max_outbound: 128,
             open_timeout: Duration::from_secs(10),
+            gather: Duration::from_millis(1),
             max_opening: 1024,
             max_streams: 4096,
             max_events: 1024,

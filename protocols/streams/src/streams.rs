@@ -117,6 +117,7 @@ impl Streams {
             send_capacity: config.write_capacity,
             recv_window: config.recv_window,
             open_timeout: config.open_timeout,
+            gather: config.gather,
             handed_over: config.hand_over,
             ..StreamSpec::new(name.clone(), Framing::Raw)
         };

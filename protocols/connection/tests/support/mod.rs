@@ -27,6 +27,8 @@ pub(crate) const FEW: SpecId = SpecId(5);
 
 /// Its bytes wait until it is handed over.
 pub(crate) const HANDED: SpecId = SpecId(6);
+/// Its proposal waits 5 ms for the first frame.
+pub(crate) const GATHERED: SpecId = SpecId(7);
 
 pub(crate) fn identity(seed: u8) -> Identity {
     Identity::from(Keypair::ed25519_from_seed([seed; 32]))
@@ -52,6 +54,10 @@ fn specs() -> Arc<SpecTable> {
             handed_over: true,
             ..spec("/handed/1", Framing::Raw)
         };
+        let gathered = StreamSpec {
+            gather: Duration::from_millis(5),
+            ..spec("/gathered/1", Framing::Raw)
+        };
         let entry = |(index, spec)| SpecEntry {
             protocol: 0,
             index,
@@ -65,6 +71,7 @@ fn specs() -> Arc<SpecTable> {
             spec("/large/1", Framing::LengthDelimited { max: 384 << 10 }),
             few,
             handed,
+            gathered,
         ];
         Arc::new(SpecTable::new((0..).zip(all).map(entry).collect()))
     };
