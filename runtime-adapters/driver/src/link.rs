@@ -82,6 +82,8 @@ pub struct Link<R: Runtime> {
     pipes: BTreeMap<StreamId, Shared>,
     /// News that the swarm's channel had no room for.
     unsaid: Option<FromConnection>,
+    /// The swarm was told of something that it may answer.
+    asked: bool,
 }
 
 impl<R: Runtime> Link<R> {
@@ -103,6 +105,7 @@ impl<R: Runtime> Link<R> {
             carrier: Carrier::new(machine),
             pipes: BTreeMap::new(),
             unsaid: None,
+            asked: false,
         }
     }
 
@@ -156,6 +159,10 @@ impl<R: Runtime> Link<R> {
             }
             ready!(self.news.poll_ready(cx))?;
             if let Some(message) = self.unsaid.take() {
+                self.asked |= matches!(
+                    message,
+                    FromConnection::Opened { .. } | FromConnection::Frame { .. }
+                );
                 self.news.start_send((self.carrier.machine.id(), message))?;
             }
         }
@@ -205,8 +212,14 @@ impl<R: Runtime> Link<R> {
     fn run(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
         for _ in 0..ROUNDS {
             let mut moved = self.take_orders(cx);
+            let reported = self.poll_report(cx);
+            if core::mem::take(&mut self.asked) {
+                // What the swarm answers leaves together with what the machine does: it has its turn first.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             moved |= self.write(cx, &mut scratch.output);
-            match self.poll_report(cx) {
+            match reported {
                 // Reading goes on once the swarm listens again.
                 Poll::Pending if !moved => return Poll::Pending,
                 Poll::Pending => continue,

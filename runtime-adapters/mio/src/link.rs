@@ -15,6 +15,8 @@ pub(crate) struct Link {
     /// Whether the kernel may have or take something: it says so once, and again after `WouldBlock`.
     pub(crate) readable: bool,
     pub(crate) writable: bool,
+    /// The kernel has reported that the other end sends no more; it says so once, whether or not all before it is read.
+    pub(crate) ended: bool,
 }
 
 impl Link {
@@ -24,14 +26,19 @@ impl Link {
             carrier: Box::new(Carrier::new(machine)),
             readable: true,
             writable: true,
+            ended: false,
         }
     }
 
     /// Reads once and feeds the machine. Says whether to come again before sleeping.
     pub(crate) fn read(&mut self, now: Instant, scratch: &mut Vec<u8>) -> bool {
-        let (socket, may) = (&mut self.socket, &mut self.readable);
-        self.carrier
-            .read(now, scratch, |buf| attempt(may, || socket.read(buf)))
+        let (socket, may, ended) = (&mut self.socket, &mut self.readable, self.ended);
+        self.carrier.read(now, scratch, |buf| {
+            let n = attempt(may, || socket.read(buf))?;
+            // Less than there was room for is all there is, where an edge tells of more.
+            *may &= ended || n == buf.len() || !cfg!(target_os = "linux");
+            Ok(n)
+        })
     }
 
     /// Sends what the machine has and the kernel takes.

@@ -219,6 +219,7 @@ impl Node {
             if let Some(link) = self.links.get_mut(&conn) {
                 link.readable |= event.is_readable();
                 link.writable |= event.is_writable();
+                link.ended |= event.is_read_closed();
             } else if !self.dials.contains_key(&conn) {
                 self.accept_at = Some(Instant::ZERO);
             }
