@@ -289,10 +289,7 @@ impl Query {
     pub(crate) const fn follows_up(&self) -> bool {
         match self.kind {
             Kind::Peer { .. } => false,
-            Kind::Closest => matches!(
-                (self.owner, self.reach),
-                (Owner::Walk { measures: true } | Owner::Region(_), _) | (_, Reach::Region | Reach::Explored)
-            ),
+            Kind::Closest => !matches!(self.owner, Owner::Walk { measures: false } | Owner::Probe),
             _ => true,
         }
     }

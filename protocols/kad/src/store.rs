@@ -184,6 +184,65 @@ impl MemoryStore {
         }
     }
 
+    /// Stores a value, and says which key made room for it: for a store that keeps a copy elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// See [`Refused`].
+    pub fn put(&mut self, value: StoredValue) -> Result<Option<Bytes>, Refused> {
+        let mut gone = None;
+        if value.record.value.len() > self.limits.value_bytes {
+            return Err(Refused::TooLarge);
+        }
+        let key = value.record.key.clone();
+        if !self.values.contains_key(&key) {
+            let distance = self.distance(&key);
+            if self.values.len() >= self.limits.values {
+                let farthest = self.by_distance.last().cloned().ok_or(Refused::Full)?;
+                if farthest.0 <= distance {
+                    return Err(Refused::Full);
+                }
+                self.values.remove(&farthest.1);
+                self.by_distance.remove(&farthest);
+                gone = Some(farthest.1);
+            }
+            self.by_distance.insert((distance, key.clone()));
+        }
+        self.values.insert(key, value);
+        Ok(gone)
+    }
+
+    /// Adds or renews a provider, and says which content made room for it.
+    ///
+    /// # Errors
+    ///
+    /// See [`Refused`].
+    pub fn add(&mut self, key: &Bytes, mut provider: StoredProvider) -> Result<Option<Bytes>, Refused> {
+        let mut gone = None;
+        provider.addrs.truncate(self.limits.addrs);
+        let known = self.provided.get(key);
+        let place = known.and_then(|known| known.iter().position(|other| other.peer == provider.peer));
+        if place.is_none() {
+            self.admit(key, &provider)?;
+            if known.is_none() && self.provided.len() >= self.limits.provided {
+                let oldest = self.by_age.first().map(|(_, key)| key.clone());
+                let oldest = oldest.ok_or(Refused::Full)?;
+                self.remove_content(&oldest);
+                gone = Some(oldest);
+            }
+            let share = self.shares.entry(provider.peer).or_default();
+            *share = share.saturating_add(1);
+        }
+        let providers = self.provided.entry(key.clone()).or_default();
+        self.by_age.remove(&(Self::newest(providers), key.clone()));
+        match place.and_then(|place| providers.get_mut(place)) {
+            Some(slot) => *slot = provider,
+            None => providers.push(provider),
+        }
+        self.by_age.insert((Self::newest(providers), key.clone()));
+        Ok(gone)
+    }
+
     /// Whether a provider that is new under this key may be added.
     fn admit(&self, key: &Bytes, provider: &StoredProvider) -> Result<(), Refused> {
         let share = self.shares.get(&provider.peer).copied().unwrap_or(0);
@@ -217,24 +276,7 @@ impl Store for MemoryStore {
     }
 
     fn put_value(&mut self, value: StoredValue) -> Result<(), Refused> {
-        if value.record.value.len() > self.limits.value_bytes {
-            return Err(Refused::TooLarge);
-        }
-        let key = value.record.key.clone();
-        if !self.values.contains_key(&key) {
-            let distance = self.distance(&key);
-            if self.values.len() >= self.limits.values {
-                let farthest = self.by_distance.last().cloned().ok_or(Refused::Full)?;
-                if farthest.0 <= distance {
-                    return Err(Refused::Full);
-                }
-                self.values.remove(&farthest.1);
-                self.by_distance.remove(&farthest);
-            }
-            self.by_distance.insert((distance, key.clone()));
-        }
-        self.values.insert(key, value);
-        Ok(())
+        self.put(value).map(drop)
     }
 
     fn remove_value(&mut self, key: &[u8]) {
@@ -244,27 +286,8 @@ impl Store for MemoryStore {
         }
     }
 
-    fn add_provider(&mut self, key: &Bytes, mut provider: StoredProvider) -> Result<(), Refused> {
-        provider.addrs.truncate(self.limits.addrs);
-        let known = self.provided.get(key);
-        let place = known.and_then(|known| known.iter().position(|other| other.peer == provider.peer));
-        if place.is_none() {
-            self.admit(key, &provider)?;
-            if known.is_none() && self.provided.len() >= self.limits.provided {
-                let oldest = self.by_age.first().map(|(_, key)| key.clone());
-                self.remove_content(&oldest.ok_or(Refused::Full)?);
-            }
-            let share = self.shares.entry(provider.peer).or_default();
-            *share = share.saturating_add(1);
-        }
-        let providers = self.provided.entry(key.clone()).or_default();
-        self.by_age.remove(&(Self::newest(providers), key.clone()));
-        match place.and_then(|place| providers.get_mut(place)) {
-            Some(slot) => *slot = provider,
-            None => providers.push(provider),
-        }
-        self.by_age.insert((Self::newest(providers), key.clone()));
-        Ok(())
+    fn add_provider(&mut self, key: &Bytes, provider: StoredProvider) -> Result<(), Refused> {
+        self.add(key, provider).map(drop)
     }
 
     fn providers(&mut self, key: &[u8]) -> Vec<StoredProvider> {

@@ -476,8 +476,14 @@ impl Dht {
         }
         let mut here: Vec<usize> = (0..KNOWN.min(self.plan.hosts)).collect();
         for place in here.clone().into_iter().chain(order) {
-            for _ in 0..FRIENDS {
-                let friend = self.any_of(&here);
+            for number in 0..FRIENDS {
+                // Where some lie, one friend is of those whom everybody knows, as the bootstrap peers of a public network: whoever knows liars alone is lost before it begins.
+                let trusted = number == 0 && self.plan.liars > 0;
+                let friend = if trusted {
+                    self.any_of(here.get(..KNOWN).unwrap_or(&here).to_vec().as_slice())
+                } else {
+                    self.any_of(&here)
+                };
                 if friend != place {
                     self.introduce(place, friend);
                 }
