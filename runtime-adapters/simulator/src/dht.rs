@@ -25,6 +25,8 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 pub const NAME: ProtocolName = ProtocolName::from_static("/simulation/kad/1.0.0");
 /// Hosts that everybody knows, and that neither lie nor go.
 const KNOWN: usize = 4;
+/// Time in which a host comes to be known.
+const TO_JOIN: Duration = Duration::from_secs(60);
 /// Peers that a newcomer is told of.
 const FRIENDS: usize = 3;
 
@@ -346,6 +348,10 @@ impl Protocol for Liar {
 pub struct DhtNode {
     introducer: Introducer,
     role: Role,
+    /// How often it was started before: queries of an earlier life have the numbers of others.
+    boot: u32,
+    /// When it was first driven.
+    began: Option<Instant>,
     /// Ends of queries that were not taken.
     ended: BTreeMap<QueryId, (Result<Outcome, QueryError>, Effort)>,
 }
@@ -384,7 +390,8 @@ impl App for DhtNode {
         lent
     }
 
-    fn step(&mut self, _cx: &mut Step<'_>) {
+    fn step(&mut self, cx: &mut Step<'_>) {
+        self.began.get_or_insert(cx.now);
         let Role::Honest(kad) = &mut self.role else {
             return;
         };
@@ -527,8 +534,17 @@ impl Dht {
         0
     }
 
+    fn boot(&self, place: usize) -> Option<u32> {
+        self.sim.app(place).map(|node| node.boot)
+    }
+
     fn is_up(&self, place: usize) -> bool {
         self.sim.app(place).is_some()
+    }
+
+    fn has_joined(&self, place: usize) -> bool {
+        let began = self.sim.app(place).and_then(|node| node.began);
+        began.is_some_and(|began| self.sim.now().since(began) >= TO_JOIN)
     }
 
     /// Begins a query at an honest host. `None` if the host is down or refuses.
@@ -548,9 +564,9 @@ impl Dht {
             .flatten()
     }
 
-    /// The honest servers that are up and nearest to a key.
+    /// The honest servers that are nearest to a key and have been up for a minute: whoever came just now is not known yet.
     pub fn nearest(&self, key: &Key, count: usize, but: usize) -> Vec<PeerId> {
-        let serves = |place: &usize| *place != but && !self.plan.is_client(*place) && self.is_up(*place);
+        let serves = |place: &usize| *place != but && !self.plan.is_client(*place) && self.has_joined(*place);
         let directory = self.directory.borrow();
         let peers = (0..self.plan.honest()).filter(serves);
         let mut peers: Vec<_> = peers
@@ -590,24 +606,27 @@ impl Dht {
             let place = self.anybody();
             let truth = self.nearest(&Key::of(key.as_bytes()), 20, place);
             let query = self.begin(place, |kad| kad.closest_peers(key.as_bytes().to_vec()));
-            open.push((place, query, truth, put.map(|_| (name, value))));
+            open.push((place, self.boot(place), query, truth, put.map(|_| (name, value))));
             self.sim.run_for(gap)?;
         }
         self.sim.run_for(Duration::from_secs(61))?;
         let mut gets = Vec::new();
-        for (place, query, truth, value) in open {
-            if let Some((result, effort)) = query.and_then(|query| self.take(place, query)) {
+        for (place, boot, query, truth, value) in open {
+            let lives = self.boot(place) == boot;
+            if let Some((result, effort)) = query.filter(|_| lives).and_then(|query| self.take(place, query))
+            {
                 judge(&mut report, &result, effort, &truth);
             }
             if let Some((name, value)) = value {
                 let place = self.anybody();
                 let query = self.begin(place, |kad| kad.get_value(name, Some(0)));
-                gets.push((place, query, value));
+                gets.push((place, self.boot(place), query, value));
             }
             self.sim.run_for(gap)?;
         }
         self.sim.run_for(Duration::from_secs(61))?;
-        for (place, query, wanted) in gets {
+        for (place, boot, query, wanted) in gets {
+            let query = query.filter(|_| self.boot(place) == boot);
             let Some((result, _)) = query.and_then(|query| self.take(place, query)) else {
                 continue;
             };
@@ -690,6 +709,8 @@ fn born(plan: &DhtPlan, directory: &Rc<RefCell<Directory>>, birth: Birth<'_>) ->
     Ok(DhtNode {
         introducer: Introducer(Rc::clone(directory)),
         role,
+        boot: birth.boot,
+        began: None,
         ended: BTreeMap::new(),
     })
 }

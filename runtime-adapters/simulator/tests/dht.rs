@@ -81,7 +81,7 @@ fn hosts_that_come_and_go_and_a_third_behind_nats_leave_nineteen_of_twenty_looku
         down: MINUTE * 5,
     });
     plan.during = MINUTE * 20;
-    plan.lookups = 60;
+    plan.lookups = 240;
     let report = run(plan, 4);
     at_least(report.found, report.lookups, 950);
     at_least(report.got, report.gets, 950);
