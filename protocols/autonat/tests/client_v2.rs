@@ -675,6 +675,24 @@ fn an_address_that_is_private_is_told_and_one_that_goes_is_taken_back() {
     );
 }
 
+// covers: COR-123
+#[test]
+fn what_a_record_says_is_no_address_of_ours() {
+    let mut net = Net::new(v2_only(), &vec![Says::Reached; 5]);
+    for peer in [net.peer(0), net.peer(1)] {
+        let (addrs, certified) = ([addr(OURS)].into(), true);
+        let fact = Fact::PeerAddresses {
+            peer,
+            addrs,
+            certified,
+        };
+        net.bench.inject(0, Input::Fact(fact));
+    }
+    net.run(MINUTE);
+    assert_eq!((net.client.addresses().count(), net.times().len()), (0, 0));
+    assert_eq!(net.client.reachability(), Reachability::Unknown);
+}
+
 // covers: AN-080
 #[test]
 fn a_new_address_is_asked_about_within_seconds() {

@@ -1,6 +1,7 @@
 //! What a dialer can be asked to do.
 
 use crate::args::seconds;
+use libp2p_proto_autonat::Version;
 use libp2p_proto_core::{PeerId, ProtocolName};
 use std::{str::FromStr, time::Duration};
 
@@ -50,6 +51,8 @@ pub(crate) enum Kind {
     Discover {
         namespace: String,
     },
+    /// Ask the peer whether it reaches us, with this version of AutoNAT.
+    Reach(Version),
     Wait {
         time: Duration,
     },
@@ -113,7 +116,7 @@ impl FromStr for Action {
                         .ok_or("write ping:N with N from 1 to 4294967295")?,
                 },
             },
-            "identify" | "alive" | "relay-reserve" if rest.is_some() => {
+            "identify" | "alive" | "relay-reserve" | "autonat" | "autonat2" if rest.is_some() => {
                 return Err(format!("{word} takes no argument"));
             }
             "identify" => Kind::Identify,
@@ -165,6 +168,8 @@ impl FromStr for Action {
                 text: needs("TEXT")?.to_owned(),
             }),
             "relay-reserve" => Kind::Reserve,
+            "autonat" => Kind::Reach(Version::V1),
+            "autonat2" => Kind::Reach(Version::V2),
             "rendezvous-register" => Kind::Register {
                 namespace: needs("NS")?.to_owned(),
             },
@@ -214,7 +219,7 @@ fn gossip(text: &str) -> Result<Kind, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Kind};
+    use super::{Action, Kind, Version};
     use std::time::Duration;
 
     fn kind(text: &str) -> Result<Kind, String> {
@@ -277,7 +282,9 @@ mod tests {
         assert_eq!(kind("rendezvous-discover:n"), Ok(Kind::Discover { namespace }));
         let namespace = String::from("n");
         assert_eq!(kind("rendezvous-register:n"), Ok(Kind::Register { namespace }));
-        assert_eq!(kind("autonat2"), Ok(Kind::Unsupported));
+        assert_eq!(kind("autonat"), Ok(Kind::Reach(Version::V1)));
+        assert_eq!(kind("autonat2"), Ok(Kind::Reach(Version::V2)));
+        assert_eq!(kind("dance"), Ok(Kind::Unsupported));
     }
 
     #[test]
@@ -289,6 +296,7 @@ mod tests {
             "ping:-1",
             "identify:x",
             "alive:x",
+            "autonat2:x",
             "push",
             "push:",
             "perf",

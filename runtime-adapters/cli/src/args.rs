@@ -51,6 +51,9 @@ Examples:
     Sim(Sim),
     /// Look into Kademlia
     Kad(Kad),
+    /// Find out what stands between this node and others: whether they reach it, what a NAT makes of its ports, who could be its relay
+    #[command(after_help = NAT_HELP)]
+    Nat(Nat),
     /// Print a configuration file with every key, its default, unit and range
     Config,
 }
@@ -72,6 +75,8 @@ Actions, each reported in a line of its own:
   kad-find-providers:T, kad-find-peer:ID, kad-closest:T
                   who provides it, where a peer is, who is nearest
   relay-reserve   a slot at the peer, so that others reach us through it
+  autonat, autonat2
+                  whether the peer reaches us, as a whole or at one address
   rendezvous-register:NS, rendezvous-discover:NS
                   be found under a name; who is registered there
   ipns-publish:PATH, ipns-resolve:NAME
@@ -88,6 +93,13 @@ Every step is a line: `asked` with the peer, who named it, how many answers led 
 
 Example:
   p2p kad trace hello --via /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW… --svg trace.svg";
+
+const NAT_HELP: &str = "\
+Each peer is asked where it sees this node, and whether it reaches it: with AutoNAT version 1 and version 2, if it serves them. A failure of version 1 takes 15 s.
+To tell the kind of a NAT, name two peers with different IP addresses.
+
+Example:
+  p2p nat /ip4/203.0.113.5/tcp/4001/p2p/12D3KooW… /ip4/198.51.100.7/tcp/4001/p2p/12D3KooW…";
 
 const SIM_HELP: &str = "\
 A scenario is a TOML file: hosts, links, NATs, clocks, faults and a goal. Ready ones are in runtime-adapters/simulator/scenarios.
@@ -152,7 +164,7 @@ pub(crate) struct Listen {
     /// [default: /ip4/127.0.0.1/tcp/0]
     #[arg(long = "listen", value_name = "MULTIADDR")]
     pub(crate) addrs: Vec<Multiaddr>,
-    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch, gossip, kad, relay, rendezvous [default: all but rendezvous]
+    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch, gossip, kad, relay, rendezvous, autonat, autonat2 [default: all but the last three]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) services: Option<Vec<String>>,
     /// Peer to stay connected to, beside those of the configuration (repeatable)
@@ -178,6 +190,18 @@ pub(crate) struct Dial {
     /// Ignored: a dialer goes by its address
     #[arg(long = "listen", value_name = "MULTIADDR", hide = true)]
     pub(crate) listen: Vec<Multiaddr>,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Nat {
+    /// Peers to ask: addresses that end in /p2p/ID
+    #[arg(value_name = "ADDR", required = true)]
+    pub(crate) peers: Vec<Multiaddr>,
+    /// Address to listen on (repeatable) [default: /ip4/0.0.0.0/tcp/0]
+    #[arg(long = "listen", value_name = "MULTIADDR")]
+    pub(crate) addrs: Vec<Multiaddr>,
+    #[command(flatten)]
+    pub(crate) common: Common,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

@@ -60,10 +60,12 @@ async fn act(
     let began = Instant::now();
     restore(node, config).await?;
     if asks_kad(args)
-        || args
-            .actions
-            .iter()
-            .any(|action| matches!(action.kind, Kind::Register { .. } | Kind::Reserve))
+        || args.actions.iter().any(|action| {
+            matches!(
+                action.kind,
+                Kind::Register { .. } | Kind::Reserve | Kind::Reach(_)
+            )
+        })
     {
         // Whoever provides something must be there for those who want it.
         node.listen(Multiaddr::tcp([127, 0, 0, 1].into(), 0)).await?;

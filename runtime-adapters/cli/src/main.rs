@@ -14,6 +14,7 @@ mod kad;
 mod keys;
 mod listen;
 mod metrics;
+mod nat;
 mod node;
 mod output;
 mod record;
@@ -54,6 +55,7 @@ fn run(command: &Command) -> Result<Exit, Error> {
         Command::Decode(args) => decode::run(args),
         Command::Sim(args) => sim::run(args),
         Command::Kad(args) => kad::run(args),
+        Command::Nat(args) => nat::run(args),
         Command::Config => {
             print!("{}", config::example());
             Ok(Exit::Ok)

@@ -3,6 +3,7 @@
 mod mio_loop;
 
 use crate::{args::Common, config::Config, error::Error, keys, support::key_type};
+use libp2p_proto_autonat::{self as autonat, Autonat};
 use libp2p_proto_core::{ProtocolName, UnixTime};
 use libp2p_proto_dns as dns;
 use libp2p_proto_driver::{self as driver, App, Handle, Resolver};
@@ -93,6 +94,27 @@ pub(crate) fn relay(identity: &Identity, serve: bool, reserve: bool) -> Result<R
         ..relay::ClientConfig::default()
     };
     Relay::new(identity.clone(), serve.then(server), reserve.then(client)).map_err(broken)
+}
+
+/// AutoNAT at any address: a server of these versions, or a client that asks when it is told to.
+pub(crate) fn autonat(serve: Option<[bool; 2]>) -> Result<Autonat, Error> {
+    let client = || autonat::ClientConfig {
+        automatic: false,
+        ..autonat::ClientConfig::default()
+    };
+    let server = serve.map(|[v1, v2]| autonat::ServerConfig {
+        v1,
+        v2,
+        when: autonat::Serve::Always,
+        ..autonat::ServerConfig::default()
+    });
+    let config = autonat::Config {
+        client: server.is_none().then(client),
+        server,
+        private_addrs: true,
+        ..autonat::Config::default()
+    };
+    Autonat::new(config).map_err(broken)
 }
 
 /// Rendezvous at any address, as a point or only as a client.

@@ -1,5 +1,6 @@
 //! A dialer that is connected, and what it can do.
 
+mod autonat;
 mod dialer;
 mod echo;
 mod gossip;
@@ -143,6 +144,7 @@ impl Session {
             Kind::Gossip { topic, count, size } => self.gossip(topic, *count, *size).await,
             Kind::Kad(query) => self.kad(query).await,
             Kind::Reserve => self.reserve().await,
+            Kind::Reach(version) => self.reach(*version).await,
             Kind::Register { namespace } => self.register(namespace).await,
             Kind::Discover { namespace } => self.discover(namespace).await,
             Kind::Wait { .. } | Kind::Alive | Kind::Unsupported => Err(Trouble::Unsupported),

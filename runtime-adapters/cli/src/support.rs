@@ -1,11 +1,11 @@
 //! What of the contract's options this program has, and what it has not yet.
 
-use crate::args::{Common, Dial, Listen};
+use crate::args::{Common, Dial, Listen, Nat};
 use libp2p_proto_core::{Component, Multiaddr};
 use libp2p_proto_identity::KeyType;
 
 /// Services, in the order in which they are announced.
-pub(crate) const SERVICES: [&str; 11] = [
+pub(crate) const SERVICES: [&str; 13] = [
     "identify",
     "push",
     "ping",
@@ -17,6 +17,8 @@ pub(crate) const SERVICES: [&str; 11] = [
     "kad",
     "relay",
     "rendezvous",
+    "autonat",
+    "autonat2",
 ];
 
 /// Those of them that are mounted unless others are named.
@@ -81,6 +83,14 @@ pub(crate) fn dial(args: &Dial) -> Option<String> {
         Some(Component::Dnsaddr(_) | Component::P2p(_)) => None,
         _ => way(&args.addr),
     })
+}
+
+/// What a diagnosis is asked for explicitly and does not have.
+pub(crate) fn nat(args: &Nat) -> Option<String> {
+    let listens = args.addrs.iter().find_map(address);
+    common(&args.common)
+        .or(listens)
+        .or_else(|| args.peers.iter().find_map(direct))
 }
 
 /// What of an address to be dialed is beyond that, or beyond one relay at such an address.

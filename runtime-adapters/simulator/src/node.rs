@@ -1,10 +1,11 @@
-//! The application of ready-made scenarios: ping, identify, Kademlia and GossipSub if they are wished for, and friends that are dialed again whenever they are lost.
+//! The application of ready-made scenarios: ping, identify, Kademlia, GossipSub and AutoNAT if they are wished for, and friends that are dialed again whenever they are lost.
 
 use crate::{
     app::{App, Birth, Lent, Step},
     error::Error,
 };
 use core::time::Duration;
+use libp2p_proto_autonat as autonat;
 use libp2p_proto_core::{Instant, Multiaddr, PeerId, Timers};
 use libp2p_proto_gossipsub as gossipsub;
 use libp2p_proto_identify as identify;
@@ -29,6 +30,8 @@ pub struct NodeConfig {
     pub kad: Option<kad::Config>,
     /// GossipSub, if it is served; every node subscribes to one topic. Default `None`.
     pub gossipsub: Option<gossipsub::Config>,
+    /// AutoNAT in both versions and roles, if it is served. Default `None`.
+    pub autonat: Option<autonat::Config>,
 }
 
 /// The topic that every node of a scenario subscribes to.
@@ -47,6 +50,8 @@ pub struct Node {
     pub kad: Option<kad::Kad>,
     /// GossipSub, if it is served.
     pub gossipsub: Option<gossipsub::Gossipsub>,
+    /// AutoNAT, if it is served.
+    pub autonat: Option<autonat::Autonat>,
     me: PeerId,
     /// Lookups of ours that are under way.
     lookups: BTreeMap<kad::QueryId, PeerId>,
@@ -84,9 +89,13 @@ impl Node {
         let kad = kad.transpose().map_err(|error| Error::App(error.to_string()))?;
         let gossipsub = config.gossipsub.clone();
         let gossipsub = gossipsub.map(|config| subscribed(identity, config)).transpose()?;
+        let autonat = config.autonat.map(autonat::Autonat::new);
         Ok(Self {
             kad,
             gossipsub,
+            autonat: autonat
+                .transpose()
+                .map_err(|error| Error::App(error.to_string()))?,
             me: identity.peer_id(),
             lookups: BTreeMap::new(),
             ping,
@@ -211,6 +220,7 @@ impl App for Node {
                 .as_mut()
                 .map(|gossipsub| gossipsub as &mut dyn Protocol),
         );
+        lent.extend(self.autonat.as_mut().map(|autonat| autonat as &mut dyn Protocol));
         lent
     }
 
@@ -228,6 +238,11 @@ impl App for Node {
         self.dial_friends(cx);
         self.hear_kad(cx);
         self.hear_gossip(cx);
+        while let Some(event) = self.autonat.as_mut().and_then(autonat::Autonat::poll_event) {
+            if let autonat::Event::Reachability(reachability) = event {
+                cx.note(format_args!("reachability {reachability:?}"));
+            }
+        }
         while let Some(event) = self.ping.poll_event() {
             match event {
                 ping::Event::Pong { peer, rtt, .. } => {
@@ -282,9 +297,18 @@ impl App for Node {
             .as_ref()
             .map(gossipsub::Gossipsub::census)
             .unwrap_or_default();
+        let autonat = self
+            .autonat
+            .as_ref()
+            .map(autonat::Autonat::census)
+            .unwrap_or_default();
         let kad = kad.peers.saturating_add(kad.requests).saturating_add(kad.inbound);
         own.saturating_add(kad)
             .saturating_add(gossip.peers)
             .saturating_add(gossip.queued)
+            .saturating_add(autonat.questions)
+            .saturating_add(autonat.dial_backs)
+            .saturating_add(autonat.jobs)
+            .saturating_add(autonat.dials)
     }
 }

@@ -52,7 +52,7 @@ const ON_REQUEST: [(&str, &[Actions]); 4] = [
     ("autonat2", &[&[("autonat2", "autonat2")]]),
 ];
 /// Those of them that ours does not have yet, so that lacking them is no failure.
-const TO_COME: [&str; 3] = ["relay", "autonat", "autonat2"];
+const TO_COME: [&str; 1] = ["relay"];
 /// Those over one protocol of publishing only, whose cells are named `/meshsub/1.0.0 …` and so on.
 const PUBSUB_ACTIONS: [(&str, &str); 1] = [("gossip:interop:3:60000", "gossip")];
 const PUSH: &str = "push:/interop/pushed/1";

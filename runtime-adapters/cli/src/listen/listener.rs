@@ -3,9 +3,10 @@
 use crate::{
     error::Error,
     explain,
-    node::{self, ECHO, broken, introduce, kademlia, pubsub, rendezvous, requests},
+    node::{self, ECHO, autonat, broken, introduce, kademlia, pubsub, rendezvous, requests},
     output::Lines,
 };
+use libp2p_proto_autonat::Autonat;
 use libp2p_proto_core::{Multiaddr, PeerId, bytes::Bytes};
 use libp2p_proto_driver::App;
 use libp2p_proto_echo::Echo;
@@ -63,6 +64,7 @@ pub(crate) struct Listener {
     /// Where a relay keeps a slot for us, or why there is none.
     pub(crate) reserved: Option<Result<Vec<Multiaddr>, Failure>>,
     rendezvous: Option<Rendezvous>,
+    autonat: Option<Autonat>,
     lines: Lines,
     pub(crate) tally: Tally,
     /// Who is connected.
@@ -110,6 +112,9 @@ impl Listener {
             reserved: None,
             rendezvous: has("rendezvous")
                 .then(|| rendezvous(identity, true))
+                .transpose()?,
+            autonat: (has("autonat") || has("autonat2"))
+                .then(|| autonat(Some([has("autonat"), has("autonat2")])))
                 .transpose()?,
             kad: has("kad").then(|| kademlia(identity, kad_protocol)).transpose()?,
             lines,
@@ -205,6 +210,7 @@ impl App for Listener {
             lend(&mut self.kad),
             lend(&mut self.relay),
             lend(&mut self.rendezvous),
+            lend(&mut self.autonat),
         ];
         all.into_iter().flatten().collect()
     }
@@ -279,6 +285,7 @@ impl App for Listener {
             .and_then(Rendezvous::poll_event)
             .is_some()
         {}
+        while self.autonat.as_mut().and_then(Autonat::poll_event).is_some() {}
         while self.kad.as_mut().and_then(Kad::poll_event).is_some() {}
     }
 }

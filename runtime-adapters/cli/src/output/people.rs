@@ -22,9 +22,28 @@ pub(super) fn render(value: &Value) -> String {
     match (text("do"), text("event")) {
         (Some(action), _) => act(action, fields),
         (None, Some("listening")) => listening(fields),
+        (None, Some("nat")) => nat(fields),
         (None, Some(event)) => format!("{:NAME$} {}", style(event).bold(), details(fields, &["event"])),
         (None, None) => table(fields),
     }
+}
+
+/// The diagnosis in sentences, and then what each peer said.
+fn nat(fields: &Map<String, Value>) -> String {
+    let items = |key: &str| fields.get(key).and_then(Value::as_array).into_iter().flatten();
+    let mut lines: Vec<String> = items("text").filter_map(Value::as_str).map(escape).collect();
+    for peer in items("peers").filter_map(Value::as_object) {
+        let addr = peer.get("addr").and_then(Value::as_str).map(escape);
+        lines.push(format!(
+            "{}  {}",
+            addr.unwrap_or_default(),
+            details(peer, &["addr"])
+        ));
+    }
+    if let Some(error) = fields.get("error").and_then(Value::as_str) {
+        lines.push(escape(error));
+    }
+    lines.join("\n")
 }
 
 /// `ping:3         ok       0.212 0.190 0.188 ms`

@@ -4,9 +4,10 @@ use super::{Connected, echo::Echo};
 use crate::{
     error::Error,
     explain,
-    node::{ECHO, REQRESP, broken, introduce, kademlia, pubsub, relay, rendezvous, requests},
+    node::{ECHO, REQRESP, autonat, broken, introduce, kademlia, pubsub, relay, rendezvous, requests},
     record::Dialing,
 };
+use libp2p_proto_autonat::Autonat;
 use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName};
 use libp2p_proto_driver::App;
 use libp2p_proto_fetch::Fetch;
@@ -24,11 +25,12 @@ use libp2p_proto_streams::{self as streams, Streams};
 use libp2p_proto_swarm::Event;
 
 /// Names that a dialer speaks anyway, as one side or both.
-pub(crate) const OWN_NAMES: [ProtocolName; 7] = [
+pub(crate) const OWN_NAMES: [ProtocolName; 8] = [
     identify::NAME,
     identify::PUSH_NAME,
     ping::NAME,
     perf::NAME,
+    libp2p_proto_autonat::DIAL_BACK,
     libp2p_proto_fetch::NAME,
     ECHO,
     REQRESP,
@@ -55,6 +57,7 @@ pub(crate) struct Dialer {
     /// For circuits, dialed and reserved.
     pub(super) relay: Relay,
     pub(super) rendezvous: Rendezvous,
+    pub(super) autonat: Autonat,
     pub(super) echo: Echo,
     pub(super) gossip: Gossipsub,
     /// The protocols that it may begin to handle.
@@ -103,6 +106,7 @@ impl Dialer {
             kad,
             relay: relay(identity, false, true)?,
             rendezvous: rendezvous(identity, false)?,
+            autonat: autonat(None)?,
             echo: Echo::new()?,
             gossip: pubsub(identity)?,
             handled: Streams::new(&names, unannounced).map_err(broken)?,
@@ -153,6 +157,7 @@ impl App for Dialer {
             &mut self.gossip,
             &mut self.relay,
             &mut self.rendezvous,
+            &mut self.autonat,
             &mut self.handled,
         ];
         all.extend(self.kad.as_mut().map(|kad| kad as &mut dyn Protocol));
@@ -168,7 +173,8 @@ impl App for Dialer {
                 security,
                 muxer,
                 ..
-            } => {
+                // Whoever comes later, such as a dial back, is another matter.
+            } if matches!(self.link, Link::Connecting) => {
                 self.link = Link::Standing(Connected {
                     peer,
                     conn,

@@ -93,9 +93,9 @@ fn identify_tells_what_the_peer_says_of_itself() {
 #[test]
 fn an_unknown_action_is_unsupported_and_the_others_are_done() {
     let listener = Listener::start(&[]);
-    let done = dial(&listener.addr(), &["ping:1", "autonat2", "dance"], &[]);
+    let done = dial(&listener.addr(), &["ping:1", "sing", "dance"], &[]);
     assert_eq!(done.code, Some(2), "{done:?}");
-    for action in ["autonat2", "dance"] {
+    for action in ["sing", "dance"] {
         let line = done.line(action);
         assert_eq!(line["ok"], false);
         assert_eq!(line["unsupported"], true);

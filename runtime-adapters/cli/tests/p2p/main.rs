@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod autonat;
 mod bad_peers;
 mod config;
 mod decode;

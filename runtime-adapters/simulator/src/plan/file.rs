@@ -447,6 +447,7 @@ enum Service {
     Base,
     Kad,
     Gossipsub,
+    Autonat,
 }
 
 const SERVICES: &[(&str, Service)] = &[
@@ -454,6 +455,7 @@ const SERVICES: &[(&str, Service)] = &[
     ("identify", Service::Base),
     ("kad", Service::Kad),
     ("gossipsub", Service::Gossipsub),
+    ("autonat", Service::Autonat),
 ];
 
 impl File {
@@ -468,6 +470,17 @@ impl File {
                 }
                 Some(Service::Gossipsub) => {
                     plan.node.gossipsub = Some(libp2p_proto_gossipsub::Config::default());
+                }
+                Some(Service::Autonat) => {
+                    // Somebody has to be the first to serve.
+                    let server = libp2p_proto_autonat::ServerConfig {
+                        when: libp2p_proto_autonat::Serve::Always,
+                        ..libp2p_proto_autonat::ServerConfig::default()
+                    };
+                    plan.node.autonat = Some(libp2p_proto_autonat::Config {
+                        server: Some(server),
+                        ..libp2p_proto_autonat::Config::default()
+                    });
                 }
                 _ => {}
             }
