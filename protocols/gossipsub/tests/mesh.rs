@@ -461,7 +461,7 @@ fn vul_002_a_backoff_just_under_the_limit_of_the_clock_ends_after_an_hour_of_hea
 fn vul_003_grafts_for_topics_that_nobody_joined_leave_no_state() {
     let mut rig = Rig::new(1, quiet());
     let before = rig.router.census();
-    for round in 0..200_u32 {
+    for round in 0..2000_u32 {
         let names: Vec<String> = (0..500).map(|place| format!("{round}-{place}")).collect();
         let topics: Vec<&str> = names.iter().map(String::as_str).collect();
         rig.write(0, graft(&topics).encode());
@@ -474,10 +474,32 @@ fn vul_003_grafts_for_topics_that_nobody_joined_leave_no_state() {
 #[test]
 fn vul_004_prunes_of_topics_that_we_are_not_in_leave_no_backoff() {
     let mut rig = Rig::new(1, quiet());
-    for round in 0..20_000_u32 {
-        rig.write(0, prune(&format!("{round}"), Some(60)).encode());
+    for round in 0..1000_u32 {
+        let mut control = Control::default();
+        for place in 0..1000 {
+            let one = prune(&format!("{round}-{place}"), Some(60));
+            control.prune.extend(one.control.unwrap_or_default().prune);
+        }
+        rig.write(0, with_control(control).encode());
+        if round % 50 == 0 {
+            rig.run(2);
+        }
     }
     rig.run(5);
+    assert_eq!(rig.router.census().backoffs, 0);
+    assert_eq!(rig.router.stats().malformed, 0);
+    // Of those that we are in, one for each peer, which ends.
+    let mut rig = Rig::subscribed(3, quiet());
+    for puppet in 0..3 {
+        for _ in 0..10 {
+            rig.say(puppet, &prune("t", Some(60)));
+        }
+    }
+    assert_eq!(rig.router.census().backoffs, 3);
+    for puppet in 0..3 {
+        rig.disconnect(puppet);
+    }
+    rig.run(63_000);
     assert_eq!(rig.router.census().backoffs, 0);
 }
 
@@ -840,8 +862,12 @@ fn vul_005_topics_of_a_peer_are_bounded_in_number_and_bytes() {
     rig.say(0, &flood);
     assert_eq!((rig.router.census().topics, rig.router.stats().malformed), (0, 1));
     rig.open(0);
-    for place in 0..2000 {
+    for place in 0..100_000 {
         rig.write(0, subscribe(&format!("{place:032}"), true).encode());
+        if place % 1000 == 0 {
+            rig.run(2);
+            rig.events.clear();
+        }
     }
     rig.run(5);
     assert_eq!(rig.router.census().subscriptions, 1024);
@@ -865,14 +891,32 @@ fn vul_006_no_empty_topic_stays_behind() {
     }
     rig.run(5);
     assert_eq!(rig.router.census().topics, 0);
-    rig.say(0, &subscribe("t", true));
+    // Whoever comes again and again, each time with other topics, of which it keeps half.
+    for round in 0..500 {
+        rig.disconnect(0);
+        rig.connect(0);
+        rig.run(5);
+        rig.open(0);
+        let (mut some, mut half) = (Rpc::default(), Rpc::default());
+        for place in 0..100 {
+            let name = format!("{round}/{place}");
+            some.subscriptions.extend(subscribe(&name, true).subscriptions);
+            if place % 2 == 0 {
+                half.subscriptions.extend(subscribe(&name, false).subscriptions);
+            }
+        }
+        rig.say(0, &some);
+        rig.say(0, &half);
+        assert_eq!(rig.router.census().topics, 50);
+        rig.events.clear();
+    }
     rig.disconnect(0);
     assert_eq!(rig.router.census().topics, 0);
 }
 
 #[test]
 fn vul_017_what_came_on_a_stream_of_the_peer_goes_with_the_peer_although_ours_never_opened() {
-    for round in 0..50 {
+    for round in 0..1000 {
         let mut rig = Rig::apart(1, scored());
         rig.connect(0);
         rig.open(0);
@@ -882,7 +926,7 @@ fn vul_017_what_came_on_a_stream_of_the_peer_goes_with_the_peer_although_ours_ne
             for stream in ours {
                 rig.bench.with(1, &rig.puppets[0], |cx| cx.reset(stream));
             }
-            rig.run(round);
+            rig.run(round % 50);
         }
         rig.disconnect(0);
         let census = rig.router.census();

@@ -6,7 +6,13 @@
     reason = "tests fail by panicking"
 )]
 
-use libp2p_proto_simulator::gossip::{Attack, Experiment, Interop, Outcome, Router, Scale, cdf, table};
+use core::time::Duration;
+use libp2p_proto_core::Instant;
+use libp2p_proto_gossipsub::{Config, ScoreConfig, Topic};
+use libp2p_proto_simulator::{
+    Link, Node, NodeConfig, Places, Scenario, Sim, Skew, TOPIC,
+    gossip::{Attack, Experiment, Interop, Outcome, Router, Scale, cdf, table},
+};
 
 fn small(attack: Attack, router: Router) -> Outcome {
     let experiment = Experiment {
@@ -79,7 +85,7 @@ fn script(nodes: usize) -> String {
     format!(r#"{{"script":[{}]}}"#, steps.join(","))
 }
 
-// covers: GSP-545
+// covers: GSP-545, GSP-546
 #[test]
 fn a_public_script_runs_unchanged_and_every_node_gets_every_message() {
     let interop = Interop::parse(&script(24), 24).unwrap();
@@ -98,6 +104,7 @@ fn a_public_script_runs_unchanged_and_every_node_gets_every_message() {
 }
 
 /// As `partial-messages` has it: every node has some parts, and asks for the others.
+// covers: GSP-546
 #[test]
 fn nodes_with_some_parts_each_all_end_with_all_parts() {
     let nodes = 8;
@@ -126,6 +133,7 @@ fn nodes_with_some_parts_each_all_end_with_all_parts() {
 }
 
 /// As `partial-messages-chain` has it: eight nodes in a row, each with one part of each of sixteen groups.
+// covers: GSP-546
 #[test]
 fn parts_of_sixteen_groups_pass_along_a_row_of_nodes_that_have_one_part_each() {
     let nodes = 8;
@@ -160,4 +168,147 @@ fn parts_of_sixteen_groups_pass_along_a_row_of_nodes_that_have_one_part_each() {
     assert_eq!(report.parts, (16 * nodes, 16 * nodes));
     // What the scripts' own check counts.
     assert!((0..nodes).all(|node| report.log(node).matches(r#""msg":"All parts received""#).count() == 16));
+}
+
+fn at(node: usize, instruction: &str) -> String {
+    format!(r#"{{"type":"ifNodeIDEquals","nodeID":{node},"instruction":{instruction}}}"#)
+}
+
+fn linked(nodes: usize) -> Vec<String> {
+    let mut steps = vec![r#"{"type":"initGossipSub","gossipSubParams":{}}"#.to_owned()];
+    for node in 0..nodes {
+        let to = [(node + 1) % nodes, (node + 2) % nodes];
+        let connect = format!(r#"{{"type":"connect","connectTo":[{},{}]}}"#, to[0], to[1]);
+        steps.push(at(node, &connect));
+    }
+    steps
+}
+
+fn played(steps: &[String], nodes: usize) -> libp2p_proto_simulator::gossip::InteropReport {
+    let interop = Interop::parse(&format!(r#"{{"script":[{}]}}"#, steps.join(",")), nodes).unwrap();
+    interop.run(1, |_| {}).unwrap()
+}
+
+/// As `simple-fanout` has it: half of the nodes in each of two topics, and anyone publishes to either.
+// covers: GSP-546
+#[test]
+fn whoever_is_not_in_a_topic_publishes_to_all_that_are() {
+    let nodes = 16;
+    let mut steps = linked(nodes);
+    for node in 0..nodes {
+        let topic = ["a", "b"][node % 2];
+        let subscribe = format!(r#"{{"type":"subscribeToTopic","topicID":"{topic}"}}"#);
+        steps.push(at(node, &subscribe));
+    }
+    for message in 0..8 {
+        steps.push(format!(
+            r#"{{"type":"waitUntil","elapsedSeconds":{}}}"#,
+            120 + 12 * message
+        ));
+        let topic = ["a", "b"][message / 2 % 2];
+        let publish = format!(
+            r#"{{"type":"publish","messageID":{message},"messageSizeBytes":1024,"topicID":"{topic}"}}"#
+        );
+        steps.push(at(message * 7 % nodes, &publish));
+    }
+    let report = played(&steps, nodes);
+    assert!(report.passed(), "{:?}", report.messages);
+    // Both kinds of publishers were there.
+    let wanted: Vec<usize> = report.messages.iter().map(|(_, _, wanted)| *wanted).collect();
+    assert!(wanted.contains(&7) && wanted.contains(&8), "{wanted:?}");
+}
+
+/// As `partial-messages-fanout` has it: who has everything is not in the topic, and sends to seven that are.
+// covers: GSP-546
+#[test]
+fn all_parts_reach_the_nodes_that_the_publisher_names_and_a_group_nobody_got_is_missed() {
+    for (named, passed) in [("1,2,3,4,5,6,7", true), ("900", false)] {
+        let nodes = 8;
+        let mut steps = linked(nodes);
+        for node in 1..nodes {
+            steps.push(at(
+                node,
+                r#"{"type":"subscribeToTopic","topicID":"a-subnet","partial":true}"#,
+            ));
+        }
+        steps.push(r#"{"type":"waitUntil","elapsedSeconds":30}"#.into());
+        steps.push(at(
+            0,
+            r#"{"type":"addPartialMessage","topicID":"a-subnet","groupID":9,"parts":255}"#,
+        ));
+        let publish = format!(
+            r#"{{"type":"publishPartial","topicID":"a-subnet","groupID":9,"publishToNodeIDs":[{named}]}}"#
+        );
+        steps.push(at(0, &publish));
+        steps.push(r#"{"type":"waitUntil","elapsedSeconds":40}"#.into());
+        let report = played(&steps, nodes);
+        assert_eq!(report.passed(), passed, "{named}: {:?}", report.parts);
+        assert_eq!(report.parts.1, nodes);
+    }
+}
+
+/// Ways of up to two seconds, clocks that run fast or slow by 500 ppm, and a topic that everyone leaves and joins a hundred times. Whoever comes back does so after what
+/// was under way to it has arrived: a GRAFT that crossed the PRUNE is punished, as go has it.
+#[test]
+fn vul_023_honest_nodes_far_apart_with_different_clocks_never_graft_in_a_backoff() {
+    let hosts = 6;
+    let ppm = |place: usize| Skew {
+        ppm: [-500, 0, 500][place % 3],
+        ..Skew::default()
+    };
+    let scenario = Scenario {
+        link: Link {
+            latency: (Duration::ZERO, Duration::from_secs(2)),
+            ..Link::default()
+        },
+        skews: (0..hosts).map(|place| (Places::one(place), ppm(place))).collect(),
+        ..Scenario::new(hosts).at_swarm_level()
+    };
+    let config = NodeConfig {
+        gossipsub: Some(Config {
+            score: Some(ScoreConfig::default()),
+            ..Config::default()
+        }),
+        ..NodeConfig::default()
+    };
+    let mut sim = Sim::new(scenario, 1, move |birth| Node::new(&config, &birth)).unwrap();
+    for from in 0..hosts {
+        for to in 0..from {
+            assert!(sim.dial(from, to));
+        }
+    }
+    sim.run_for(Duration::from_secs(30)).unwrap();
+    let topic = Topic::from(TOPIC);
+    let members = |sim: &Sim<Node>| -> usize {
+        let routers = (0..hosts).filter_map(|place| sim.app(place)?.gossipsub.as_ref());
+        routers.map(|router| router.mesh_of(&topic).count()).sum()
+    };
+    assert!(members(&sim) > hosts);
+    for round in 0..100 {
+        for place in 0..hosts {
+            // Not all at once, and not for equally long.
+            sim.run_for(Duration::from_millis(150 + 130 * (round % 7)))
+                .unwrap();
+            sim.command(place, |app, _, _: Instant| {
+                let router = app.gossipsub.as_mut().unwrap();
+                router.unsubscribe(&topic).unwrap();
+            });
+        }
+        sim.run_for(Duration::from_secs(4)).unwrap();
+        for place in 0..hosts {
+            sim.run_for(Duration::from_millis(210 + 300 * (round % 5)))
+                .unwrap();
+            sim.command(place, |app, _, _: Instant| {
+                app.gossipsub.as_mut().unwrap().subscribe(topic.clone()).unwrap();
+            });
+        }
+        sim.run_for(Duration::from_secs(round % 20)).unwrap();
+    }
+    sim.run_for(Duration::from_secs(90)).unwrap();
+    assert!(members(&sim) > hosts, "they found together again");
+    for place in 0..hosts {
+        let router = sim.app(place).unwrap().gossipsub.as_ref().unwrap();
+        assert_eq!(router.stats().penalties, 0, "host {place}");
+        assert!(router.stats().heartbeats > 500);
+    }
 }

@@ -15,7 +15,10 @@ use libp2p_proto_core::{Instant, PeerId};
 use libp2p_proto_swarm as swarm;
 use node::Node;
 use script::Instruction;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Time after the last instruction.
 const COOL_DOWN: Duration = Duration::from_secs(30);
@@ -181,6 +184,7 @@ impl Interop {
                 published.insert(*id, (topic.clone(), *at, place));
             }
         }
+        let groups: BTreeSet<(String, u64)> = nodes().flat_map(|(_, node)| node.groups()).cloned().collect();
         for (place, node) in nodes() {
             duplicates = duplicates.saturating_add(node.router.stats().duplicates);
             for message in &node.got {
@@ -190,7 +194,12 @@ impl Interop {
                     delays.add(message.at.since(*at));
                 }
             }
-            let (complete, wanted) = node.parts();
+            let complete = node.complete();
+            // A node that never heard of a group should have all the same.
+            let takes = |group: &&(String, u64)| {
+                node.subscribes(&group.0) || node.groups().any(|known| known == *group)
+            };
+            let wanted = groups.iter().filter(takes).count();
             parts = (
                 parts.0.saturating_add(complete.len()),
                 parts.1.saturating_add(wanted),

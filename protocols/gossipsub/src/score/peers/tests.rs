@@ -471,3 +471,50 @@ fn an_invalid_block_of_filecoin_costs_a_hundred() {
     table.invalid(at(0), peer(1), &topic());
     assert_eq!(table.score(&peer(1)), -100.0);
 }
+
+// covers: GSP-543
+#[test]
+fn filecoin_s_two_topics_outweigh_each_other_and_its_blocks_alone_do_not() {
+    let (blocks, messages) = (Topic::from("blocks"), Topic::from("messages"));
+    let mut config = ScoreConfig::filecoin();
+    config
+        .topics
+        .insert(blocks.clone(), TopicScoreParams::filecoin_blocks());
+    assert_eq!(config.outweighed(), []);
+    config
+        .topics
+        .insert(messages.clone(), TopicScoreParams::filecoin_messages());
+    assert_eq!(config.validate(), Ok(()));
+    assert_eq!(config.outweighed(), [blocks, messages.clone()]);
+    let mut table = Scores::new(config);
+    table.connected(peer(1));
+    table.invalid(at(0), peer(1), &messages);
+    assert_eq!(table.score(&peer(1)), -50.0);
+}
+
+/// The formulas are Lighthouse's, for slots of 12 s, epochs of 32, and meshes of 8.
+#[test]
+fn ethereum_s_parameters_follow_the_formulas_of_its_clients() {
+    let mut config = ScoreConfig::ethereum();
+    let blocks = TopicScoreParams::ethereum_blocks();
+    config.topics.insert(topic(), blocks);
+    assert_eq!(config.validate(), Ok(()));
+    let near = |ours: f64, theirs: f64| assert!((ours / theirs - 1.0).abs() < 0.03, "{ours} {theirs}");
+    let decay = |slots: f64| 0.01_f64.powf(1.0 / slots);
+    let best = (10.0 + 40.0) * (0.5 + 0.5 + 1.0 + 3.0 * 0.05);
+    near(config.topic_cap, best / 2.0);
+    near(config.ip_weight, -best / 2.0);
+    near(config.behaviour_decay, decay(320.0));
+    let target = 10.0 / 32.0 / (1.0 - decay(320.0)) - config.behaviour_threshold;
+    near(
+        config.behaviour_weight,
+        super::super::Thresholds::ETHEREUM.gossip / (target * target),
+    );
+    assert_eq!((config.ip_threshold, config.retain.as_secs()), (8, 100 * 32 * 12));
+    near(blocks.time_in_mesh_weight * blocks.time_in_mesh_cap, 10.0);
+    near(blocks.first_deliveries_decay, decay(640.0));
+    near(blocks.invalid_weight, -best / blocks.topic_weight);
+    near(blocks.invalid_decay, decay(1600.0));
+    // Whoever is silent keeps its place, as with the clients.
+    assert_eq!(config.outweighed(), [topic()]);
+}

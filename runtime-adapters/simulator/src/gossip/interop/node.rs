@@ -73,10 +73,14 @@ impl Node {
         self.topics.contains(topic)
     }
 
-    /// When groups were complete, and how many groups there are.
-    pub(super) fn parts(&self) -> (Vec<Instant>, usize) {
-        let complete = self.groups.values().filter_map(|group| group.complete);
-        (complete.collect(), self.groups.len())
+    /// When groups were complete.
+    pub(super) fn complete(&self) -> Vec<Instant> {
+        self.groups.values().filter_map(|group| group.complete).collect()
+    }
+
+    /// The groups that it knows: topic and number.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &(String, u64)> {
+        self.groups.keys()
     }
 
     fn carry_out(&mut self, cx: &mut Step<'_>, instruction: Instruction) {
