@@ -226,7 +226,8 @@ impl<R: Runtime> Link<R> {
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(())) => {}
             }
-            if self.is_over(cx, &mut scratch.input) {
+            // Whatever moved may have led to news.
+            if !moved && self.is_over(cx, &mut scratch.input) {
                 return Poll::Ready(());
             }
             // What has arrived counts before the deadlines that it might meet.
