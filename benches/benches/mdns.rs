@@ -48,7 +48,7 @@ fn packets(c: &mut Criterion) {
     group.throughput(Throughput::Bytes(bytes.len() as u64));
     group.bench_function("ours", |b| b.iter(|| Message::decode(black_box(&bytes)).unwrap()));
     group.bench_function("hickory-proto", |b| {
-        b.iter(|| Hickory::from_bytes(black_box(&bytes)).unwrap())
+        b.iter(|| Hickory::from_bytes(black_box(&bytes)).unwrap());
     });
     group.finish();
     ratios::print("mdns-decode", "ours", &["hickory-proto"]);
@@ -60,7 +60,7 @@ fn packets(c: &mut Criterion) {
     let mut group = c.benchmark_group("mdns-encode");
     group.bench_function("ours", |b| b.iter(|| black_box(&ours).encode()));
     group.bench_function("hickory-proto", |b| {
-        b.iter(|| black_box(&hickory).to_bytes().unwrap())
+        b.iter(|| black_box(&hickory).to_bytes().unwrap());
     });
     group.finish();
     ratios::print("mdns-encode", "ours", &["hickory-proto"]);

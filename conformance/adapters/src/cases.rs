@@ -2,7 +2,7 @@
 #![allow(missing_docs, reason = "their names say what they prove")]
 
 use crate::{
-    Adapter, Node, Seen, limits,
+    Adapter, Discovery, Node, Seen, limits, mdns,
     puppet::{Puppet, link, read_to_the_end, reset},
 };
 use core::time::Duration;
@@ -384,4 +384,44 @@ pub fn the_last_words_of_a_node_arrive_although_its_peer_had_more_to_say<A: Adap
     puppet.socket.write_all(&vec![0x7f; 2 << 20]).unwrap();
     assert!(puppet.hears_the_last_words());
     assert!(node.disconnected(Puppet::peer(3)).is_some());
+}
+
+/// The loopback interface alone, under a name that no other test and no other program has.
+fn on_loopback(name: &str) -> Discovery {
+    let service = format!("_p2p-{name}-{}._udp.local", std::process::id());
+    Discovery {
+        mdns: mdns::Config {
+            service,
+            ..mdns::Config::default()
+        },
+        interfaces: |interface| interface.starts_with("lo"),
+    }
+}
+
+pub fn two_nodes_on_one_link_find_each_other_dial_by_id_and_say_goodbye<A: Adapter>() {
+    let start = |seed| Node::<A>::start_with(seed, limits(), Some(on_loopback("pair")));
+    let (node, other) = (start(1), start(2));
+    let found = |here: &Node<A>, there: &Node<A>| {
+        let (who, at) = (there.peer, there.addr.split_peer_id().0);
+        here.wait(|seen| match seen {
+            Seen::Discovery(mdns::Event::Discovered { peer, addrs, .. }) if *peer == who => {
+                assert_eq!(addrs.first(), at.as_ref());
+                Some(())
+            }
+            _ => None,
+        });
+    };
+    found(&node, &other);
+    found(&other, &node);
+    // The address book has it: the id is enough.
+    let dial = Dial::peer(other.peer);
+    node.call(move |swarm, _, now| swarm.dial(now, dial)).unwrap();
+    node.wait(|seen| matches!(seen, Seen::Swarm(Event::Connected { .. })).then_some(()));
+    node.ping(other.peer);
+    let gone = other.peer;
+    drop(other);
+    node.wait(|seen| match seen {
+        Seen::Discovery(mdns::Event::Expired { peer, .. }) if *peer == gone => Some(()),
+        _ => None,
+    });
 }

@@ -18,6 +18,7 @@ use core::time::Duration;
 use libp2p_proto_core::{self as core_types, Multiaddr, PeerId};
 use libp2p_proto_identify::{self as identify, Identify};
 use libp2p_proto_identity::{Identity, Keypair};
+pub use libp2p_proto_os::{Discovery, mdns};
 use libp2p_proto_perf::{self as perf, Perf};
 use libp2p_proto_ping::{self as ping, Ping};
 use libp2p_proto_stream_protocol::{Dial, DialError, DialOutcome, Protocol};
@@ -56,6 +57,8 @@ pub enum Seen {
     Identify(identify::Event),
     /// An event of perf.
     Perf(perf::Event),
+    /// An event of discovery.
+    Discovery(mdns::Event),
 }
 
 /// The application of every node in the suite.
@@ -63,6 +66,8 @@ pub struct App {
     identify: Identify,
     ping: Ping,
     perf: Perf,
+    /// How the node makes itself known, if it does: the adapter takes it.
+    pub discovery: Option<Discovery>,
     seen: Sender<Seen>,
 }
 
@@ -75,6 +80,11 @@ impl App {
     /// Takes an event of the swarm.
     pub fn see(&mut self, event: Event) {
         let _nobody_waits = self.seen.send(Seen::Swarm(event));
+    }
+
+    /// Takes an event of discovery.
+    pub fn discover(&mut self, event: mdns::Event) {
+        let _nobody_waits = self.seen.send(Seen::Discovery(event));
     }
 
     /// Takes the events of the protocols.
@@ -116,6 +126,11 @@ pub fn limits() -> Config {
 impl<A: Adapter> Node<A> {
     /// A listening node.
     pub fn start(seed: u8, limits: Config) -> Self {
+        Self::start_with(seed, limits, None)
+    }
+
+    /// A listening node that makes itself known.
+    pub fn start_with(seed: u8, limits: Config, discovery: Option<Discovery>) -> Self {
         let identity = identity(seed);
         let peer = identity.peer_id();
         let (sender, seen) = channel();
@@ -127,6 +142,7 @@ impl<A: Adapter> Node<A> {
                 ..perf::Config::default()
             })
             .unwrap(),
+            discovery,
             seen: sender,
         };
         let adapter = A::start(identity, limits, app);
@@ -253,6 +269,11 @@ macro_rules! driver_adapter {
                 self.0.see(event);
             }
 
+            #[cfg(feature = "mdns")]
+            fn handle_discovery(&mut self, event: $crate::mdns::Event) {
+                self.0.discover(event);
+            }
+
             fn after_drive(&mut self) {
                 self.0.report();
             }
@@ -271,10 +292,16 @@ macro_rules! driver_adapter {
             fn start(
                 identity: libp2p_proto_identity::Identity,
                 limits: libp2p_proto_swarm::Config,
-                app: $crate::App,
+                #[cfg_attr(
+                    not(feature = "mdns"),
+                    allow(unused_mut, reason = "it has something to take")
+                )]
+                mut app: $crate::App,
             ) -> Self {
                 let config = $binding::Config {
                     swarm: limits,
+                    #[cfg(feature = "mdns")]
+                    discovery: app.discovery.take(),
                     ..$binding::Config::default()
                 };
                 Self($binding::spawn(identity, config, Mounted(app)).unwrap())
@@ -328,6 +355,12 @@ macro_rules! adapter_suite {
             what_was_accepted_arrives_although_the_node_closes
             the_last_words_of_a_node_arrive_although_its_peer_had_more_to_say
         );
+
+        #[cfg(feature = "mdns")]
+        #[test]
+        fn two_nodes_on_one_link_find_each_other_dial_by_id_and_say_goodbye() {
+            $crate::cases::two_nodes_on_one_link_find_each_other_dial_by_id_and_say_goodbye::<$adapter>();
+        }
     };
     ($adapter:ty: $($case:ident)*) => {
         $(

@@ -165,7 +165,7 @@ impl AddressBook {
             .filter(move |known| known.expires > now)
     }
 
-    /// Adds one address, or prolongs its life. If there are too many, the one that expires first makes room.
+    /// Adds one address, or prolongs its life. If there are too many, the one that expires first makes room, which may be this one.
     pub fn add(&mut self, now: Instant, peer: PeerId, addr: Multiaddr, source: Source) {
         let expires = self.limits.expiry(now, source);
         self.insert(peer, addr, source, expires);
@@ -181,10 +181,13 @@ impl AddressBook {
             }
             if addrs.len() >= max {
                 let places = addrs.iter().enumerate();
-                let first = places
-                    .min_by_key(|(_, known)| known.expires)
-                    .map(|(place, _)| place);
-                addrs.remove(first.unwrap_or_default());
+                let first = places.min_by_key(|(_, known)| known.expires);
+                match first {
+                    // What is heard of a peer drives out nothing that holds for longer.
+                    Some((_, known)) if known.expires > expires => return,
+                    Some((place, _)) => drop(addrs.remove(place)),
+                    None => {}
+                }
             }
             addrs.push(Known {
                 addr,

@@ -405,7 +405,7 @@ impl Swarm {
     }
 
     /// Where we listen.
-    pub fn listen_addresses(&self) -> impl Iterator<Item = &Multiaddr> {
+    pub fn listen_addresses(&self) -> impl Iterator<Item = &Multiaddr> + Clone {
         self.core.listening.iter()
     }
 

@@ -230,3 +230,24 @@ fn bytes_that_are_no_snapshot_are_a_typed_error() {
     }
     assert_eq!(book.restore(START, UNIX, &[1, 0]), Ok(()));
 }
+
+// covers: MDN-072
+#[test]
+fn what_others_say_of_a_peer_takes_nothing_away_that_is_certified_or_was_dialed() {
+    let limits = BookLimits {
+        max_addrs: 4,
+        ..BookLimits::default()
+    };
+    let mut book = AddressBook::new(limits);
+    book.claim(START, peer(1), &[addr(1), addr(2)], true);
+    book.add(START, peer(1), addr(3), Source::Dialed);
+    for number in 0..100 {
+        book.add(START, peer(1), addr(number), Source::Heard);
+    }
+    let sources = [1, 2, 3].map(|number| book.source(START, &peer(1), &addr(number)));
+    assert_eq!(
+        sources,
+        [Source::Certified, Source::Certified, Source::Dialed].map(Some)
+    );
+    assert_eq!(book.addrs(START, &peer(1)).count(), 4);
+}

@@ -20,6 +20,12 @@ pub trait App: 'static {
         let _nobody_listens = event;
     }
 
+    /// Somebody was found on the local link, or is gone. The addresses are in the swarm's address book already; whether to dial is the application's choice.
+    #[cfg(feature = "mdns")]
+    fn handle_discovery(&mut self, event: libp2p_proto_os::mdns::Event) {
+        let _nobody_listens = event;
+    }
+
     /// After each drive: the place to read the protocols' own events.
     fn after_drive(&mut self) {}
 }
@@ -37,6 +43,9 @@ pub struct Config {
     pub stream_limits: streams::Config,
     /// Who is asked for names. Default: nobody; dials of names fail with `no-resolver`.
     pub resolver: Option<Resolver>,
+    /// How the node makes itself known on its links. Default: not at all. Whoever joins a network with it tells everybody there who they are.
+    #[cfg(feature = "mdns")]
+    pub discovery: Option<libp2p_proto_os::Discovery>,
     /// Who records what goes into the node. Default: nobody.
     #[cfg(feature = "recorder")]
     pub recorder: Option<libp2p_proto_recorder::Recorder>,
@@ -67,6 +76,10 @@ pub enum Error {
     /// A limit is out of its range.
     #[error("{0}")]
     Config(#[from] swarm::Error),
+    /// A name or limit of discovery.
+    #[cfg(feature = "mdns")]
+    #[error("{0}")]
+    Discovery(#[from] libp2p_proto_os::mdns::Error),
     /// There are too many names of raw streams.
     #[error("{0}")]
     Streams(#[from] streams::Error),

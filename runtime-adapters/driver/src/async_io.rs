@@ -10,7 +10,7 @@ use core::{
 };
 use std::{
     io::{self, ErrorKind},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     time::Instant,
 };
 
@@ -27,6 +27,7 @@ pub struct AsyncIo<S>(PhantomData<fn() -> S>);
 impl<S: Spawn> Runtime for AsyncIo<S> {
     type Socket = Async<TcpStream>;
     type Listener = Async<TcpListener>;
+    type Udp = Async<UdpSocket>;
     type Timer = Timer;
     type Connecting = Pin<Box<dyn Future<Output = io::Result<Self::Socket>> + Send>>;
 
@@ -46,6 +47,27 @@ impl<S: Spawn> Runtime for AsyncIo<S> {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+
+    fn udp(socket: UdpSocket) -> io::Result<Self::Udp> {
+        Async::new_nonblocking(socket)
+    }
+
+    fn poll_receive(
+        socket: &mut Self::Udp,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        loop {
+            match socket.get_ref().recv_from(buf) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(socket.poll_readable(cx))?,
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn try_send(socket: &mut Self::Udp, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
+        socket.get_ref().send_to(datagram, to)
     }
 
     fn addrs(socket: &Self::Socket) -> io::Result<(SocketAddr, SocketAddr)> {

@@ -4,6 +4,8 @@ mod app;
 #[cfg(feature = "async-io")]
 mod async_io;
 mod desk;
+#[cfg(feature = "mdns")]
+mod discovery;
 mod handle;
 mod link;
 mod node;
@@ -18,6 +20,8 @@ pub use async_io::{AsyncIo, Spawn};
 pub use desk::{Desk, Request};
 pub use handle::{Closed, DialFailure, Handle};
 pub use libp2p_proto_os::Entropy;
+#[cfg(feature = "mdns")]
+pub use libp2p_proto_os::{Discovery, mdns};
 pub use link::Link;
 pub use node::Node;
 pub use runtime::{Answer, Resolver, Runtime, Timer};

@@ -1,5 +1,7 @@
 //! The task that owns the swarm and the application.
 
+#[cfg(feature = "mdns")]
+use crate::discovery::Discovery;
 use crate::{
     App, Config, Desk, Error, Handle, Link, Request, Resolver, Runtime, Timer,
     link::{News, Order, Orders, Pool},
@@ -56,6 +58,8 @@ pub struct Node<A, R: Runtime> {
     resolver: Option<Resolver>,
     answers: (mpsc::UnboundedSender<Answers>, mpsc::UnboundedReceiver<Answers>),
     desk: Desk<A>,
+    #[cfg(feature = "mdns")]
+    discovery: Option<Discovery<R>>,
     /// Inputs of one drive: no more than the events of raw streams that may wait.
     budget: usize,
     /// When to end although connections stand, and who waits for it.
@@ -80,6 +84,11 @@ impl<A: App, R: Runtime> Node<A, R> {
         if let Some(recorder) = &config.recorder {
             swarm.watch(recorder.watcher(), &mut protocols);
         }
+        #[cfg(feature = "mdns")]
+        let discovery = match config.discovery {
+            Some(discovery) => Some(Discovery::new(peer, discovery, config.entropy.draw()?)?),
+            None => None,
+        };
         let (desk, handle) = Desk::new(peer);
         let (sender_of_news, news) = mpsc::channel(NEWS);
         let node = Self {
@@ -97,6 +106,8 @@ impl<A: App, R: Runtime> Node<A, R> {
             resolver: config.resolver,
             answers: mpsc::unbounded(),
             desk,
+            #[cfg(feature = "mdns")]
+            discovery,
             budget: BUDGET.min(config.stream_limits.max_events),
             end: None,
         };
@@ -148,7 +159,34 @@ impl<A: App, R: Runtime> Node<A, R> {
                 self.obey(request);
             }
         }
-        any
+        any | self.discover(cx)
+    }
+
+    /// Lets discovery have its turn; it says goodbye once the node closes. Says whether there is more to do.
+    #[cfg(feature = "mdns")]
+    fn discover(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = self.clock.now();
+        if self.end.is_some() {
+            self.discovery = None;
+        }
+        let (swarm, app) = (&mut self.swarm, &mut self.app);
+        let discovery = self.discovery.as_mut();
+        discovery.is_some_and(|discovery| discovery.poll(cx, now, swarm, |event| app.handle_discovery(event)))
+    }
+
+    #[cfg(not(feature = "mdns"))]
+    fn discover(&mut self, _: &mut Context<'_>) -> bool {
+        false
+    }
+
+    #[cfg(feature = "mdns")]
+    fn discovery_timeout(&self) -> Option<Instant> {
+        self.discovery.as_ref().and_then(Discovery::poll_timeout)
+    }
+
+    #[cfg(not(feature = "mdns"))]
+    fn discovery_timeout(&self) -> Option<Instant> {
+        None
     }
 
     /// Starts the task of a link.
@@ -267,7 +305,12 @@ impl<A: App, R: Runtime> Node<A, R> {
             .map(|deadline| deadline.at);
         drop(protocols);
         let end = self.end.as_ref().map(|(at, _)| *at);
-        let deadlines = [deadline, self.sockets.poll_timeout(), end];
+        let deadlines = [
+            deadline,
+            self.sockets.poll_timeout(),
+            self.discovery_timeout(),
+            end,
+        ];
         let Some(at) = deadlines.into_iter().flatten().min() else {
             return false;
         };

@@ -10,17 +10,19 @@ use futures_io::{AsyncRead, AsyncWrite};
 use libp2p_proto_swarm::{Record, ResolveKind};
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, UdpSocket},
     sync::Arc,
     time::Instant,
 };
 
-/// A runtime with TCP. Porting the node to another one is writing this.
+/// A runtime with TCP, and UDP for discovery. Porting the node to another one is writing this.
 pub trait Runtime: Sized + 'static {
     /// A connected TCP socket, not blocking, without Nagle's delay.
     type Socket: AsyncRead + AsyncWrite + Unpin;
     /// A listening TCP socket.
     type Listener: Unpin;
+    /// A UDP socket.
+    type Udp: Unpin;
     /// Wakes its task once.
     type Timer: Timer;
     /// A TCP socket that is being connected; dropped, it stops.
@@ -38,6 +40,27 @@ pub trait Runtime: Sized + 'static {
 
     /// The next inbound connection.
     fn poll_accept(listener: &mut Self::Listener, cx: &mut Context<'_>) -> Poll<io::Result<Self::Socket>>;
+
+    /// Takes over a UDP socket that does not block.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn udp(socket: UdpSocket) -> io::Result<Self::Udp>;
+
+    /// The next datagram, and who sent it.
+    fn poll_receive(
+        socket: &mut Self::Udp,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>>;
+
+    /// Sends a datagram now or never.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn try_send(socket: &mut Self::Udp, datagram: &[u8], to: SocketAddr) -> io::Result<usize>;
 
     /// Our and the remote address of a socket.
     ///

@@ -1,10 +1,14 @@
 //! The loop: read, drive, carry, write, sleep.
 
+#[cfg(feature = "mdns")]
+use crate::discovery::Watched;
 use crate::link::Link;
 use core::{fmt, mem, task::Waker, time::Duration};
 use libp2p_proto_connection::{self as connection, Connection};
 use libp2p_proto_core::{ConnectionId, Instant, Multiaddr, Timers, UnixTime};
 use libp2p_proto_identity::Identity;
+#[cfg(feature = "mdns")]
+use libp2p_proto_os::Multicast;
 use libp2p_proto_os::{Clock, Entropy, code, listen, to_multiaddr, to_multiaddr_like, to_socket};
 use libp2p_proto_stream_protocol::{AttemptError, Protocols, Seat};
 use libp2p_proto_swarm::{self as swarm, Action, Denied, Event, ResolveId, ResolveKind, Swarm};
@@ -27,8 +31,11 @@ const BATCH: usize = 256;
 /// How long a listener rests after a failed accept: descriptors may be short for a moment.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
-/// The token of the waker; no connection has its number.
+/// The tokens of the waker and of discovery; no connection has their numbers. Those of listeners count down from the next one.
 const WAKE: Token = Token(usize::MAX);
+#[cfg(feature = "mdns")]
+const DISCOVERY: Token = Token(usize::MAX - 1);
+const LISTENER: usize = usize::MAX - 2;
 
 /// Ends the sleep of a loop.
 struct Wake(mio::Waker);
@@ -47,6 +54,9 @@ pub struct Config {
     pub swarm: swarm::Config,
     /// Where keys and dice come from.
     pub entropy: Entropy,
+    /// How the node makes itself known on its links. Default: not at all. Whoever joins a network with it tells everybody there who they are.
+    #[cfg(feature = "mdns")]
+    pub discovery: Option<libp2p_proto_os::Discovery>,
     /// Who records what goes into the node. Default: nobody.
     #[cfg(feature = "recorder")]
     pub recorder: Option<libp2p_proto_recorder::Recorder>,
@@ -68,6 +78,10 @@ pub enum Error {
     /// The keys of the secure channel could not be made.
     #[error("{0}")]
     Keys(#[from] connection::Error),
+    /// A name or limit of discovery.
+    #[cfg(feature = "mdns")]
+    #[error("{0}")]
+    Discovery(#[from] libp2p_proto_os::mdns::Error),
     /// Not an address of the form `/ip4|ip6/…/tcp/…`.
     #[error("cannot listen on {0}")]
     NotTcp(Multiaddr),
@@ -86,7 +100,7 @@ pub struct Node {
     clock: Clock,
     poll: Poll,
     events: Events,
-    /// Their tokens count down from the largest; those of links are their ids.
+    /// The tokens of links are their ids.
     listeners: Vec<(TcpListener, Multiaddr)>,
     /// When to accept although the kernel reported nothing.
     accept_at: Option<Instant>,
@@ -101,6 +115,11 @@ pub struct Node {
     output: Vec<u8>,
     resolves: Vec<Resolve>,
     waker: Option<Waker>,
+    #[cfg(feature = "mdns")]
+    discovery: Option<Multicast<mio::net::UdpSocket>>,
+    /// Whether something may have come for discovery.
+    #[cfg(feature = "mdns")]
+    heard: bool,
 }
 
 impl Node {
@@ -112,12 +131,19 @@ impl Node {
     pub fn new(identity: Identity, config: Config, protocols: Protocols<'_, '_>) -> Result<Self, Error> {
         let [seed, keys] = [config.entropy.draw()?, config.entropy.draw()?];
         let upgrade = Arc::new(connection::Config::new(&identity, keys)?);
+        #[cfg(feature = "mdns")]
+        let peer = identity.peer_id();
         let mut swarm = Swarm::new(identity, config.swarm, seed, protocols)?;
         swarm.add_transport(|addr| to_socket(addr).is_some());
         #[cfg(feature = "recorder")]
         if let Some(recorder) = &config.recorder {
             swarm.watch(recorder.watcher(), protocols);
         }
+        #[cfg(feature = "mdns")]
+        let discovery = match config.discovery {
+            Some(discovery) => Some(Multicast::new(peer, discovery, config.entropy.draw()?)?),
+            None => None,
+        };
         Ok(Self {
             upgrade,
             swarm,
@@ -134,6 +160,10 @@ impl Node {
             output: Vec::new(),
             resolves: Vec::new(),
             waker: None,
+            #[cfg(feature = "mdns")]
+            discovery,
+            #[cfg(feature = "mdns")]
+            heard: true,
         })
     }
 
@@ -146,7 +176,7 @@ impl Node {
         let socket = to_socket(addr).ok_or_else(|| Error::NotTcp(addr.clone()))?;
         let mut listener = TcpListener::from_std(listen(socket)?);
         let addr = to_multiaddr_like(listener.local_addr()?, addr);
-        let token = Token(usize::MAX.saturating_sub(self.listeners.len()).saturating_sub(1));
+        let token = Token(LISTENER.saturating_sub(self.listeners.len()));
         self.poll
             .registry()
             .register(&mut listener, token, Interest::READABLE)?;
@@ -215,6 +245,11 @@ impl Node {
             _ => {}
         }
         for event in self.events.iter().filter(|event| event.token() != WAKE) {
+            #[cfg(feature = "mdns")]
+            if event.token() == DISCOVERY {
+                self.heard = true;
+                continue;
+            }
             let conn = ConnectionId::new(event.token().0 as u64);
             if let Some(link) = self.links.get_mut(&conn) {
                 link.readable |= event.is_readable();
@@ -232,15 +267,63 @@ impl Node {
         while let Some(conn) = self.timers.pop_due(now) {
             self.busy.insert(conn);
         }
+        #[cfg(feature = "mdns")]
+        self.discover(now);
         self.work(protocols);
         Ok(())
+    }
+
+    /// The next thing that discovery found, or that is gone; its addresses are in the swarm's address book from then on. While nobody asks, nothing more is found.
+    #[cfg(feature = "mdns")]
+    pub fn poll_discovery(&mut self) -> Option<libp2p_proto_os::mdns::Event> {
+        let event = self.discovery.as_mut()?.poll_event()?;
+        if let libp2p_proto_os::mdns::Event::Discovered { peer, addrs, .. } = &event {
+            let now = self.clock.now();
+            for addr in addrs {
+                let book = self.swarm.book_mut();
+                book.add(now, *peer, addr.clone(), swarm::Source::Heard);
+            }
+        }
+        Some(event)
+    }
+
+    /// Tells the links that we leave, and is not found there any more.
+    #[cfg(feature = "mdns")]
+    pub fn stop_discovery(&mut self) {
+        if let Some(mut discovery) = self.discovery.take() {
+            discovery.stop(self.clock.now(), &mut Watched(self.poll.registry(), DISCOVERY));
+        }
+    }
+
+    #[cfg(feature = "mdns")]
+    fn discover(&mut self, now: Instant) {
+        let Some(discovery) = &mut self.discovery else {
+            return;
+        };
+        discovery.set_addresses(now, self.swarm.listen_addresses());
+        let due = discovery.poll_timeout().is_some_and(|at| at <= now);
+        if due || self.heard {
+            self.heard = discovery.turn(now, &mut Watched(self.poll.registry(), DISCOVERY));
+        }
+    }
+
+    #[cfg(feature = "mdns")]
+    fn discovery_timeout(&self) -> Option<Instant> {
+        let due = self.discovery.as_ref().and_then(Multicast::poll_timeout);
+        due.map(|at| if self.heard { Instant::ZERO } else { at })
+    }
+
+    #[cfg(not(feature = "mdns"))]
+    const fn discovery_timeout(&self) -> Option<Instant> {
+        None
     }
 
     fn sleep_for(&self, protocols: Protocols<'_, '_>, wait: Option<Duration>) -> Option<Duration> {
         let swarm = self.swarm.poll_timeout(protocols).map(|deadline| deadline.at);
         let links = self.timers.next().map(|(at, _)| at);
         let now = self.clock.now();
-        let deadlines = [swarm, links, self.accept_at].into_iter().flatten();
+        let discovery = self.discovery_timeout();
+        let deadlines = [swarm, links, self.accept_at, discovery].into_iter().flatten();
         deadlines.map(|at| at.since(now)).chain(wait).min()
     }
 

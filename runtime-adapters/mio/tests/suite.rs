@@ -23,6 +23,8 @@ impl Adapter for OnMio {
         let (acts, receiver) = channel();
         let config = Config {
             swarm: limits,
+            #[cfg(feature = "mdns")]
+            discovery: app.discovery.take(),
             ..Config::default()
         };
         let mut node = Node::new(identity, config, &mut app.protocols()).unwrap();
@@ -56,13 +58,21 @@ fn run(mut node: Node, mut app: App, acts: Receiver<Act>) {
                 let now = node.now();
                 act(node.swarm(), &mut app, now);
             }
-            Err(TryRecvError::Disconnected) => return,
+            Err(TryRecvError::Disconnected) => {
+                #[cfg(feature = "mdns")]
+                node.stop_discovery();
+                return;
+            }
             Err(TryRecvError::Empty) => {}
         }
         node.turn(&mut app.protocols(), Some(Duration::from_millis(2)))
             .unwrap();
         while let Some(event) = node.poll_event() {
             app.see(event);
+        }
+        #[cfg(feature = "mdns")]
+        while let Some(event) = node.poll_discovery() {
+            app.discover(event);
         }
         app.report();
     }

@@ -2,9 +2,15 @@
 
 mod carrier;
 mod farewell;
+#[cfg(feature = "mdns")]
+mod multicast;
 
 pub use carrier::Carrier;
 pub use farewell::{Farewell, Parting};
+#[cfg(feature = "mdns")]
+pub use libp2p_proto_mdns as mdns;
+#[cfg(feature = "mdns")]
+pub use multicast::{Discovery, Multicast, Udp};
 
 use core::time::Duration;
 use libp2p_proto_core::{Component, Instant, Multiaddr, UnixTime};

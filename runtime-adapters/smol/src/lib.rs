@@ -7,6 +7,8 @@ use libp2p_proto_identity::Identity;
 pub use driver::{
     App, Closed, Config, DialFailure, Entropy, Error, Handle, Incoming, OpenFailure, Resolver, Stream,
 };
+#[cfg(feature = "mdns")]
+pub use driver::{Discovery, mdns};
 
 /// smol's global executor, as the driver sees it.
 #[derive(Debug)]

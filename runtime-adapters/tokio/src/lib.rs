@@ -10,13 +10,15 @@ use libp2p_proto_identity::Identity;
 use std::{io, net::SocketAddr, time::Instant};
 use tokio::{
     io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     time::Sleep,
 };
 
 pub use driver::{
     App, Closed, Config, DialFailure, Entropy, Error, Handle, Incoming, OpenFailure, Resolver, Stream,
 };
+#[cfg(feature = "mdns")]
+pub use driver::{Discovery, mdns};
 
 /// tokio, as the driver sees it.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub fn spawn<A: App + Send>(identity: Identity, config: Config, app: A) -> Resul
 impl driver::Runtime for Tokio {
     type Socket = Socket;
     type Listener = TcpListener;
+    type Udp = UdpSocket;
     type Timer = Timer;
     type Connecting = Pin<Box<dyn Future<Output = io::Result<Self::Socket>> + Send>>;
 
@@ -50,6 +53,24 @@ impl driver::Runtime for Tokio {
     fn poll_accept(listener: &mut TcpListener, cx: &mut Context<'_>) -> Poll<io::Result<Self::Socket>> {
         let (socket, _) = ready!(listener.poll_accept(cx))?;
         Poll::Ready(prepare(socket))
+    }
+
+    fn udp(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
+        UdpSocket::from_std(socket)
+    }
+
+    fn poll_receive(
+        socket: &mut UdpSocket,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let mut buf = ReadBuf::new(buf);
+        let from = ready!(socket.poll_recv_from(cx, &mut buf))?;
+        Poll::Ready(Ok((buf.filled().len(), from)))
+    }
+
+    fn try_send(socket: &mut UdpSocket, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
+        socket.try_send_to(datagram, to)
     }
 
     fn addrs(socket: &Self::Socket) -> io::Result<(SocketAddr, SocketAddr)> {

@@ -14,7 +14,7 @@ use libp2p_proto_tokio::{App, Config, Entropy, Error, Tokio, spawn};
 use std::{
     future::Future,
     io::{self, Read as _, Write as _},
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
 };
 use tokio::net::TcpListener;
 
@@ -33,6 +33,7 @@ impl Runtime for Short {
     type Socket = <Tokio as Runtime>::Socket;
     /// The listener, and how often it is still to fail.
     type Listener = (TcpListener, u32);
+    type Udp = <Tokio as Runtime>::Udp;
     type Timer = <Tokio as Runtime>::Timer;
     type Connecting = Pin<Box<dyn Future<Output = io::Result<Self::Socket>> + Send>>;
 
@@ -51,6 +52,22 @@ impl Runtime for Short {
             return Poll::Ready(Err(io::Error::other("too many open files")));
         }
         Tokio::poll_accept(listener, cx)
+    }
+
+    fn udp(socket: UdpSocket) -> io::Result<Self::Udp> {
+        Tokio::udp(socket)
+    }
+
+    fn poll_receive(
+        socket: &mut Self::Udp,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        Tokio::poll_receive(socket, cx, buf)
+    }
+
+    fn try_send(socket: &mut Self::Udp, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
+        Tokio::try_send(socket, datagram, to)
     }
 
     fn addrs(socket: &Self::Socket) -> io::Result<(SocketAddr, SocketAddr)> {

@@ -19,6 +19,11 @@ impl App for Mounted {
         self.0.see(event);
     }
 
+    #[cfg(feature = "mdns")]
+    fn handle_discovery(&mut self, event: suite::mdns::Event) {
+        self.0.discover(event);
+    }
+
     fn after_drive(&mut self) {
         self.0.report();
     }
@@ -31,7 +36,12 @@ struct OnTokio {
 }
 
 impl Adapter for OnTokio {
-    fn start(identity: Identity, limits: libp2p_proto_swarm::Config, app: suite::App) -> Self {
+    fn start(
+        identity: Identity,
+        limits: libp2p_proto_swarm::Config,
+        #[cfg_attr(not(feature = "mdns"), allow(unused_mut, reason = "it has something to take"))]
+        mut app: suite::App,
+    ) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -39,6 +49,8 @@ impl Adapter for OnTokio {
             .unwrap();
         let config = Config {
             swarm: limits,
+            #[cfg(feature = "mdns")]
+            discovery: app.discovery.take(),
             ..Config::default()
         };
         let handle = {
