@@ -394,7 +394,7 @@ fn on_loopback(name: &str) -> Discovery {
             service,
             ..mdns::Config::default()
         },
-        interfaces: |interface| interface.starts_with("lo"),
+        interfaces: ["lo", "lo0"].map(String::from).into(),
     }
 }
 

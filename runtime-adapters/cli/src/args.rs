@@ -164,7 +164,7 @@ pub(crate) struct Listen {
     /// [default: /ip4/127.0.0.1/tcp/0]
     #[arg(long = "listen", value_name = "MULTIADDR")]
     pub(crate) addrs: Vec<Multiaddr>,
-    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch, gossip, kad, relay, rendezvous, autonat, autonat2 [default: all but the last three]
+    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch, gossip, kad, relay, rendezvous, autonat, autonat2, mdns [default: all but the last four]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) services: Option<Vec<String>>,
     /// Peer to stay connected to, beside those of the configuration (repeatable)
@@ -173,6 +173,9 @@ pub(crate) struct Listen {
     /// Relay to reserve a slot at, so that others reach us through it: its address, ending in /p2p/ID
     #[arg(long, value_name = "ADDR")]
     pub(crate) relay: Option<Multiaddr>,
+    /// Interface to use for mdns, by its name (repeatable) [default: all]
+    #[arg(long = "mdns-interface", value_name = "NAME")]
+    pub(crate) mdns_interfaces: Vec<String>,
     /// Serve metrics at http://IP:PORT/metrics, in the OpenMetrics text format [default: none]
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) metrics: Option<SocketAddr>,

@@ -46,6 +46,11 @@ pub(crate) fn run(args: &args::Listen) -> Result<Exit, Error> {
         let line = "--record: a recording does not hold reservations: leave --relay out";
         return Err(Error::Usage(String::from(line)));
     }
+    if args.common.record.is_some() && services(args).contains(&"mdns") {
+        let line =
+            "--record: a recording does not hold what is found on the link: leave mdns out of --services";
+        return Err(Error::Usage(String::from(line)));
+    }
     if args.relay.as_ref().is_some_and(|relay| relay.peer_id().is_none()) {
         let line = "--relay: end the address in /p2p/ID (`p2p listen` prints whole addresses)";
         return Err(Error::Usage(String::from(line)));
@@ -202,6 +207,10 @@ fn spawn(
         swarm: config.swarm.clone(),
         resolver: node::resolver(),
         recorder: recording.map(Recording::recorder),
+        discovery: services.contains(&"mdns").then(|| driver::Discovery {
+            interfaces: args.mdns_interfaces.clone(),
+            ..driver::Discovery::default()
+        }),
         ..driver::Config::default()
     };
     args.common.runtime.spawn(identity, config, listener)

@@ -5,7 +5,7 @@ use libp2p_proto_core::{Component, Multiaddr};
 use libp2p_proto_identity::KeyType;
 
 /// Services, in the order in which they are announced.
-pub(crate) const SERVICES: [&str; 13] = [
+pub(crate) const SERVICES: [&str; 14] = [
     "identify",
     "push",
     "ping",
@@ -19,6 +19,7 @@ pub(crate) const SERVICES: [&str; 13] = [
     "rendezvous",
     "autonat",
     "autonat2",
+    "mdns",
 ];
 
 /// Those of them that are mounted unless others are named.

@@ -69,10 +69,12 @@ impl<R: Runtime> Udp for Sockets<'_, '_, R> {
     }
 
     fn receive(&mut self, socket: &mut R::Udp, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let read = |cx: &mut &mut Context<'_>| R::poll_receive(socket, cx, buf);
-        match self.0.as_mut().map(read) {
-            Some(Poll::Ready(result)) => result,
-            _ => Err(ErrorKind::WouldBlock.into()),
+        match &mut self.0 {
+            Some(cx) => match R::poll_receive(socket, cx, buf) {
+                Poll::Ready(result) => result,
+                Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+            },
+            None => Err(ErrorKind::WouldBlock.into()),
         }
     }
 

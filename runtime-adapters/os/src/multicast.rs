@@ -24,21 +24,12 @@ const BATCH: usize = 64;
 const HOPS: u32 = 255;
 
 /// How a node makes itself known on its links.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Discovery {
     /// Names, times and limits.
     pub mdns: mdns::Config,
-    /// Which interfaces are used, by their names. Default: all of them. What is sent on the loopback interface stays on this machine.
-    pub interfaces: fn(&str) -> bool,
-}
-
-impl Default for Discovery {
-    fn default() -> Self {
-        Self {
-            mdns: mdns::Config::default(),
-            interfaces: |_| true,
-        }
-    }
+    /// The names of the interfaces that are used. Default: none are named, which means all of them. What is sent on the loopback interface stays on this machine.
+    pub interfaces: Vec<String>,
 }
 
 /// A loop's sockets of UDP.
@@ -77,7 +68,7 @@ pub trait Udp {
 /// programs may use the port at the same time.
 pub struct Multicast<S> {
     machine: Mdns,
-    interfaces: fn(&str) -> bool,
+    interfaces: Vec<String>,
     sockets: BTreeMap<(u32, Family), S>,
     seen: BTreeMap<u32, Vec<(IpAddr, u8)>>,
     /// When to look at the interfaces again.
@@ -198,7 +189,7 @@ impl<S> Multicast<S> {
         let Ok(list) = if_addrs::get_if_addrs() else {
             return;
         };
-        let found = usable(&list, self.interfaces);
+        let found = usable(&list, &self.interfaces);
         let gone: BTreeSet<u32> = self
             .seen
             .iter()
@@ -239,15 +230,16 @@ impl<S> Multicast<S> {
 }
 
 /// The interfaces that are up and wanted, with their addresses.
-fn usable(list: &[if_addrs::Interface], wanted: fn(&str) -> bool) -> BTreeMap<u32, Vec<(IpAddr, u8)>> {
+fn usable(list: &[if_addrs::Interface], wanted: &[String]) -> BTreeMap<u32, Vec<(IpAddr, u8)>> {
     let mut found: BTreeMap<u32, Vec<(IpAddr, u8)>> = BTreeMap::new();
     for interface in list {
+        let wanted = wanted.is_empty() || wanted.contains(&interface.name);
         let down = interface.oper_status == if_addrs::IfOperStatus::Down;
         let bits = match &interface.addr {
             if_addrs::IfAddr::V4(addr) => addr.prefixlen,
             if_addrs::IfAddr::V6(addr) => addr.prefixlen,
         };
-        if let Some(id) = interface.index.filter(|_| !down && wanted(&interface.name)) {
+        if let Some(id) = interface.index.filter(|_| !down && wanted) {
             found.entry(id).or_default().push((interface.ip(), bits));
         }
     }

@@ -7,6 +7,8 @@
 //!
 //! `interop-runner kubo-network [--ours PATH] [--json]` starts six kubo daemons and lets each side find what the other provides and names.
 //!
+//! `interop-runner mdns-link [--ours PATH] [--only PEER] [--runtime R] [--json]` makes a link in a network namespace and lets ours and each implementation find each other there.
+//!
 //! `interop-runner mixed-mesh [--ours PATH] [--json]` lets nodes of all implementations join one topic, and counts what each hears.
 //!
 //! `interop-runner run [--ours PATH] [--only PEER] [--runtime R] [--json]` runs every cell and prints the table, or one JSON object per line. It ends with
@@ -16,6 +18,7 @@
 mod cells;
 mod install;
 mod known;
+mod link;
 mod mesh;
 mod network;
 mod private;
@@ -26,8 +29,16 @@ mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 
-const USAGE: &str = "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--runtime R] [--json] | kad-network | kubo-network | mixed-mesh [--ours PATH] [--json]";
-const VERBS: [&str; 5] = ["install", "run", "kad-network", "kubo-network", "mixed-mesh"];
+const USAGE: &str = "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--runtime R] [--json] | mdns-link [--ours PATH] [--only PEER] [--runtime R] [--json] | kad-network | kubo-network | mixed-mesh [--ours PATH] [--json]";
+const VERBS: [&str; 7] = [
+    "install",
+    "run",
+    "kad-network",
+    "kubo-network",
+    "mdns-link",
+    link::INSIDE,
+    "mixed-mesh",
+];
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,6 +96,8 @@ fn main() -> ExitCode {
         "install" => install::run(options.only.as_deref()).map(|()| true),
         "kad-network" => private::run(&options),
         "kubo-network" => network::run(&options),
+        "mdns-link" => link::run(&options),
+        link::INSIDE => link::run_inside(&options),
         "mixed-mesh" => mesh::run(&options),
         _ => run::run(&options),
     };

@@ -8,7 +8,7 @@ use crate::{
 };
 use libp2p_proto_autonat::Autonat;
 use libp2p_proto_core::{Multiaddr, PeerId, bytes::Bytes};
-use libp2p_proto_driver::App;
+use libp2p_proto_driver::{App, mdns};
 use libp2p_proto_echo::Echo;
 use libp2p_proto_fetch::Fetch;
 use libp2p_proto_gossipsub::{self as gossipsub, Gossipsub};
@@ -257,6 +257,20 @@ impl App for Listener {
                 self.say(
                     json!({ "event": "dial-failed", "peer": peer, "error": explain::dial_error(&error) }),
                 );
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_discovery(&mut self, event: mdns::Event) {
+        match event {
+            mdns::Event::Discovered { peer, addrs, .. } => {
+                let addrs: Vec<_> = addrs.iter().map(ToString::to_string).collect();
+                self.say(json!({ "event": "discovered", "peer": peer.to_string(), "addrs": addrs }));
+            }
+            mdns::Event::Expired { peer, addrs } => {
+                let addrs: Vec<_> = addrs.iter().map(ToString::to_string).collect();
+                self.say(json!({ "event": "expired", "peer": peer.to_string(), "addrs": addrs }));
             }
             _ => {}
         }

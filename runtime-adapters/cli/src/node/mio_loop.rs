@@ -35,6 +35,7 @@ pub(super) fn spawn<A: App + Send>(
         swarm: config.swarm,
         entropy: config.entropy,
         recorder: config.recorder,
+        discovery: config.discovery,
     };
     let mut node = Node::new(identity, limits, &mut app.protocols()).map_err(failed)?;
     let waker = node.waker().map_err(failed)?;
@@ -80,6 +81,9 @@ impl<A: App> Loop<A> {
                 self.desk.tell(&event);
                 self.app.handle_event(event);
             }
+            while let Some(event) = self.node.poll_discovery() {
+                self.app.handle_discovery(event);
+            }
             self.app.after_drive();
             self.desk.after_drive(&mut self.app);
             self.resolve();
@@ -112,6 +116,7 @@ impl<A: App> Loop<A> {
                     let _nobody_waits = opener.send(Err(streams::Error::UnknownName.into()));
                 }
                 Some(Request::Close(done)) => {
+                    self.node.stop_discovery();
                     self.node.swarm().close(now);
                     self.end = Some((now + CLOSING, done));
                 }

@@ -69,3 +69,33 @@ fn a_runtime_that_is_not_there_is_wrong_usage_and_those_that_are_get_named() {
         assert!(done.stderr.contains(runtime), "{done:?}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn listeners_on_one_link_find_each_other_on_every_runtime() {
+    // The loopback interface alone: nothing leaves this machine.
+    let args = |runtime| {
+        let services = "identify,ping,mdns";
+        [
+            "--services",
+            services,
+            "--mdns-interface",
+            "lo",
+            "--runtime",
+            runtime,
+        ]
+    };
+    let mut first = Listener::start(&args(RUNTIMES[0]));
+    for runtime in RUNTIMES {
+        let mut other = Listener::start(&args(runtime));
+        let found = |listener: &mut Listener, whom: &str| {
+            while listener.event("discovered")["peer"] != whom {}
+        };
+        found(&mut first, &other.peer());
+        found(&mut other, &first.peer());
+        // What leaves in order is known to have gone.
+        let gone = other.peer();
+        assert_eq!(other.stop("TERM"), Some(0), "{runtime}");
+        while first.event("expired")["peer"] != gone.as_str() {}
+    }
+}
