@@ -3,6 +3,7 @@
 use crate::{Failure, memory::identity};
 use libp2p_proto_core::{Multiaddr, ProtocolName};
 use libp2p_proto_echo::Echo;
+use libp2p_proto_gossipsub::{self as gossipsub, Gossipsub};
 use libp2p_proto_identify::{self as identify, Identify};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_perf::{self as perf, Perf};
@@ -28,7 +29,12 @@ pub(crate) enum Mount {
     EchoServer,
     /// identify, and raw streams, opened.
     EchoClient,
+    /// identify, and GossipSub with one topic.
+    Gossip,
 }
+
+/// The topic of [`Mount::Gossip`].
+pub(crate) const TOPIC: &str = "bench";
 
 /// Echo for any number of streams at a time: its own limit is made for the open network.
 pub(crate) struct WideEcho {
@@ -64,6 +70,7 @@ pub(crate) struct App {
     pub(crate) perf: Option<Perf>,
     pub(crate) echo: Option<WideEcho>,
     pub(crate) streams: Option<Streams>,
+    pub(crate) gossip: Option<Gossipsub>,
 }
 
 impl App {
@@ -74,6 +81,7 @@ impl App {
             perf: None,
             echo: None,
             streams: None,
+            gossip: None,
         };
         // As in a real node: who is identified is known to speak a protocol, and a stream to it opens in one flight.
         if !matches!(mount, Mount::Bare | Mount::Perf) {
@@ -91,6 +99,11 @@ impl App {
                 app.perf = Some(Perf::new(config)?);
             }
             Mount::EchoServer => app.echo = Some(WideEcho::new()),
+            Mount::Gossip => {
+                let mut gossip = Gossipsub::new(identity.clone(), gossipsub::Config::default())?;
+                gossip.subscribe(TOPIC)?;
+                app.gossip = Some(gossip);
+            }
             Mount::EchoClient => app.streams = Some(Streams::new(&[ECHO], streams::Config::default())?),
         }
         Ok(app)
@@ -103,6 +116,7 @@ impl App {
         all.extend(self.perf.as_mut().map(|it| it as &mut dyn Protocol));
         all.extend(self.echo.as_mut().map(|it| it as &mut dyn Protocol));
         all.extend(self.streams.as_mut().map(|it| it as &mut dyn Protocol));
+        all.extend(self.gossip.as_mut().map(|it| it as &mut dyn Protocol));
         all
     }
 }

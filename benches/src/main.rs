@@ -12,6 +12,8 @@
 //!   connections COUNT [PARALLEL=1] [bare]   dial, identify each other (not if bare), close
 //!   perf-tcp [MIB=256]               /perf/1.0.0 up, then down, between two processes
 //!   idle COUNT                       memory of COUNT idle connections, each from a node of its own in another process
+//!   gossip [NODES=20] [MESSAGES=400] GossipSub over loopback TCP, twelve links each, signed messages of 1 KiB: CPU of each first delivery, memory of each node
+//!   gossip-idle COUNT                memory of COUNT connections whose peers subscribe to one topic
 //!   simulation [HOSTS=10000] [MINUTES=10]   swarm-level hosts with 20 connections, ping and identify, in virtual time, on one core
 //!   simulation-full [HOSTS=200] [MINUTES=60]   full-path hosts, with faults
 //!   kad-simulation [HOSTS=10000] [LIARS=0] [LOOKUPS=1000]   a swarm-level network of Kademlia servers, of which LIARS of a hundred lie: lookups, hops, requests
@@ -31,6 +33,7 @@
 mod app;
 mod compare;
 mod dht;
+mod gossip;
 mod memory;
 mod network;
 mod on_mio;
@@ -39,6 +42,7 @@ mod partner;
 mod simulation;
 mod usage;
 
+use app::Mount;
 use serde_json::{Value, json};
 use std::{error::Error, process::ExitCode};
 
@@ -105,9 +109,14 @@ fn run(args: &[&str], runtime: Runtime) -> Result<Option<Value>, Failure> {
         }
         ["perf-tcp", ..] => ("perf-tcp", network::perf(runtime, number(1, 256)?)?),
         ["perf-listen"] => return network::perf_listen(runtime).map(|()| None),
-        ["idle", total] => ("idle", network::idle(runtime, count(total)?)?),
-        ["idle-listen", total] => return network::idle_listen(runtime, count(total)?).map(|()| None),
-        ["idle-dial", total, addr] => return network::idle_dial(count(total)?, addr).map(|()| None),
+        [name @ ("idle" | "gossip-idle"), total] => (*name, network::idle(runtime, name, count(total)?)?),
+        [name @ ("idle-listen" | "gossip-idle-listen"), total] => {
+            return network::idle_listen(runtime, idle_mount(name), count(total)?).map(|()| None);
+        }
+        [name @ ("idle-dial" | "gossip-idle-dial"), total, addr] => {
+            return network::idle_dial(idle_mount(name), count(total)?, addr).map(|()| None);
+        }
+        ["gossip", ..] => ("gossip", gossip::mesh(number(1, 20)?, number(2, 400)?)?),
         [name @ "simulation", ..] => (
             "simulation",
             simulation::run(name, number(1, 10_000)?, number(2, 10)? as u64)?,
@@ -143,6 +152,14 @@ fn run(args: &[&str], runtime: Runtime) -> Result<Option<Value>, Failure> {
         result.extend(fields);
     }
     Ok(Some(result))
+}
+
+fn idle_mount(name: &str) -> Mount {
+    if name.starts_with("gossip") {
+        Mount::Gossip
+    } else {
+        Mount::Idle
+    }
 }
 
 fn count(text: &str) -> Result<usize, Failure> {

@@ -299,12 +299,12 @@ fn serve(runtime: Runtime, mount: Mount, connections: usize) -> Result<Server, F
 }
 
 /// The server of [`idle`]: prints its address, and after a line of standard input what its connections cost.
-pub(crate) fn idle_listen(runtime: Runtime, count: usize) -> Result<(), Failure> {
+pub(crate) fn idle_listen(runtime: Runtime, mount: Mount, count: usize) -> Result<(), Failure> {
     let limit = raise_file_limit();
     if limit < count as u64 + 64 {
         return Err(format!("only {limit} open files are allowed here").into());
     }
-    let _server = serve(runtime, Mount::Idle, count)?;
+    let _server = serve(runtime, mount, count)?;
     let base = rss_kib();
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
@@ -324,12 +324,12 @@ pub(crate) fn idle_listen(runtime: Runtime, count: usize) -> Result<(), Failure>
 }
 
 /// The dialers of [`idle`]: each a node of its own, in one loop, until standard input ends.
-pub(crate) fn idle_dial(count: usize, addr: &str) -> Result<(), Failure> {
+pub(crate) fn idle_dial(mount: Mount, count: usize, addr: &str) -> Result<(), Failure> {
     raise_file_limit();
     let addr: Multiaddr = addr.parse()?;
     let mut peers = Vec::with_capacity(count);
     for number in 0..count {
-        let mut peer = Peer::new(numbered(number + 1), Mount::Idle, 1)?;
+        let mut peer = Peer::new(numbered(number + 1), mount, 1)?;
         peer.connect(&addr)?;
         let mut identified = false;
         while !identified {
@@ -363,16 +363,16 @@ pub(crate) fn idle_dial(count: usize, addr: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Memory of idle connections: the server in one process, the dialers in others.
-pub(crate) fn idle(runtime: Runtime, count: usize) -> Result<Value, Failure> {
-    let mut server = Partner::start(runtime, &["idle-listen", &count.to_string()])?;
+/// Memory of idle connections: the server in one process, the dialers in others. `name`: "idle", or "gossip-idle" for subscribers of one topic.
+pub(crate) fn idle(runtime: Runtime, name: &str, count: usize) -> Result<Value, Failure> {
+    let mut server = Partner::start(runtime, &[&format!("{name}-listen"), &count.to_string()])?;
     let addr = server.addr()?;
     let mut dialers = Vec::new();
     let share = 2500;
     let mut left = count;
     while left > 0 {
         let some = left.min(share);
-        let mut dialer = Partner::start(Runtime::Mio, &["idle-dial", &some.to_string(), &addr])?;
+        let mut dialer = Partner::start(Runtime::Mio, &[&format!("{name}-dial"), &some.to_string(), &addr])?;
         dialer.line()?;
         dialers.push(dialer);
         left -= some;

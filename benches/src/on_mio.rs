@@ -124,4 +124,7 @@ pub(crate) fn forget(peer: &mut Peer) {
     if let Some(ping) = &mut peer.app.ping {
         while ping.poll_event().is_some() {}
     }
+    if let Some(gossip) = &mut peer.app.gossip {
+        while gossip.poll_event().is_some() {}
+    }
 }

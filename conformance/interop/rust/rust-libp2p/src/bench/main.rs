@@ -13,12 +13,15 @@
 //!   perf-tcp [MIB=256]               /perf/1.0.0 up, then down, between two processes
 //!   idle COUNT                       memory of COUNT idle connections, each from a node of its own
 //!   idle-listen COUNT                its server alone: prints its address, then its result when COUNT came
+//!   gossip [NODES=20] [MESSAGES=400] GossipSub over loopback TCP, twelve links each, signed messages of 1 KiB
+//!   gossip-idle COUNT                memory of COUNT connections whose peers subscribe to one topic
 //!   idle-dial COUNT ADDR             its dialers alone: hold COUNT connections until standard input ends
 //! ```
 //!
 //! `--threads` (default 2) is the number of worker threads of a process that uses the network; 1 runs
 //! everything on the main thread.
 
+mod gossip;
 mod idle;
 mod memory;
 mod network;
@@ -73,6 +76,18 @@ fn run(args: &[&str], threads: usize) -> Outcome<Option<Value>> {
         ["perf-listen"] => return on(threads, network::perf_listen()).map(|()| None),
         ["idle", total] => ("idle", on(threads, idle::both(threads, count(total)?))?),
         ["idle-listen", total] => return on(threads, idle::listen(count(total)?)).map(|()| None),
+        ["gossip", ..] => (
+            "gossip",
+            on(threads, gossip::mesh(number(1, 20)?, number(2, 400)?))?,
+        ),
+        ["gossip-idle", total] => ("gossip-idle", on(threads, gossip::idle(threads, count(total)?))?),
+        ["gossip-idle-listen", total] => {
+            return on(threads, gossip::idle_listen(count(total)?)).map(|()| None);
+        }
+        ["gossip-idle-dial", total, addr] => (
+            "gossip-idle-dial",
+            on(threads, gossip::idle_dial(count(total)?, addr))?,
+        ),
         ["idle-dial", total, addr] => ("idle-dial", on(threads, idle::dial(count(total)?, addr))?),
         _ => return Err(Failure::Failed("usage: see the head of src/bench/main.rs".into())),
     };
