@@ -304,7 +304,8 @@ impl Kad {
     }
 
     /// Stores a value here and at the nearest peers, and again every [`republish`](Config::republish). The value is judged, and compared with what is stored here, at the next
-    /// drive: the end of the query says if it is refused, and then it is not repeated either.
+    /// drive: the end of the query says if it is refused, and then it is not repeated either. If nobody takes it ([`QueryError::NotSent`], [`QueryError::NoPeers`]), our own copy stays and is
+    /// sent again later, unless [`stop_publishing`](Self::stop_publishing) ends that.
     ///
     /// # Errors
     ///
@@ -366,12 +367,14 @@ impl Kad {
         self.sweep.withdraw(multihash);
     }
 
-    /// No longer repeats a value.
+    /// No longer repeats a value, and forgets our own copy of it. What others have stored lives until its age is reached.
     pub fn stop_publishing(&mut self, key: &[u8]) {
         self.journal.note(|| Command::StopPublishing {
             key: Bytes::copy_from_slice(key),
         });
-        self.upkeep.withdraw_value(key);
+        if self.upkeep.withdraw_value(key) {
+            self.store.remove_value(key);
+        }
     }
 
     /// Asks these peers whether they work, so that they come into the table: where an owner begins who knows some.

@@ -148,10 +148,15 @@ impl Upkeep {
         }
     }
 
-    pub(crate) fn withdraw_value(&mut self, key: &[u8]) {
-        if let Some((key, (_, Some(due)))) = self.publish.values.remove_entry(key) {
+    /// Answers whether the value was ours.
+    pub(crate) fn withdraw_value(&mut self, key: &[u8]) -> bool {
+        let Some((key, (_, due))) = self.publish.values.remove_entry(key) else {
+            return false;
+        };
+        if let Some(due) = due {
             self.publish.due.remove(&(due, What::Value, key));
         }
+        true
     }
 
     /// A check failed: the next one of this peer waits, twice as long each time.
@@ -376,7 +381,7 @@ impl Kad {
     ) {
         if let Err(QueryError::BadRecord(_) | QueryError::OldRecord) = result {
             // It has expired, or somebody has published a better one: it is not repeated any more.
-            self.upkeep.withdraw_value(&query.key);
+            let _ours = self.upkeep.withdraw_value(&query.key);
         }
         match query.owner {
             Owner::Walk { .. } => {

@@ -373,3 +373,24 @@ fn a_slow_lookup_gives_way_to_storing_before_the_time_is_over() {
         assert_eq!(net.end(0, query), Ok(Outcome::Sent { peers: 2, failed: 0 }));
     }
 }
+
+#[test]
+fn a_value_that_nobody_took_stays_here_until_it_is_withdrawn() {
+    let mut net = Net::of(1, 1, &private());
+    let query = net.kad(0).put_value(&b"/x/key"[..], &b"value"[..]).unwrap();
+    assert_eq!(net.end(0, query), Err(QueryError::NoPeers));
+    let query = net.kad(0).get_value(&b"/x/key"[..], Some(0)).unwrap();
+    assert!(net.end(0, query).is_ok());
+    net.kad(0).stop_publishing(b"/x/key");
+    let query = net.kad(0).get_value(&b"/x/key"[..], Some(0)).unwrap();
+    assert_eq!(net.end(0, query), Err(QueryError::NoPeers));
+    // What others left here is not ours to withdraw.
+    let mut net = Net::of(1, 2, &private());
+    net.connect(0, 1);
+    net.run(support::SECOND);
+    let query = net.kad(0).put_value(&b"/x/key"[..], &b"value"[..]).unwrap();
+    assert!(net.end(0, query).is_ok());
+    net.kad(1).stop_publishing(b"/x/key");
+    let query = net.kad(1).get_value(&b"/x/key"[..], Some(1)).unwrap();
+    assert!(net.end(1, query).is_ok());
+}

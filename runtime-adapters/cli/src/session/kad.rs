@@ -44,6 +44,14 @@ impl Session {
                 .call(move |_, app, _| app.kad.as_mut().map(withdraw))
                 .await?;
         }
+        if let (Query::Put { key, .. }, Err(_)) = (query, &result) {
+            // Nor is a value that nobody took.
+            let key = value_key(key);
+            let withdraw = move |kad: &mut Kad| kad.stop_publishing(&key);
+            self.node
+                .call(move |_, app, _| app.kad.as_mut().map(withdraw))
+                .await?;
+        }
         Ok(told(result?))
     }
 
