@@ -13,6 +13,7 @@ use libp2p_proto_core::{Instant, UnixTime};
 use libp2p_proto_identity::KeyType;
 use libp2p_proto_ping as ping;
 use libp2p_proto_simulator::{Fault, FaultKind, Order, Places, Scenario, Sim, Skew, TraceHash};
+use libp2p_proto_swarm::{Event, Trim};
 use std::time::Duration;
 use support::{Tester, apart, ask, both, build, connected, depth_name, millis, pair, seconds, send, until};
 
@@ -361,5 +362,61 @@ fn an_answer_and_its_time_out_at_the_same_instant_give_exactly_one_outcome() {
                 sim.wind_down(seconds(20)).unwrap();
             }
         }
+    }
+}
+
+#[test]
+fn protected_peers_keep_their_connections_while_a_flood_is_trimmed_and_refused() {
+    // covers: SIM-046
+    for mut scenario in both(&Scenario::new(46).link(apart(millis(20)))) {
+        scenario.strict = false;
+        scenario.swarm.max_inbound = 24;
+        scenario.swarm.max_connections = 32;
+        scenario.swarm.idle_timeout = None;
+        scenario.swarm.trim = Some(Trim {
+            high: 16,
+            low: 12,
+            grace: seconds(1),
+            every: seconds(5),
+        });
+        let mut sim = build(scenario, 1);
+        // The protected ones come first and say nothing, so they would be worth least.
+        let protected = 1..=5;
+        for host in protected.clone() {
+            let peer = sim.peer(host).unwrap();
+            sim.command(0, |_, swarm, _| swarm.protect(peer, true)).unwrap();
+            assert!(sim.dial(host, 0));
+        }
+        sim.run_for(seconds(2)).unwrap();
+        for _ in 0..60 {
+            for host in 6..46 {
+                if !connected(&sim, host, 0) {
+                    sim.dial(host, 0);
+                }
+            }
+            sim.run_for(seconds(2)).unwrap();
+            for host in protected.clone() {
+                assert!(
+                    connected(&sim, 0, host) && connected(&sim, host, 0),
+                    "host {host}"
+                );
+            }
+        }
+        let lost = sim.app(0).unwrap().events.iter().any(|event| {
+            matches!(event, Event::Disconnected { peer, .. } if protected.clone().any(|host| sim.peer(host) == Some(*peer)))
+        });
+        assert!(!lost, "no protected connection was ever closed");
+        let stats = sim.swarm(0).unwrap().stats();
+        assert!(
+            stats.trimmed > 100,
+            "the flood was one: {} trimmed",
+            stats.trimmed
+        );
+        assert!(
+            stats.refused > 100,
+            "the flood was one: {} refused",
+            stats.refused
+        );
+        sim.wind_down(seconds(20)).unwrap();
     }
 }
