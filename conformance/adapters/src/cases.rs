@@ -8,7 +8,7 @@ use crate::{
 use core::time::Duration;
 use libp2p_proto_core::{Multiaddr, PeerId, ProtocolName, Side};
 use libp2p_proto_identify as identify;
-use libp2p_proto_stream_protocol::{AttemptError, Dial, DialError, DialRefused, StreamOrder};
+use libp2p_proto_stream_protocol::{AttemptError, Dial, DialError, DialOutcome, DialRefused, StreamOrder};
 use libp2p_proto_swarm::{Config, Event};
 use std::{
     io::{Read as _, Write as _},
@@ -80,6 +80,39 @@ pub fn two_nodes_do_the_same_over_a_websocket<A: Adapter>() {
     let tcp = Multiaddr::from_components(addr.components().take(2)).unwrap();
     let error = cause(honest.dial(&tcp));
     assert!(matches!(error, AttemptError::Upgrade(_)), "{error:?}");
+}
+
+// covers: DCU-042
+pub fn a_dial_that_asks_for_it_begins_at_the_port_where_the_node_listens<A: Adapter>() {
+    let (node, other) = (Node::<A>::start(1, limits()), Node::<A>::start(2, limits()));
+    let [ours, theirs] = [&node, &other].map(|node| node.addr.split_peer_id().0.unwrap());
+    let dial = Dial {
+        addrs: vec![theirs.clone()],
+        force: true,
+        reuse_port: true,
+        ..Dial::peer(other.peer)
+    };
+    let begun = node.call(move |swarm, _, now| swarm.dial(now, dial));
+    assert!(matches!(begun, Ok(DialOutcome::Pending(_))), "{begun:?}");
+    let remote = other.wait(|seen| match seen {
+        Seen::Swarm(Event::Connected { info, .. }) => Some(info.remote.clone()),
+        _ => None,
+    });
+    assert_eq!(remote, ours);
+    other.ping(node.peer);
+    // A second one to the same address can't begin there, and begins elsewhere.
+    let dial = Dial {
+        addrs: vec![theirs],
+        force: true,
+        reuse_port: true,
+        ..Dial::peer(other.peer)
+    };
+    node.call(move |swarm, _, now| swarm.dial(now, dial)).unwrap();
+    let elsewhere = other.wait(|seen| match seen {
+        Seen::Swarm(Event::Connected { info, .. }) if info.remote != ours => Some(info.remote.clone()),
+        _ => None,
+    });
+    assert_ne!(elsewhere, ours);
 }
 
 pub fn a_dial_to_a_closed_port_is_refused<A: Adapter>() {

@@ -334,6 +334,7 @@ macro_rules! adapter_suite {
         $crate::adapter_suite!($adapter:
             two_nodes_identify_ping_and_measure_each_other
             two_nodes_do_the_same_over_a_websocket
+            a_dial_that_asks_for_it_begins_at_the_port_where_the_node_listens
             a_dial_to_a_closed_port_is_refused
             a_dial_by_a_transport_that_is_not_there_says_so
             a_dial_to_another_peer_than_expected_fails_and_nobody_is_connected

@@ -324,6 +324,8 @@ pub(crate) fn dial_relay(
 ) -> Result<DialId, AttemptError> {
     let mut dial = Dial::peer(relay);
     dial.addrs = addrs;
+    // What the relay sees of us is then where others may punch.
+    dial.reuse_port = true;
     // A relayed connection to it does not count.
     dial.force = !cx.connections(relay).is_empty();
     match cx.dial(dial) {

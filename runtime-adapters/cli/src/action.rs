@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Kad(Query),
     /// Reserve a slot at a relay.
     Reserve,
+    /// Get a direct connection beside the relayed one.
+    Dcutr,
     /// Register at a rendezvous point.
     Register {
         namespace: String,
@@ -116,7 +118,9 @@ impl FromStr for Action {
                         .ok_or("write ping:N with N from 1 to 4294967295")?,
                 },
             },
-            "identify" | "alive" | "relay-reserve" | "autonat" | "autonat2" if rest.is_some() => {
+            "identify" | "alive" | "relay-reserve" | "dcutr" | "autonat" | "autonat2"
+                if rest.is_some() =>
+            {
                 return Err(format!("{word} takes no argument"));
             }
             "identify" => Kind::Identify,
@@ -170,6 +174,7 @@ impl FromStr for Action {
             "relay-reserve" => Kind::Reserve,
             "autonat" => Kind::Reach(Version::V1),
             "autonat2" => Kind::Reach(Version::V2),
+            "dcutr" => Kind::Dcutr,
             "rendezvous-register" => Kind::Register {
                 namespace: needs("NS")?.to_owned(),
             },

@@ -77,6 +77,7 @@ Actions, each reported in a line of its own:
   relay-reserve   a slot at the peer, so that others reach us through it
   autonat, autonat2
                   whether the peer reaches us, as a whole or at one address
+  dcutr           a direct connection beside the relayed one, by a hole punch if need be
   rendezvous-register:NS, rendezvous-discover:NS
                   be found under a name; who is registered there
   ipns-publish:PATH, ipns-resolve:NAME
@@ -164,7 +165,7 @@ pub(crate) struct Listen {
     /// [default: /ip4/127.0.0.1/tcp/0]
     #[arg(long = "listen", value_name = "MULTIADDR")]
     pub(crate) addrs: Vec<Multiaddr>,
-    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch, gossip, kad, relay, rendezvous, autonat, autonat2, mdns [default: all but the last four]
+    /// Comma list of services to mount: identify, push, ping, perf, echo, reqresp, fetch, gossip, kad, relay, dcutr, rendezvous, autonat, autonat2, mdns [default: all but the last five]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) services: Option<Vec<String>>,
     /// Peer to stay connected to, beside those of the configuration (repeatable)
@@ -190,7 +191,7 @@ pub(crate) struct Dial {
     pub(crate) actions: Vec<Action>,
     #[command(flatten)]
     pub(crate) common: Common,
-    /// Ignored: a dialer goes by its address
+    /// Where to listen for `dcutr`, where the default of loopback is not enough; ignored otherwise: a dialer goes by its address
     #[arg(long = "listen", value_name = "MULTIADDR", hide = true)]
     pub(crate) listen: Vec<Multiaddr>,
 }

@@ -59,11 +59,15 @@ async fn act(
 ) -> Result<Exit, Error> {
     let began = Instant::now();
     restore(node, config).await?;
-    if asks_kad(args)
+    if asks_dcutr(args) && !args.listen.is_empty() {
+        for addr in &args.listen {
+            node.listen(addr.clone()).await?;
+        }
+    } else if asks_kad(args)
         || args.actions.iter().any(|action| {
             matches!(
                 action.kind,
-                Kind::Register { .. } | Kind::Reserve | Kind::Reach(_)
+                Kind::Register { .. } | Kind::Reserve | Kind::Dcutr | Kind::Reach(_)
             )
         })
     {
@@ -95,6 +99,10 @@ fn asks_kad(args: &args::Dial) -> bool {
         .any(|action| matches!(action.kind, Kind::Kad(_)))
 }
 
+fn asks_dcutr(args: &args::Dial) -> bool {
+    args.actions.iter().any(|action| action.kind == Kind::Dcutr)
+}
+
 /// Starts the node of a dialer, and its recording if there is to be one.
 pub(crate) fn spawn(
     args: &args::Dial,
@@ -111,8 +119,13 @@ pub(crate) fn spawn(
     }
     names.sort();
     names.dedup();
-    let kad = asks_kad(args);
-    let dialing = Dialing { names, limit, kad };
+    let (kad, dcutr) = (asks_kad(args), asks_dcutr(args));
+    let dialing = Dialing {
+        names,
+        limit,
+        kad,
+        dcutr,
+    };
     let mut swarm = config.swarm.clone();
     // Whoever runs the command says when it is over.
     swarm.idle_timeout = None;

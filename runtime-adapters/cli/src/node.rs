@@ -5,6 +5,7 @@ mod mio_loop;
 use crate::{args::Common, config::Config, error::Error, keys, support::key_type};
 use libp2p_proto_autonat::{self as autonat, Autonat};
 use libp2p_proto_core::{ProtocolName, UnixTime};
+use libp2p_proto_dcutr::{self as dcutr, Dcutr};
 use libp2p_proto_dns as dns;
 use libp2p_proto_driver::{self as driver, App, Handle, Resolver};
 use libp2p_proto_gossipsub::{self as gossipsub, Gossipsub};
@@ -115,6 +116,16 @@ pub(crate) fn autonat(serve: Option<[bool; 2]>) -> Result<Autonat, Error> {
         ..autonat::Config::default()
     };
     Autonat::new(config).map_err(broken)
+}
+
+/// Hole punching at any address.
+pub(crate) fn dcutr() -> Result<Dcutr, Error> {
+    let config = dcutr::Config {
+        private_addrs: true,
+        unlimited: true,
+        ..dcutr::Config::default()
+    };
+    Dcutr::new(config).map_err(broken)
 }
 
 /// Rendezvous at any address, as a point or only as a client.

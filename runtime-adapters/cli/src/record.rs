@@ -52,6 +52,9 @@ pub(crate) struct Dialing {
     pub(crate) limit: Duration,
     /// Whether it asks Kademlia.
     pub(crate) kad: bool,
+    /// Whether it upgrades relayed connections.
+    #[serde(default)]
+    pub(crate) dcutr: bool,
 }
 
 impl Built {

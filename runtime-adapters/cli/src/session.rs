@@ -1,6 +1,7 @@
 //! A dialer that is connected, and what it can do.
 
 mod autonat;
+mod dcutr;
 mod dialer;
 mod echo;
 mod gossip;
@@ -145,6 +146,7 @@ impl Session {
             Kind::Kad(query) => self.kad(query).await,
             Kind::Reserve => self.reserve().await,
             Kind::Reach(version) => self.reach(*version).await,
+            Kind::Dcutr => self.upgrade().await,
             Kind::Register { namespace } => self.register(namespace).await,
             Kind::Discover { namespace } => self.discover(namespace).await,
             Kind::Wait { .. } | Kind::Alive | Kind::Unsupported => Err(Trouble::Unsupported),

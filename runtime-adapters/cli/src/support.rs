@@ -16,6 +16,7 @@ pub(crate) const SERVICES: [&str; 14] = [
     "gossip",
     "kad",
     "relay",
+    "dcutr",
     "rendezvous",
     "autonat",
     "autonat2",

@@ -35,6 +35,17 @@ impl<S: Spawn> Runtime for AsyncIo<S> {
         Box::pin(async move { without_delay(Async::<TcpStream>::connect(addr).await?) })
     }
 
+    fn connecting(socket: TcpStream) -> Self::Connecting {
+        Box::pin(async move {
+            let socket = Async::new(socket)?;
+            socket.writable().await?;
+            if let Some(error) = socket.get_ref().take_error()? {
+                return Err(error);
+            }
+            without_delay(socket)
+        })
+    }
+
     fn listener(socket: TcpListener) -> io::Result<Self::Listener> {
         Async::new(socket)
     }

@@ -251,7 +251,13 @@ impl<A: App, R: Runtime> Node<A, R> {
 
     fn act(&mut self, now: Instant, action: Action) {
         match action {
-            Action::Dial { conn, addr, .. } => self.sockets.dial(now, &mut self.swarm, conn, &addr),
+            Action::Dial {
+                conn,
+                addr,
+                reuse_port,
+            } => {
+                self.sockets.dial(now, &mut self.swarm, (conn, &addr), reuse_port);
+            }
             Action::CancelDial { conn } => self.sockets.cancel(conn),
             Action::Resolve { query, name, kind } => {
                 let answers = self.answers.0.clone();

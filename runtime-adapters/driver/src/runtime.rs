@@ -10,7 +10,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use libp2p_proto_swarm::{Record, ResolveKind};
 use std::{
     io,
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::Arc,
     time::Instant,
 };
@@ -30,6 +30,9 @@ pub trait Runtime: Sized + 'static {
 
     /// Connects.
     fn connect(addr: SocketAddr) -> Self::Connecting;
+
+    /// Takes over a socket that is being connected already and does not block.
+    fn connecting(socket: TcpStream) -> Self::Connecting;
 
     /// Takes over a socket that listens already and does not block.
     ///

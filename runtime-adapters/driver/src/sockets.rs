@@ -8,7 +8,7 @@ use core::{
     time::Duration,
 };
 use libp2p_proto_core::{ConnectionId, Instant, Multiaddr};
-use libp2p_proto_os::{code, listen, to_multiaddr, to_multiaddr_like, to_socket};
+use libp2p_proto_os::{code, connect_from, listen, to_multiaddr, to_multiaddr_like, to_socket};
 use libp2p_proto_stream_protocol::{AttemptError, Seat};
 use libp2p_proto_swarm::Swarm;
 use std::{collections::BTreeMap, io};
@@ -50,12 +50,25 @@ impl<R: Runtime> Sockets<R> {
         self.listeners.clear();
     }
 
-    pub(crate) fn dial(&mut self, now: Instant, swarm: &mut Swarm, conn: ConnectionId, addr: &Multiaddr) {
-        if let Some(socket) = to_socket(addr) {
-            self.dials.insert(conn, R::connect(socket));
-        } else {
-            swarm.handle_dial_failed(now, conn, AttemptError::Transport("unsupported"));
-        }
+    /// Connects; with `reuse_port` from a port where we listen, if there is one for it.
+    pub(crate) fn dial(
+        &mut self,
+        now: Instant,
+        swarm: &mut Swarm,
+        (conn, addr): (ConnectionId, &Multiaddr),
+        reuse_port: bool,
+    ) {
+        let Some(socket) = to_socket(addr) else {
+            return swarm.handle_dial_failed(now, conn, AttemptError::Transport("unsupported"));
+        };
+        let plain = self
+            .listeners
+            .iter()
+            .filter(|(_, addr)| addr.websocket().is_none());
+        let listening = plain.filter_map(|(_, addr)| to_socket(addr));
+        let shared = reuse_port.then(|| connect_from(listening, socket)).flatten();
+        let connecting = shared.map_or_else(|| R::connect(socket), R::connecting);
+        self.dials.insert(conn, connecting);
     }
 
     pub(crate) fn cancel(&mut self, conn: ConnectionId) {

@@ -9,7 +9,9 @@ use libp2p_proto_core::{ConnectionId, Instant, Multiaddr, Timers, UnixTime};
 use libp2p_proto_identity::Identity;
 #[cfg(feature = "mdns")]
 use libp2p_proto_os::Multicast;
-use libp2p_proto_os::{Clock, Entropy, code, listen, to_multiaddr, to_multiaddr_like, to_socket};
+use libp2p_proto_os::{
+    Clock, Entropy, code, connect_from, listen, to_multiaddr, to_multiaddr_like, to_socket,
+};
 use libp2p_proto_stream_protocol::{AttemptError, Protocols, Seat};
 use libp2p_proto_swarm::{self as swarm, Action, Denied, Event, ResolveId, ResolveKind, Swarm};
 use mio::{
@@ -381,7 +383,11 @@ impl Node {
 
     fn act(&mut self, now: Instant, action: Action) {
         match action {
-            Action::Dial { conn, addr, .. } => match self.dial(conn, &addr) {
+            Action::Dial {
+                conn,
+                addr,
+                reuse_port,
+            } => match self.dial(conn, &addr, reuse_port) {
                 Ok(socket) => drop(self.dials.insert(conn, socket)),
                 Err(cause) => self
                     .swarm
@@ -399,9 +405,24 @@ impl Node {
         }
     }
 
-    fn dial(&self, conn: ConnectionId, addr: &Multiaddr) -> Result<TcpStream, &'static str> {
-        let mut socket =
-            TcpStream::connect(to_socket(addr).ok_or("unsupported")?).map_err(|error| code(&error))?;
+    fn dial(
+        &self,
+        conn: ConnectionId,
+        addr: &Multiaddr,
+        reuse_port: bool,
+    ) -> Result<TcpStream, &'static str> {
+        let remote = to_socket(addr).ok_or("unsupported")?;
+        let plain = self
+            .listeners
+            .iter()
+            .filter(|(_, addr)| addr.websocket().is_none());
+        let listening = plain.filter_map(|(_, addr)| to_socket(addr));
+        let shared = reuse_port.then(|| connect_from(listening, remote)).flatten();
+        let socket = shared.map_or_else(
+            || TcpStream::connect(remote),
+            |socket| Ok(TcpStream::from_std(socket)),
+        );
+        let mut socket = socket.map_err(|error| code(&error))?;
         self.register(conn, &mut socket)?;
         Ok(socket)
     }

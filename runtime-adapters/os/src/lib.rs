@@ -17,7 +17,7 @@ use libp2p_proto_core::{Component, Instant, Multiaddr, UnixTime};
 use socket2::{Domain, Socket, Type};
 use std::{
     io::{self, ErrorKind},
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     time,
 };
 
@@ -111,7 +111,51 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
+    // From now on our own dials may begin here too. Another listener still may not take the port: it would have to say so when it binds.
+    #[cfg(unix)]
+    socket.set_reuse_port(true)?;
     Ok(socket.into())
+}
+
+/// Begins to connect from a port where we listen, so that a NAT on the way maps this link as it maps the listener's: the socket does not block, and is writable once
+/// its fate is decided. `None`: no listener of `listening` fits, or the port can't be used for this link, for example because one to the same address stands already. Then
+/// any port will have to do.
+pub fn connect_from(listening: impl Iterator<Item = SocketAddr>, remote: SocketAddr) -> Option<TcpStream> {
+    connect_at(origin(listening, remote)?, remote).ok()
+}
+
+/// Where a dial to `remote` may begin: at a listener of its family, which is anywhere, or on the loopback interface if and only if the remote is.
+fn origin(listening: impl Iterator<Item = SocketAddr>, remote: SocketAddr) -> Option<SocketAddr> {
+    let fit = |local: &SocketAddr| {
+        let anywhere = local.ip().is_unspecified();
+        local.is_ipv4() == remote.is_ipv4()
+            && (anywhere || local.ip().is_loopback() == remote.ip().is_loopback())
+    };
+    // One that is anywhere leaves the choice of the interface to the system.
+    listening
+        .filter(fit)
+        .max_by_key(|local| local.ip().is_unspecified())
+}
+
+#[cfg(unix)]
+fn connect_at(local: SocketAddr, remote: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(remote), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&local.into())?;
+    match socket.connect(&remote.into()) {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(socket.into())
+}
+
+/// Elsewhere than on Unix a port is not shared.
+#[cfg(not(unix))]
+fn connect_at(_: SocketAddr, _: SocketAddr) -> io::Result<TcpStream> {
+    Err(ErrorKind::Unsupported.into())
 }
 
 /// One word for an error of the operating system.
@@ -131,7 +175,9 @@ pub fn code(error: &io::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clock, Entropy, code, listen, to_multiaddr, to_multiaddr_like, to_socket};
+    use super::{
+        Clock, Entropy, code, connect_from, listen, origin, to_multiaddr, to_multiaddr_like, to_socket,
+    };
     use libp2p_proto_core::Instant;
     use std::io::ErrorKind;
 
@@ -181,6 +227,49 @@ mod tests {
         };
         assert_eq!(like("/ip4/0.0.0.0/tcp/0"), "/ip4/127.0.0.1/tcp/5");
         assert_eq!(like("/ip4/0.0.0.0/tcp/0/ws"), "/ip4/127.0.0.1/tcp/5/ws");
+    }
+
+    #[test]
+    fn a_port_where_one_node_listens_is_not_another_ones() {
+        let first = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let again = listen(first.local_addr().unwrap());
+        assert_eq!(again.unwrap_err().kind(), ErrorKind::AddrInUse);
+    }
+
+    // covers: DCU-042
+    #[cfg(unix)]
+    #[test]
+    fn a_dial_begins_at_the_port_of_the_listener_and_not_twice_to_the_same_address() {
+        let [ours, theirs] = ["127.0.0.1:0"; 2].map(|addr| listen(addr.parse().unwrap()).unwrap());
+        let (local, remote) = (ours.local_addr().unwrap(), theirs.local_addr().unwrap());
+        let socket = connect_from([local].into_iter(), remote).unwrap();
+        assert_eq!(socket.local_addr().unwrap(), local);
+        theirs.set_nonblocking(false).unwrap();
+        let (_accepted, from) = theirs.accept().unwrap();
+        assert_eq!(from, local);
+        assert!(
+            connect_from([local].into_iter(), remote).is_none(),
+            "the two ends are taken"
+        );
+        assert!(connect_from(core::iter::empty(), remote).is_none());
+    }
+
+    #[test]
+    fn a_dial_begins_at_a_listener_of_its_family_and_its_reach() {
+        let origin = |listening: &[&str], remote: &str| {
+            let listening: Vec<_> = listening.iter().map(|addr| addr.parse().unwrap()).collect();
+            origin(listening.into_iter(), remote.parse().unwrap()).map(|addr| addr.to_string())
+        };
+        let public = "198.51.100.7:1";
+        assert_eq!(origin(&["127.0.0.1:9"], public), None);
+        assert_eq!(origin(&["[::]:9"], public), None);
+        assert_eq!(
+            origin(&["127.0.0.1:9", "10.0.0.2:8"], public).unwrap(),
+            "10.0.0.2:8"
+        );
+        assert_eq!(origin(&["0.0.0.0:9", "10.0.0.2:8"], public).unwrap(), "0.0.0.0:9");
+        assert_eq!(origin(&["10.0.0.2:8"], "127.0.0.1:1"), None);
+        assert_eq!(origin(&["[::]:9"], "[2001:db8::1]:1").unwrap(), "[::]:9");
     }
 
     #[test]

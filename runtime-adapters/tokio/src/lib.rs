@@ -46,6 +46,17 @@ impl driver::Runtime for Tokio {
         Box::pin(async move { prepare(TcpStream::connect(addr).await?) })
     }
 
+    fn connecting(socket: std::net::TcpStream) -> Self::Connecting {
+        Box::pin(async move {
+            let socket = TcpStream::from_std(socket)?;
+            socket.writable().await?;
+            if let Some(error) = socket.take_error()? {
+                return Err(error);
+            }
+            prepare(socket)
+        })
+    }
+
     fn listener(socket: std::net::TcpListener) -> io::Result<TcpListener> {
         TcpListener::from_std(socket)
     }

@@ -41,6 +41,10 @@ impl Runtime for Short {
         Tokio::connect(addr)
     }
 
+    fn connecting(socket: std::net::TcpStream) -> Self::Connecting {
+        Tokio::connecting(socket)
+    }
+
     fn listener(socket: std::net::TcpListener) -> io::Result<Self::Listener> {
         Ok((Tokio::listener(socket)?, 3))
     }

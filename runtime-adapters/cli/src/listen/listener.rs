@@ -5,9 +5,11 @@ use crate::{
     explain,
     node::{self, ECHO, autonat, broken, introduce, kademlia, pubsub, rendezvous, requests},
     output::Lines,
+    session::millis,
 };
 use libp2p_proto_autonat::Autonat;
 use libp2p_proto_core::{Multiaddr, PeerId, bytes::Bytes};
+use libp2p_proto_dcutr::{self as dcutr, Dcutr};
 use libp2p_proto_driver::{App, mdns};
 use libp2p_proto_echo::Echo;
 use libp2p_proto_fetch::Fetch;
@@ -63,6 +65,7 @@ pub(crate) struct Listener {
     pub(crate) relay: Option<Relay>,
     /// Where a relay keeps a slot for us, or why there is none.
     pub(crate) reserved: Option<Result<Vec<Multiaddr>, Failure>>,
+    dcutr: Option<Dcutr>,
     rendezvous: Option<Rendezvous>,
     autonat: Option<Autonat>,
     lines: Lines,
@@ -110,6 +113,7 @@ impl Listener {
                 .then(|| node::relay(identity, has("relay"), reserves))
                 .transpose()?,
             reserved: None,
+            dcutr: has("dcutr").then(node::dcutr).transpose()?,
             rendezvous: has("rendezvous")
                 .then(|| rendezvous(identity, true))
                 .transpose()?,
@@ -173,6 +177,36 @@ impl Listener {
         }
     }
 
+    /// Tells what became of relayed connections.
+    fn report_punches(&mut self) {
+        while let Some(event) = self.dcutr.as_mut().and_then(Dcutr::poll_event) {
+            match event {
+                dcutr::Event::Upgraded { peer, how, .. } => {
+                    let how = match how {
+                        dcutr::How::Unilateral => "dialed",
+                        dcutr::How::Punched => "punched",
+                        dcutr::How::Appeared => "appeared",
+                    };
+                    self.say(json!({ "event": "direct", "peer": peer.to_string(), "how": how }));
+                }
+                dcutr::Event::Attempted { peer, attempt } => {
+                    let texts =
+                        |addrs: &[Multiaddr]| addrs.iter().map(ToString::to_string).collect::<Vec<_>>();
+                    self.say(json!({
+                        "event": "punch", "peer": peer.to_string(), "attempt": attempt.number,
+                        "rttMs": attempt.rtt.map(millis), "ours": texts(&attempt.ours), "theirs": texts(&attempt.theirs),
+                        "error": attempt.result.err().map(|failure| failure.to_string()),
+                    }));
+                }
+                dcutr::Event::Failed { peer, failure } => {
+                    let error = failure.to_string();
+                    self.say(json!({ "event": "punch-failed", "peer": peer.to_string(), "error": error }));
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn answer_requests(&mut self) {
         let Some(protocol) = &mut self.requests else {
             return;
@@ -209,6 +243,7 @@ impl App for Listener {
             lend(&mut self.gossip),
             lend(&mut self.kad),
             lend(&mut self.relay),
+            lend(&mut self.dcutr),
             lend(&mut self.rendezvous),
             lend(&mut self.autonat),
         ];
@@ -287,6 +322,7 @@ impl App for Listener {
             }
         }
         self.report_slots();
+        self.report_punches();
         self.answer_requests();
         self.answer_gossip();
         // The rounds by interval count in the statistics.

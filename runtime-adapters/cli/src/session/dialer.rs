@@ -4,11 +4,14 @@ use super::{Connected, echo::Echo};
 use crate::{
     error::Error,
     explain,
-    node::{ECHO, REQRESP, autonat, broken, introduce, kademlia, pubsub, relay, rendezvous, requests},
+    node::{
+        ECHO, REQRESP, autonat, broken, dcutr, introduce, kademlia, pubsub, relay, rendezvous, requests,
+    },
     record::Dialing,
 };
 use libp2p_proto_autonat::Autonat;
 use libp2p_proto_core::{ConnectionId, PeerId, ProtocolName};
+use libp2p_proto_dcutr::Dcutr;
 use libp2p_proto_driver::App;
 use libp2p_proto_fetch::Fetch;
 use libp2p_proto_gossipsub::Gossipsub;
@@ -56,6 +59,8 @@ pub(crate) struct Dialer {
     pub(super) kad: Option<Kad>,
     /// For circuits, dialed and reserved.
     pub(super) relay: Relay,
+    /// For a run that asks for a direct connection.
+    pub(super) dcutr: Option<Dcutr>,
     pub(super) rendezvous: Rendezvous,
     pub(super) autonat: Autonat,
     pub(super) echo: Echo,
@@ -105,6 +110,7 @@ impl Dialer {
             requests: requests(false, limit)?,
             kad,
             relay: relay(identity, false, true)?,
+            dcutr: dialing.dcutr.then(dcutr).transpose()?,
             rendezvous: rendezvous(identity, false)?,
             autonat: autonat(None)?,
             echo: Echo::new()?,
@@ -160,6 +166,7 @@ impl App for Dialer {
             &mut self.autonat,
             &mut self.handled,
         ];
+        all.extend(self.dcutr.as_mut().map(|dcutr| dcutr as &mut dyn Protocol));
         all.extend(self.kad.as_mut().map(|kad| kad as &mut dyn Protocol));
         all
     }
@@ -245,6 +252,7 @@ mod tests {
             names: Vec::new(),
             limit: Duration::from_secs(1),
             kad: false,
+            dcutr: false,
         };
         let mut dialer = Dialer::new(&identity, &dialing, None).unwrap();
         let (peer, conn) = (identity.peer_id(), ConnectionId::new(7));
