@@ -13,6 +13,7 @@ extern crate alloc;
 
 mod circuits;
 mod client;
+mod command;
 mod config;
 mod error;
 mod event;
@@ -22,6 +23,7 @@ mod server;
 mod voucher;
 mod wire;
 
+pub use command::Command;
 pub use config::{Access, ClientConfig, Request, ServerConfig};
 pub use error::{Error, Failure, VoucherError};
 pub use event::{Event, Stats};

@@ -1,10 +1,14 @@
 //! The machine: both parts under one roof, and what they share.
 
-use crate::{ClientConfig, Error, Event, ServerConfig, Stats, client::Client, own::Own, server::Server};
+use crate::{
+    ClientConfig, Command, Error, Event, ServerConfig, Stats, client::Client, own::Own, server::Server,
+};
 use alloc::vec::Vec;
 use libp2p_proto_core::{Deadline, Multiaddr, PeerId, ProtocolName};
 use libp2p_proto_identity::Identity;
-use libp2p_proto_stream_protocol::{Context, EventQueue, Fact, Framing, Input, Protocol, StreamSpec};
+use libp2p_proto_stream_protocol::{
+    BadCommand, Context, EventQueue, Fact, Framing, Input, Journal, Protocol, StreamSpec,
+};
 
 /// `/libp2p/circuit/relay/0.2.0/hop`.
 pub const HOP: ProtocolName = ProtocolName::from_static("/libp2p/circuit/relay/0.2.0/hop");
@@ -41,6 +45,7 @@ pub struct Relay {
     client: Option<Client>,
     own: Own,
     desk: Desk,
+    journal: Journal,
 }
 
 impl Relay {
@@ -77,11 +82,16 @@ impl Relay {
                 events: EventQueue::new(MAX_EVENTS),
                 stats: Stats::default(),
             },
+            journal: Journal::new(),
         })
     }
 
     /// Keeps a slot at a relay from now on, whatever others think of our reachability. `addrs` are tried besides those known of it.
     pub fn reserve(&mut self, relay: PeerId, addrs: Vec<Multiaddr>) {
+        self.journal.note(|| Command::Reserve {
+            relay,
+            addrs: addrs.clone(),
+        });
         if let Some(client) = &mut self.client {
             client.reserve(relay, addrs);
         }
@@ -89,6 +99,7 @@ impl Relay {
 
     /// Keeps no slot at a relay any more.
     pub fn release(&mut self, relay: PeerId) {
+        self.journal.note(|| Command::Release { relay });
         if let Some(client) = &mut self.client {
             client.release(relay);
         }
@@ -101,7 +112,9 @@ impl Relay {
 
     /// The oldest event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.desk.events.pop()
+        let event = self.desk.events.pop()?;
+        self.journal.took(Some(&event), || Command::Poll);
+        Some(event)
     }
 
     /// The drive that made the oldest event.
@@ -191,6 +204,15 @@ impl Protocol for Relay {
         let server = self.server.as_ref().and_then(Server::poll_timeout);
         let client = self.client.as_ref().and_then(Client::poll_timeout);
         Deadline::earliest(server, client)
+    }
+
+    fn journal(&mut self) -> Option<&mut Journal> {
+        Some(&mut self.journal)
+    }
+
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.apply(Journal::read(command)?);
+        Ok(())
     }
 }
 

@@ -14,20 +14,46 @@ use libp2p_proto_laws::protocol::{Laws, Subject};
 use libp2p_proto_relay::{
     ClientConfig, HOP, HopMessage, Limit, Relay, Reservation, ServerConfig, Status, StopMessage,
 };
-use libp2p_proto_stream_protocol::{Context, Fact, Input, Protocol, Reachability, StreamSpec};
+use libp2p_proto_stream_protocol::{
+    BadCommand, Context, Fact, Input, Journal, Protocol, Reachability, StreamSpec,
+};
 use support::{addr, identity, peer};
 
-struct Life(Relay);
+/// A relay that is a client too, and how many links were wanted of it.
+struct Life(Relay, u64);
+
+fn known(index: u64) -> PeerId {
+    PeerId::random(&mut Rng::from_seed([9; 32]).fork("peer", index))
+}
 
 impl Protocol for Life {
     fn specs(&self) -> &[StreamSpec] {
         self.0.specs()
     }
     fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
+        let input = match input {
+            // The laws know no links; this fact, which means nothing to a relay, stands for one that is wanted.
+            Input::Fact(Fact::LocalProtocols) => {
+                self.1 += 1;
+                let relay = known(self.1 % 4);
+                Input::LinkWanted {
+                    conn: ConnectionId::new(1000 + self.1),
+                    peer: known(self.1 / 4 % 4),
+                    addr: addr(&format!("/ip4/198.51.100.7/tcp/1/p2p/{relay}/p2p-circuit")),
+                }
+            }
+            input => input,
+        };
         self.0.handle(cx, input);
     }
     fn poll_timeout(&self) -> Option<Deadline> {
         self.0.poll_timeout()
+    }
+    fn journal(&mut self) -> Option<&mut Journal> {
+        self.0.journal()
+    }
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.0.repeat(command)
     }
 }
 
@@ -36,43 +62,32 @@ impl Subject for Life {
         self.0.poll_event().map(|event| format!("{event:?}"))
     }
 
-    fn command(&mut self, cx: &mut Context<'_>, dice: &mut Rng) {
-        let known = |index| PeerId::random(&mut Rng::from_seed([9; 32]).fork("peer", index));
-        let somebody = known(dice.below(4));
-        match dice.below(6) {
-            0 => self.0.reserve(somebody, vec![addr("/ip4/198.51.100.7/tcp/1")]),
-            1 => self.0.release(somebody),
+    fn facts(&mut self, dice: &mut Rng) -> Vec<Fact> {
+        match dice.below(5) {
+            0 => vec![Fact::LocalProtocols],
+            1 => vec![Fact::PeerProtocols {
+                peer: known(dice.below(4)),
+                protocols: vec![HOP].into(),
+            }],
             2 => {
-                let relay = known(dice.below(4));
-                let conn = ConnectionId::new(1000 + dice.below(1000));
-                let addr = addr(&format!("/ip4/198.51.100.7/tcp/1/p2p/{relay}/p2p-circuit"));
-                let input = Input::LinkWanted {
-                    conn,
-                    peer: somebody,
-                    addr,
-                };
-                self.0.handle(cx, input);
-            }
-            3 => {
-                let protocols = vec![HOP].into();
-                let fact = Fact::PeerProtocols {
-                    peer: somebody,
-                    protocols,
-                };
-                self.0.handle(cx, Input::Fact(fact));
-            }
-            4 => {
                 let all = [Reachability::Public, Reachability::Private, Reachability::Unknown];
                 let place = usize::try_from(dice.below(3)).unwrap();
-                self.0.handle(cx, Input::Fact(Fact::Reachability(all[place])));
+                vec![Fact::Reachability(all[place])]
             }
-            _ => {
-                let fact = Fact::ListenAddress {
-                    addr: addr("/ip4/198.51.100.9/tcp/1"),
-                    up: dice.below(3) > 0,
-                };
-                self.0.handle(cx, Input::Fact(fact));
-            }
+            3 => vec![Fact::ListenAddress {
+                addr: addr("/ip4/198.51.100.9/tcp/1"),
+                up: dice.below(3) > 0,
+            }],
+            _ => Vec::new(),
+        }
+    }
+
+    fn command(&mut self, _: &mut Context<'_>, dice: &mut Rng) {
+        let somebody = known(dice.below(4));
+        if dice.below(3) > 0 {
+            self.0.reserve(somebody, vec![addr("/ip4/198.51.100.7/tcp/1")]);
+        } else {
+            self.0.release(somebody);
         }
     }
 }
@@ -89,7 +104,7 @@ fn the_laws_hold() {
             unreserved: true,
             ..ClientConfig::default()
         };
-        Life(Relay::new(identity(1), Some(server), Some(client)).unwrap())
+        Life(Relay::new(identity(1), Some(server), Some(client)).unwrap(), 0)
     };
     let reservation = Reservation {
         expire: 1_700_010_000,
@@ -105,10 +120,9 @@ fn the_laws_hold() {
         duration: 120,
         data: 100,
     };
-    let known = PeerId::random(&mut Rng::from_seed([9; 32]).fork("peer", 1));
     Laws::of(make)
         .frame(&HopMessage::Reserve.encode())
-        .frame(&HopMessage::Connect { peer: known }.encode())
+        .frame(&HopMessage::Connect { peer: known(1) }.encode())
         .frame(&grant.encode())
         .frame(&HopMessage::status(Status::Ok).encode())
         .frame(&HopMessage::status(Status::NoReservation).encode())
