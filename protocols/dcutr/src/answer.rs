@@ -2,7 +2,7 @@
 
 use crate::{
     Dcutr, Event, Failure, HolePunch, Role,
-    dcutr::{Timer, is_direct},
+    dcutr::{Timer, expected, is_direct},
     peer::{Answer, Punch, Run},
     usable::usable,
 };
@@ -119,13 +119,16 @@ impl Dcutr {
         let message = HolePunch::Connect { addrs: ours.clone() };
         cx.write(stream, message.encode())
             .map_err(|_| Failure::RelayLost)?;
-        let ready = Some(Punch {
+        let punch = Punch {
             role: Role::Caller,
             number,
             rtt: None,
             ours,
             theirs,
-        });
+        };
+        // Where the relay is a detour, the peer's dial may be here before its SYNC.
+        cx.expect(expected(peer, &punch, cx.now + self.config.exchange));
+        let ready = Some(punch);
         known.run = Run::Answering(Answer {
             stream,
             number,

@@ -3,7 +3,7 @@
 use crate::{
     Command, Config, Error, Event, Failure, How, Role,
     own::Own,
-    peer::{Known, Offer, Punch, Relayed, Run},
+    peer::{Answer, Known, Offer, Punch, Relayed, Run},
     usable::usable,
 };
 use alloc::{
@@ -211,7 +211,10 @@ impl Dcutr {
         self.stop(cx, peer, &run, by);
         let how = match run {
             Run::Dialing(dial) if by == Some(dial) => How::Unilateral,
-            Run::Punching(punch, _) => {
+            Run::Punching(punch, _)
+            | Run::Answering(Answer {
+                ready: Some(punch), ..
+            }) => {
                 let attempt = punch.ended(Ok(conn));
                 self.tell(cx, Event::Attempted { peer, attempt });
                 How::Punched
@@ -235,7 +238,7 @@ impl Dcutr {
                 cx.cancel_dial(dial);
             }
         }
-        if let Run::Punching(punch, _) = run {
+        if let Some(punch) = run.expects() {
             let now = cx.now;
             cx.expect(expected(peer, punch, now));
         }
@@ -625,7 +628,7 @@ pub(crate) fn is_direct(cx: &Context<'_>, peer: PeerId) -> bool {
 }
 
 /// The other end's dial.
-fn expected(peer: PeerId, punch: &Punch, until: Instant) -> Expected {
+pub(crate) fn expected(peer: PeerId, punch: &Punch, until: Instant) -> Expected {
     Expected {
         peer,
         addrs: punch.theirs.clone(),

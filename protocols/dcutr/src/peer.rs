@@ -83,6 +83,15 @@ impl Run {
         }
     }
 
+    /// The attempt in which the other end's dial is expected.
+    pub(crate) const fn expects(&self) -> Option<&Punch> {
+        match self {
+            Self::Punching(punch, _) => Some(punch),
+            Self::Answering(Answer { ready, .. }) => ready.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether it goes on without the relayed connection: both ends know all that they need.
     pub(crate) const fn needs_no_relay(&self) -> bool {
         matches!(self, Self::Dialing(_) | Self::Waiting(_) | Self::Punching(..))

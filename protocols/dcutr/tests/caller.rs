@@ -10,7 +10,7 @@
 mod support;
 
 use libp2p_proto_core::{Side, StreamId};
-use libp2p_proto_dcutr::{Config, Dcutr, Event, Failure, HolePunch, Role};
+use libp2p_proto_dcutr::{Config, Dcutr, Event, Failure, HolePunch, How, Role};
 use libp2p_proto_stream_protocol::{
     Closed,
     bench::{Bench, Puppet},
@@ -61,6 +61,11 @@ fn the_caller_dials_all_addresses_in_the_call_that_takes_sync() {
     };
     assert_eq!(heard(&callee, stream), [answer]);
     assert!(lab.bench.dials(CALLER).is_empty());
+    // The callee's dial may come ahead of SYNC.
+    let [early] = lab.bench.expected(CALLER) else {
+        panic!("one expectation")
+    };
+    assert_eq!((early.side, &early.addrs), (Side::Dialer, &addrs(&theirs)));
     lab.say(CALLEE, &callee, stream, &sync_message());
     lab.run(&mut caller, &mut callee, ms(39));
     assert!(lab.bench.dials(CALLER).is_empty());
@@ -70,11 +75,38 @@ fn the_caller_dials_all_addresses_in_the_call_that_takes_sync() {
     };
     assert_eq!(dial.addrs, addrs(&theirs));
     assert!(dial.at_once && dial.reuse_port && dial.side == Side::Dialer);
-    let [expected] = lab.bench.expected(CALLER) else {
-        panic!("one expectation")
+    let [_, expected] = lab.bench.expected(CALLER) else {
+        panic!("another expectation")
     };
     assert_eq!((expected.side, &expected.addrs), (Side::Dialer, &dial.addrs));
     assert_eq!(expected.until, lab.bench.now() + ms(10_000));
+}
+
+#[test]
+fn a_dial_of_the_callee_that_comes_ahead_of_sync_is_the_punched_connection() {
+    let (mut caller, mut callee, mut lab) = called();
+    say_all(
+        &mut caller,
+        &mut callee,
+        &mut lab,
+        &exchange(&[ADDRS[CALLEE]])[..1],
+    );
+    lab.meet([None, None]);
+    lab.run(&mut caller, &mut callee, ms(100));
+    let told = events(&mut caller);
+    assert!(
+        matches!(
+            told.last(),
+            Some(Event::Upgraded {
+                how: How::Punched,
+                ..
+            })
+        ),
+        "{told:?}"
+    );
+    // Nobody is expected any more.
+    let until = lab.bench.expected(CALLER).last().unwrap().until;
+    assert!(until <= lab.bench.now());
 }
 
 // covers: DCU-015

@@ -5,7 +5,7 @@ use libp2p_proto_core::{Component, Multiaddr};
 use libp2p_proto_identity::KeyType;
 
 /// Services, in the order in which they are announced.
-pub(crate) const SERVICES: [&str; 14] = [
+pub(crate) const SERVICES: [&str; 15] = [
     "identify",
     "push",
     "ping",

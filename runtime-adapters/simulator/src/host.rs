@@ -773,7 +773,7 @@ impl Full {
         }
         // What it has carried it tells on occasion, and a look is one.
         let told = wants.then(|| self.machine.poll_message()).flatten();
-        if told.is_some_and(|told| !matches!(told, FromConnection::Carried(_))) {
+        if told.is_some_and(|told| !tells_traffic(&told)) {
             return Some(("G5", "a message to the swarm was forgotten"));
         }
         let due = self.machine.poll_timeout();
@@ -789,5 +789,13 @@ impl Direct {
     fn wrong(&self) -> Option<(&'static str, &'static str)> {
         let most = self.limits().unread.saturating_mul(2);
         (self.unread() > most).then_some(("G3", "more unread bytes than a connection may hold"))
+    }
+}
+
+/// Whether it is about what a connection has carried, be it one inside of another.
+fn tells_traffic(news: &FromConnection) -> bool {
+    match news {
+        FromConnection::Inner { news, .. } => tells_traffic(news),
+        news => matches!(news, FromConnection::Carried(_)),
     }
 }

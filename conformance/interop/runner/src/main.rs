@@ -11,6 +11,8 @@
 //!
 //! `interop-runner mixed-mesh [--ours PATH] [--json]` lets nodes of all implementations join one topic, and counts what each hears.
 //!
+//! `interop-runner relayed [--ours PATH] [--only PEER] [--json]` lets dialers reach listeners through relays, ours in every part, and punches on loopback.
+//!
 //! `interop-runner run [--ours PATH] [--only PEER] [--runtime R] [--json]` runs every cell and prints the table, or one JSON object per line. It ends with
 //! `N passed, N failed, N skipped`, and is red on any failure that `known-failures.json` does not explain and on any entry of that file that is
 //! not true any more. With `--runtime R` ours runs on that runtime, and only the actions are run: which keys there are is the same on all of them.
@@ -23,21 +25,32 @@ mod mesh;
 mod network;
 mod private;
 mod process;
+mod relayed;
 mod report;
 mod run;
 mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 
+<<<<<<< HEAD
 const USAGE: &str = "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--runtime R] [--json] | mdns-link [--ours PATH] [--only PEER] [--runtime R] [--json] | kad-network | kubo-network | mixed-mesh [--ours PATH] [--json]";
 const VERBS: [&str; 7] = [
+=======
+const USAGE: &str = "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--runtime R] [--json] | kad-network | kubo-network | mixed-mesh | relayed [--ours PATH] [--json]";
+const VERBS: [&str; 6] = [
+>>>>>>> 83413e4 (Expect the callee's dial ahead of SYNC; let live relays of every implementation carry ours, and remember joined connections)
     "install",
     "run",
     "kad-network",
     "kubo-network",
+<<<<<<< HEAD
     "mdns-link",
     link::INSIDE,
     "mixed-mesh",
+=======
+    "mixed-mesh",
+    "relayed",
+>>>>>>> 83413e4 (Expect the callee's dial ahead of SYNC; let live relays of every implementation carry ours, and remember joined connections)
 ];
 
 /// What the command line asks for.
@@ -99,6 +112,7 @@ fn main() -> ExitCode {
         "mdns-link" => link::run(&options),
         link::INSIDE => link::run_inside(&options),
         "mixed-mesh" => mesh::run(&options),
+        "relayed" => relayed::run(&options),
         _ => run::run(&options),
     };
     match result {

@@ -97,6 +97,8 @@ impl Drop for Process {
 pub(crate) struct Announcement {
     /// Its first address, complete with its id.
     pub(crate) addr: String,
+    /// Its first address through a relay, if it has a slot at one.
+    pub(crate) circuit: Option<String>,
     /// Implementation and version.
     pub(crate) version: String,
     /// What it has mounted.
@@ -127,6 +129,9 @@ impl Announcement {
                     .ok_or_else(|| "no address".to_owned())
                     .map(|addr| Self {
                         addr,
+                        circuit: texts("addrs")
+                            .into_iter()
+                            .find(|addr| addr.contains("/p2p-circuit/")),
                         version: format!("{} {}", text("impl"), text("version")),
                         services: texts("services"),
                         api: line.get("api").and_then(Value::as_str).map(str::to_owned),
@@ -315,6 +320,7 @@ mod tests {
     fn a_listening_line_is_read_whole_and_other_events_are_ignored() {
         let line = json!({"event": "listening", "peerId": "a", "addrs": ["/x", "/y"], "impl": "i", "version": "1", "services": ["ping"], "more": 1});
         let says = Announcement {
+            circuit: None,
             addr: "/x".into(),
             version: "i 1".into(),
             services: vec!["ping".into()],

@@ -39,6 +39,9 @@ pub(crate) const OWN_NAMES: [ProtocolName; 8] = [
     REQRESP,
 ];
 
+/// Connections that are remembered.
+const KNOWN: usize = 64;
+
 /// Where the connection stands.
 #[derive(Debug)]
 enum Link {
@@ -68,6 +71,8 @@ pub(crate) struct Dialer {
     /// The protocols that it may begin to handle.
     pub(super) handled: Streams,
     link: Link,
+    /// Every connection that was told, and whether it stands: one that is looked for may have been joined, or replaced, by a direct one.
+    known: Vec<(Connected, bool)>,
     /// Why the peer was not identified, or did not take a push.
     pub(super) unidentified: Option<Failure>,
     /// Pushes that have left.
@@ -117,6 +122,7 @@ impl Dialer {
             gossip: pubsub(identity)?,
             handled: Streams::new(&names, unannounced).map_err(broken)?,
             link: Link::Connecting,
+            known: Vec::new(),
             unidentified: None,
             pushes: 0,
             identity: identity.clone(),
@@ -125,12 +131,24 @@ impl Dialer {
 
     /// The connection that was dialed, once it is known.
     pub(super) fn connected(&mut self, conn: ConnectionId) -> Option<Connected> {
-        match &self.link {
-            // It may be gone by now: what was agreed was agreed.
-            Link::Standing(connected) | Link::Lost(connected, _) if connected.conn == conn => {
-                Some(connected.clone())
-            }
-            _ => None,
+        // It may be gone by now: what was agreed was agreed.
+        let known = self.known.iter().find(|(known, _)| known.conn == conn);
+        known.map(|(known, _)| known.clone())
+    }
+
+    /// A connection is gone. If it was ours, another one to the same peer takes its place.
+    fn ended(&mut self, conn: ConnectionId, error: Option<LinkError>) {
+        for (_, stands) in self.known.iter_mut().filter(|(known, _)| known.conn == conn) {
+            *stands = false;
+        }
+        let Link::Standing(ours) = &self.link else { return };
+        if ours.conn == conn {
+            let mut others = self.known.iter().rev();
+            let other = others.find(|(known, stands)| *stands && known.peer == ours.peer);
+            self.link = match other {
+                Some((other, _)) => Link::Standing(other.clone()),
+                None => Link::Lost(ours.clone(), error),
+            };
         }
     }
 
@@ -180,21 +198,24 @@ impl App for Dialer {
                 security,
                 muxer,
                 ..
-                // Whoever comes later, such as a dial back, is another matter.
-            } if matches!(self.link, Link::Connecting) => {
-                self.link = Link::Standing(Connected {
+            } => {
+                let connected = Connected {
                     peer,
                     conn,
                     security,
                     muxer,
                     relayed: info.remote.is_relayed(),
-                });
-            }
-            Event::Disconnected { conn, error, .. } => {
-                if let Some(connected) = self.connected(conn) {
-                    self.link = Link::Lost(connected, error);
+                };
+                if self.known.len() >= KNOWN {
+                    self.known.remove(0);
+                }
+                self.known.push((connected.clone(), true));
+                // Whoever comes later, such as a dial back, is another matter; what we dial later is the circuit behind a relay.
+                if matches!(self.link, Link::Connecting) || info.dial.is_some() {
+                    self.link = Link::Standing(connected);
                 }
             }
+            Event::Disconnected { conn, error, .. } => self.ended(conn, error),
             _ => {}
         }
     }
