@@ -48,7 +48,7 @@ enum Link {
     Connecting,
     Standing(Connected),
     /// It ended, in an orderly way or not.
-    Lost(Connected, Option<LinkError>),
+    Lost(Option<LinkError>),
 }
 
 /// What a dialer runs.
@@ -147,7 +147,7 @@ impl Dialer {
             let other = others.find(|(known, stands)| *stands && known.peer == ours.peer);
             self.link = match other {
                 Some((other, _)) => Link::Standing(other.clone()),
-                None => Link::Lost(ours.clone(), error),
+                None => Link::Lost(error),
             };
         }
     }
@@ -155,7 +155,7 @@ impl Dialer {
     /// Why the connection is gone, if it is.
     pub(super) fn lost(&mut self) -> Option<String> {
         match &self.link {
-            Link::Lost(_, error) => Some(explain::ended(*error)),
+            Link::Lost(error) => Some(explain::ended(*error)),
             Link::Connecting | Link::Standing(_) => None,
         }
     }
