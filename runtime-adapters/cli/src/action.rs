@@ -118,9 +118,7 @@ impl FromStr for Action {
                         .ok_or("write ping:N with N from 1 to 4294967295")?,
                 },
             },
-            "identify" | "alive" | "relay-reserve" | "dcutr" | "autonat" | "autonat2"
-                if rest.is_some() =>
-            {
+            "identify" | "alive" | "relay-reserve" | "dcutr" | "autonat" | "autonat2" if rest.is_some() => {
                 return Err(format!("{word} takes no argument"));
             }
             "identify" => Kind::Identify,

@@ -65,7 +65,8 @@ fn note(report: &mut Report, parts: [&Part; 3], services: &str, actions: &[&str]
     let [relay, listener, dialer] = parts;
     let can = |action: &&&str| {
         let lacks_perf = listener.name == NO_PERF && action.starts_with("perf");
-        !lacks_perf && !(dialer.name == NO_IDENTIFY && **action == "identify")
+        let lacks_identify = dialer.name == NO_IDENTIFY && **action == "identify";
+        !lacks_perf && !lacks_identify
     };
     let actions: Vec<&str> = actions.iter().filter(can).copied().collect();
     let services = match listener.name {

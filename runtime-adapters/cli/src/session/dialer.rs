@@ -4,9 +4,7 @@ use super::{Connected, echo::Echo};
 use crate::{
     error::Error,
     explain,
-    node::{
-        ECHO, REQRESP, autonat, broken, dcutr, introduce, kademlia, pubsub, relay, rendezvous, requests,
-    },
+    node::{ECHO, REQRESP, autonat, broken, dcutr, introduce, kademlia, pubsub, relay, rendezvous, requests},
     record::Dialing,
 };
 use libp2p_proto_autonat::Autonat;
