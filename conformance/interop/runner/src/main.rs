@@ -32,25 +32,16 @@ mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 
-<<<<<<< HEAD
-const USAGE: &str = "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--runtime R] [--json] | mdns-link [--ours PATH] [--only PEER] [--runtime R] [--json] | kad-network | kubo-network | mixed-mesh [--ours PATH] [--json]";
-const VERBS: [&str; 7] = [
-=======
-const USAGE: &str = "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--runtime R] [--json] | kad-network | kubo-network | mixed-mesh | relayed [--ours PATH] [--json]";
-const VERBS: [&str; 6] = [
->>>>>>> 83413e4 (Expect the callee's dial ahead of SYNC; let live relays of every implementation carry ours, and remember joined connections)
+const USAGE: &str = "usage: interop-runner install [--only PEER] | run [--ours PATH] [--only PEER] [--runtime R] [--json] | mdns-link [--ours PATH] [--only PEER] [--runtime R] [--json] | kad-network | kubo-network | mixed-mesh | relayed [--ours PATH] [--json]";
+const VERBS: [&str; 8] = [
     "install",
     "run",
     "kad-network",
     "kubo-network",
-<<<<<<< HEAD
     "mdns-link",
     link::INSIDE,
     "mixed-mesh",
-=======
-    "mixed-mesh",
     "relayed",
->>>>>>> 83413e4 (Expect the callee's dial ahead of SYNC; let live relays of every implementation carry ours, and remember joined connections)
 ];
 
 /// What the command line asks for.
