@@ -159,7 +159,11 @@ impl<A: App, R: Runtime> Node<A, R> {
                 self.obey(request);
             }
         }
-        any | self.discover(cx)
+        #[cfg(feature = "mdns")]
+        {
+            any |= self.discover(cx);
+        }
+        any
     }
 
     /// Lets discovery have its turn; it says goodbye once the node closes. Says whether there is more to do.
@@ -172,21 +176,6 @@ impl<A: App, R: Runtime> Node<A, R> {
         let (swarm, app) = (&mut self.swarm, &mut self.app);
         let discovery = self.discovery.as_mut();
         discovery.is_some_and(|discovery| discovery.poll(cx, now, swarm, |event| app.handle_discovery(event)))
-    }
-
-    #[cfg(not(feature = "mdns"))]
-    fn discover(&mut self, _: &mut Context<'_>) -> bool {
-        false
-    }
-
-    #[cfg(feature = "mdns")]
-    fn discovery_timeout(&self) -> Option<Instant> {
-        self.discovery.as_ref().and_then(Discovery::poll_timeout)
-    }
-
-    #[cfg(not(feature = "mdns"))]
-    fn discovery_timeout(&self) -> Option<Instant> {
-        None
     }
 
     /// Starts the task of a link.
@@ -311,12 +300,11 @@ impl<A: App, R: Runtime> Node<A, R> {
             .map(|deadline| deadline.at);
         drop(protocols);
         let end = self.end.as_ref().map(|(at, _)| *at);
-        let deadlines = [
-            deadline,
-            self.sockets.poll_timeout(),
-            self.discovery_timeout(),
-            end,
-        ];
+        #[cfg(feature = "mdns")]
+        let discovery = self.discovery.as_ref().and_then(Discovery::poll_timeout);
+        #[cfg(not(feature = "mdns"))]
+        let discovery = None;
+        let deadlines = [deadline, self.sockets.poll_timeout(), discovery, end];
         let Some(at) = deadlines.into_iter().flatten().min() else {
             return false;
         };

@@ -315,16 +315,14 @@ impl Node {
         due.map(|at| if self.heard { Instant::ZERO } else { at })
     }
 
-    #[cfg(not(feature = "mdns"))]
-    const fn discovery_timeout(&self) -> Option<Instant> {
-        None
-    }
-
     fn sleep_for(&self, protocols: Protocols<'_, '_>, wait: Option<Duration>) -> Option<Duration> {
         let swarm = self.swarm.poll_timeout(protocols).map(|deadline| deadline.at);
         let links = self.timers.next().map(|(at, _)| at);
         let now = self.clock.now();
+        #[cfg(feature = "mdns")]
         let discovery = self.discovery_timeout();
+        #[cfg(not(feature = "mdns"))]
+        let discovery = None;
         let deadlines = [swarm, links, self.accept_at, discovery].into_iter().flatten();
         deadlines.map(|at| at.since(now)).chain(wait).min()
     }
