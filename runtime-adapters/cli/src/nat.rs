@@ -117,7 +117,13 @@ async fn diagnose(args: &args::Nat, config: &Config, out: Output) -> Result<Exit
     }
     let mut found = Vec::new();
     for addr in &args.peers {
-        if let Some(peer) = addr.peer_id() {
+        let asked = |peer: &PeerId| {
+            found
+                .iter()
+                .any(|found: &Found| found.peer == *peer && found.seen.is_ok())
+        };
+        // Another address of a peer that has answered.
+        if let Some(peer) = addr.peer_id().filter(|peer| !asked(peer)) {
             let seen = timeout_at(deadline.at, ask(&node, peer, addr)).await;
             let seen = seen.unwrap_or_else(|_| Err(deadline.passed("waiting")));
             let addr = addr.clone();

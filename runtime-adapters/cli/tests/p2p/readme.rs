@@ -1,6 +1,6 @@
 //! The README says what is true: every line of its examples is run.
 
-use crate::support::{Listener, run};
+use crate::support::{Listener, roomy, run};
 use std::collections::BTreeMap;
 
 /// The lines of the README's blocks of this language.
@@ -27,7 +27,8 @@ fn every_command_of_the_readme_runs() {
         "address_book = \"peers.book\"\nidentity = \"node.key\"\n",
     )
     .unwrap();
-    let listener = Listener::start(&[]);
+    let (_folder, config) = roomy("");
+    let listener = Listener::start(&["--config", &config]);
     let (addr, peer) = (listener.addr(), listener.peer());
     let words = BTreeMap::from([
         ("ADDR", addr.clone()),
