@@ -367,8 +367,10 @@ fn what_is_written_while_the_multiplexer_has_no_room_leaves_once_it_has() {
     let data = Bytes::from_static(b"!");
     link.order(ToConnection::Write { stream, data });
     link.order(ToConnection::Order { stream, order });
+    let (stream, order) = (StreamId::ours(CONN, 0), StreamOrder::Reset);
+    link.order(ToConnection::Order { stream, order });
     link.mux.wire.clear();
-    link.handle_input(Instant::ZERO, &mut [RESET, OURS]).unwrap();
+    link.handle_input(Instant::ZERO, &mut []).unwrap();
     assert_eq!(link.mux.wire[..2], [OPEN, OURS + 2]);
     assert!(link.mux.wire.ends_with(&[DATA, OURS + 2, b'!', FINISH, OURS + 2]));
 }
