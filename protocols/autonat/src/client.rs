@@ -222,10 +222,11 @@ impl Client {
 
     // ── servers ──
 
-    /// The connection to a peer over which it can be asked. An application may ask where the answer does not count.
+    /// The connection to a peer over which it can be asked. An application may ask where the answer does not count. One that we dialed, or else the oldest: a dial back
+    /// is neither, and goes as soon as it has served.
     fn reach(&self, cx: &Context<'_>, peer: PeerId, anyhow: bool) -> Option<Server> {
         let (ip4_bits, ip6_bits) = self.config.network_bits;
-        cx.connections(peer).into_iter().find_map(|conn| {
+        let candidates = cx.connections(peer).into_iter().filter_map(|conn| {
             let info = cx.connection_info(conn)?;
             let direct = !info.limited && !info.remote.is_relayed();
             let fits = direct && (anyhow || is_reachable_by_ip(&info.remote, self.private));
@@ -235,7 +236,8 @@ impl Client {
                 network: info.remote.subnet(ip4_bits, ip6_bits),
                 dialed: info.side.is_dialer(),
             })
-        })
+        });
+        candidates.min_by_key(|server| (!server.dialed, server.conn))
     }
 
     /// A server that has rested, of none of these networks: at random, and of those that we dialed if there are such.
