@@ -115,6 +115,25 @@ fn who_dialed_us_is_asked_only_if_there_is_nobody_else() {
     assert_eq!(net.counts(), [1, 1]);
 }
 
+#[test]
+fn a_server_is_asked_on_the_connection_that_we_dialed_and_not_on_a_dial_back() {
+    let config = ClientConfig {
+        automatic: false,
+        ..v1_only()
+    };
+    let mut net = Net::at(asking(config), &[Says::Reached], &[]);
+    // Whichever the swarm prefers.
+    net.bench.connect(1, 0);
+    let dialed = net.bench.connect_from(0, 1, addr(&remote(1)));
+    net.bench.connect(1, 0);
+    net.offer(1, &[V1]);
+    net.client
+        .ask(Some(net.peer(1)), Version::V1, vec![addr(OURS)])
+        .unwrap();
+    net.run(SECOND);
+    assert_eq!(net.servers[0].opened().conn, dialed);
+}
+
 // covers: AN-031, AN-032
 #[test]
 fn a_refusal_says_nothing_and_another_server_is_asked_soon() {
