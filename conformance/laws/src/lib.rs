@@ -36,3 +36,38 @@ mod machine;
 pub mod protocol;
 
 pub use machine::{Laws, Machine, Said, Script};
+
+#[doc(hidden)]
+pub use {libp2p_proto_core, libp2p_proto_stream_protocol};
+
+/// Makes a protocol of a tuple struct whose first field is one, so that a test can say what its application does: see [`Subject`](protocol::Subject).
+#[macro_export]
+macro_rules! wraps {
+    ($name:ty) => {
+        impl $crate::libp2p_proto_stream_protocol::Protocol for $name {
+            fn specs(&self) -> &[$crate::libp2p_proto_stream_protocol::StreamSpec] {
+                self.0.specs()
+            }
+            fn handle(
+                &mut self,
+                cx: &mut $crate::libp2p_proto_stream_protocol::Context<'_>,
+                input: $crate::libp2p_proto_stream_protocol::Input,
+            ) {
+                let input = $crate::protocol::Subject::hears(self, input);
+                self.0.handle(cx, input);
+            }
+            fn poll_timeout(&self) -> Option<$crate::libp2p_proto_core::Deadline> {
+                self.0.poll_timeout()
+            }
+            fn journal(&mut self) -> Option<&mut $crate::libp2p_proto_stream_protocol::Journal> {
+                self.0.journal()
+            }
+            fn repeat(
+                &mut self,
+                command: &str,
+            ) -> Result<(), $crate::libp2p_proto_stream_protocol::BadCommand> {
+                self.0.repeat(command)
+            }
+        }
+    };
+}

@@ -49,6 +49,10 @@ pub trait Subject: Protocol {
     fn facts(&mut self, _dice: &mut Rng) -> Vec<Fact> {
         Vec::new()
     }
+    /// What is delivered in the place of `input`; for [`wraps!`](crate::wraps).
+    fn hears(&mut self, input: Input) -> Input {
+        input
+    }
     /// The application does something: `dice` chooses what. A protocol that has a journal must have it all there afterwards.
     fn command(&mut self, _cx: &mut Context<'_>, _dice: &mut Rng) {}
 }

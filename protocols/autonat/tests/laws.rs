@@ -13,32 +13,14 @@ use libp2p_proto_autonat::{
     Autonat, ClientConfig, Config, DIAL_REQUEST, Serve, ServerConfig, V1, Version,
     wire::{v1, v2},
 };
-use libp2p_proto_core::{Deadline, PeerId, Rng};
+use libp2p_proto_core::{PeerId, Rng};
 use libp2p_proto_laws::protocol::{Laws, Subject};
-use libp2p_proto_stream_protocol::{
-    BadCommand, Context, Fact, Input, Journal, Protocol, Reachability, StreamSpec,
-};
+use libp2p_proto_stream_protocol::{Context, Fact, Reachability};
 use support::{addr, vector};
 
 struct Life(Autonat);
 
-impl Protocol for Life {
-    fn specs(&self) -> &[StreamSpec] {
-        self.0.specs()
-    }
-    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
-        self.0.handle(cx, input);
-    }
-    fn poll_timeout(&self) -> Option<Deadline> {
-        self.0.poll_timeout()
-    }
-    fn journal(&mut self) -> Option<&mut Journal> {
-        self.0.journal()
-    }
-    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
-        self.0.repeat(command)
-    }
-}
+libp2p_proto_laws::wraps!(Life);
 
 fn known(index: u64) -> PeerId {
     PeerId::random(&mut Rng::from_seed([9; 32]).fork("peer", index))

@@ -7,20 +7,29 @@
     reason = "tests fail by panicking"
 )]
 
-use libp2p_proto_core::{Deadline, Multiaddr, PeerId, Rng};
+use libp2p_proto_core::{Multiaddr, PeerId, Rng};
 use libp2p_proto_dcutr::{Config, Dcutr, HolePunch, NAME};
 use libp2p_proto_laws::protocol::{Laws, Subject};
-use libp2p_proto_stream_protocol::{BadCommand, Context, Fact, Input, Journal, Protocol, StreamSpec};
+use libp2p_proto_stream_protocol::{Context, Fact, Input};
 
 struct Life(Dcutr);
 
-impl Protocol for Life {
-    fn specs(&self) -> &[StreamSpec] {
-        self.0.specs()
-    }
-    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
+libp2p_proto_laws::wraps!(Life);
+
+fn peer(dice: &mut Rng) -> PeerId {
+    PeerId::random(&mut Rng::from_seed([9; 32]).fork("peer", dice.below(4)))
+}
+
+fn addr(dice: &mut Rng) -> Multiaddr {
+    format!("/ip4/203.0.113.{}/tcp/4001", dice.below(4))
+        .parse()
+        .unwrap()
+}
+
+impl Subject for Life {
+    fn hears(&mut self, input: Input) -> Input {
         // Limited connections go through a relay.
-        let input = match input {
+        match input {
             Input::Connected {
                 peer,
                 conn,
@@ -36,31 +45,9 @@ impl Protocol for Life {
                 }
             }
             input => input,
-        };
-        self.0.handle(cx, input);
+        }
     }
-    fn poll_timeout(&self) -> Option<Deadline> {
-        self.0.poll_timeout()
-    }
-    fn journal(&mut self) -> Option<&mut Journal> {
-        self.0.journal()
-    }
-    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
-        self.0.repeat(command)
-    }
-}
 
-fn peer(dice: &mut Rng) -> PeerId {
-    PeerId::random(&mut Rng::from_seed([9; 32]).fork("peer", dice.below(4)))
-}
-
-fn addr(dice: &mut Rng) -> Multiaddr {
-    format!("/ip4/203.0.113.{}/tcp/4001", dice.below(4))
-        .parse()
-        .unwrap()
-}
-
-impl Subject for Life {
     fn poll_event(&mut self) -> Option<String> {
         self.0.poll_event().map(|event| format!("{event:?}"))
     }

@@ -8,34 +8,17 @@
 
 mod support;
 
-use libp2p_proto_core::Deadline;
 use libp2p_proto_core::{PeerId, Rng};
 use libp2p_proto_gossipsub::{
     Config, Event, Feedback, Gossipsub, ScoreConfig, Topic, TopicScoreParams, Verdict,
 };
 use libp2p_proto_laws::protocol::{Laws, Subject};
-use libp2p_proto_stream_protocol::{BadCommand, Context, Input, Journal, Protocol, StreamSpec};
+use libp2p_proto_stream_protocol::Context;
 use support::{graft, id, identity, idontwant, ihave, iwant, prune, publish, signed, subscribe};
 
 struct Router(Gossipsub);
 
-impl Protocol for Router {
-    fn specs(&self) -> &[StreamSpec] {
-        self.0.specs()
-    }
-    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
-        self.0.handle(cx, input);
-    }
-    fn poll_timeout(&self) -> Option<Deadline> {
-        self.0.poll_timeout()
-    }
-    fn journal(&mut self) -> Option<&mut Journal> {
-        self.0.journal()
-    }
-    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
-        self.0.repeat(command)
-    }
-}
+libp2p_proto_laws::wraps!(Router);
 
 impl Subject for Router {
     fn poll_event(&mut self) -> Option<String> {

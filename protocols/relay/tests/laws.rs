@@ -9,14 +9,12 @@
 
 mod support;
 
-use libp2p_proto_core::{ConnectionId, Deadline, PeerId, Rng};
+use libp2p_proto_core::{ConnectionId, PeerId, Rng};
 use libp2p_proto_laws::protocol::{Laws, Subject};
 use libp2p_proto_relay::{
     ClientConfig, HOP, HopMessage, Limit, Relay, Reservation, ServerConfig, Status, StopMessage,
 };
-use libp2p_proto_stream_protocol::{
-    BadCommand, Context, Fact, Input, Journal, Protocol, Reachability, StreamSpec,
-};
+use libp2p_proto_stream_protocol::{Context, Fact, Input, Reachability};
 use support::{addr, identity, peer};
 
 /// A relay that is a client too, and how many links were wanted of it.
@@ -26,12 +24,11 @@ fn known(index: u64) -> PeerId {
     PeerId::random(&mut Rng::from_seed([9; 32]).fork("peer", index))
 }
 
-impl Protocol for Life {
-    fn specs(&self) -> &[StreamSpec] {
-        self.0.specs()
-    }
-    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
-        let input = match input {
+libp2p_proto_laws::wraps!(Life);
+
+impl Subject for Life {
+    fn hears(&mut self, input: Input) -> Input {
+        match input {
             // The laws know no links; this fact, which means nothing to a relay, stands for one that is wanted.
             Input::Fact(Fact::LocalProtocols) => {
                 self.1 += 1;
@@ -43,21 +40,9 @@ impl Protocol for Life {
                 }
             }
             input => input,
-        };
-        self.0.handle(cx, input);
+        }
     }
-    fn poll_timeout(&self) -> Option<Deadline> {
-        self.0.poll_timeout()
-    }
-    fn journal(&mut self) -> Option<&mut Journal> {
-        self.0.journal()
-    }
-    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
-        self.0.repeat(command)
-    }
-}
 
-impl Subject for Life {
     fn poll_event(&mut self) -> Option<String> {
         self.0.poll_event().map(|event| format!("{event:?}"))
     }

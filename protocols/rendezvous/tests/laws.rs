@@ -10,31 +10,15 @@
 mod support;
 
 use bytes::Bytes;
-use libp2p_proto_core::{Deadline, PeerId, Rng};
+use libp2p_proto_core::{PeerId, Rng};
 use libp2p_proto_laws::protocol::{Laws, Subject};
 use libp2p_proto_rendezvous::{Config, Rendezvous};
-use libp2p_proto_stream_protocol::{BadCommand, Context, Fact, Input, Journal, Protocol, StreamSpec};
+use libp2p_proto_stream_protocol::{Context, Fact};
 use support::{addr, discover, identity, register, vector};
 
 struct Life(Rendezvous);
 
-impl Protocol for Life {
-    fn specs(&self) -> &[StreamSpec] {
-        self.0.specs()
-    }
-    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
-        self.0.handle(cx, input);
-    }
-    fn poll_timeout(&self) -> Option<Deadline> {
-        self.0.poll_timeout()
-    }
-    fn journal(&mut self) -> Option<&mut Journal> {
-        self.0.journal()
-    }
-    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
-        self.0.repeat(command)
-    }
-}
+libp2p_proto_laws::wraps!(Life);
 
 impl Subject for Life {
     fn poll_event(&mut self) -> Option<String> {
