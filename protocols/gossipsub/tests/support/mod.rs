@@ -13,7 +13,8 @@ use bytes::Bytes;
 use core::time::Duration;
 use libp2p_proto_core::{ConnectionId, PeerId, StreamId};
 use libp2p_proto_gossipsub::{
-    Config, Event, Gossipsub, Level, Message, MessageId, Topic, WireLimits, preimage,
+    Config, Event, Gossipsub, Level, Message, MessageId, ScoreConfig, Topic, TopicScoreParams, Verdict,
+    WireLimits, preimage,
     wire::{Control, IHave, Prune, Rpc, Subscription},
 };
 use libp2p_proto_identity::{Identity, Keypair};
@@ -354,9 +355,9 @@ pub fn idontwant(ids: Vec<MessageId>) -> Rpc {
 /// Like [`quiet`], with scores.
 pub fn scored() -> Config {
     Config {
-        score: Some(libp2p_proto_gossipsub::ScoreConfig {
+        score: Some(ScoreConfig {
             behaviour_decay: 0.999,
-            ..libp2p_proto_gossipsub::ScoreConfig::default()
+            ..ScoreConfig::default()
         }),
         ..quiet()
     }
@@ -379,4 +380,44 @@ pub fn quiet() -> Config {
 
 pub fn level(config: Config, level: Level) -> Config {
     config.up_to(level)
+}
+
+/// With scores in which invalid messages and behaviour count, and little else.
+pub fn blamed() -> Config {
+    let topic = TopicScoreParams {
+        invalid_weight: -1.0,
+        invalid_decay: 0.999,
+        first_deliveries_weight: 0.001,
+        ..TopicScoreParams::default()
+    };
+    Config {
+        score: Some(ScoreConfig {
+            other_topics: Some(topic),
+            behaviour_weight: -10.0,
+            behaviour_decay: 0.999,
+            ..ScoreConfig::default()
+        }),
+        ..quiet()
+    }
+}
+
+pub fn anonymous(data: &[u8]) -> Message {
+    Message {
+        data: Some(Bytes::copy_from_slice(data)),
+        topic: Some(t()),
+        ..Message::default()
+    }
+}
+
+/// Like [`blamed`]; the application judges each message.
+pub fn judged() -> Config {
+    Config {
+        validate: true,
+        ..blamed()
+    }
+}
+
+pub fn verdict(rig: &mut Rig, message: &Message, verdict: Verdict) {
+    rig.router.report(go_id(message), verdict).unwrap();
+    rig.run(2);
 }
