@@ -231,11 +231,13 @@ impl Protocol for Autonat {
 
     fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
         match input {
-            Input::Connected { conn, info, .. } => {
-                if let Some((server, dial)) = self.server.as_mut().zip(info.dial) {
+            Input::Connected { peer, conn, info, .. } => match (info.dial, &mut self.server, &self.client) {
+                (Some(dial), Some(server), _) => {
                     server.handle_connected(cx, &mut self.desk, dial, conn, &info.remote);
                 }
-            }
+                (None, _, Some(client)) => client.handle_connected(cx, peer, conn),
+                _ => {}
+            },
             Input::Disconnected { peer, last: true, .. } => {
                 if let Some(client) = &mut self.client {
                     client.handle_disconnected(&peer);

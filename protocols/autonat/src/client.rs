@@ -223,7 +223,7 @@ impl Client {
     // ── servers ──
 
     /// The connection to a peer over which it can be asked. An application may ask where the answer does not count. One that we dialed, or else the oldest: a dial back
-    /// is neither, and goes as soon as it has served.
+    /// is neither, and goes once it has served.
     fn reach(&self, cx: &Context<'_>, peer: PeerId, anyhow: bool) -> Option<Server> {
         let (ip4_bits, ip6_bits) = self.config.network_bits;
         let candidates = cx.connections(peer).into_iter().filter_map(|conn| {
@@ -478,6 +478,13 @@ impl Client {
                 }
             }
             self.plan_v2(cx.now);
+        }
+    }
+
+    /// A peer that we are asking connects to us: that is its dial back, which it may close once it has served.
+    pub(crate) fn handle_connected(&self, cx: &mut Context<'_>, peer: PeerId, conn: ConnectionId) {
+        if self.questions.under_way().any(|question| question.server == peer) {
+            cx.set_aside(conn);
         }
     }
 

@@ -448,12 +448,14 @@ impl Server {
         conn: ConnectionId,
         addr: &Multiaddr,
     ) {
+        // Nobody but us knows what it is for, so others may have opened streams on it already: it goes once it carries none.
         if self.cancelled.remove(&dial) {
-            return cx.disconnect(conn);
+            return cx.set_aside(conn);
         }
         let Some(stream) = self.dials.remove(&dial) else {
             return;
         };
+        cx.set_aside(conn);
         match self.jobs.get(&stream).map(|job| &job.stage) {
             Some(Stage::Dialing(chosen, _)) => {
                 let chosen = chosen.clone();
@@ -463,16 +465,14 @@ impl Server {
                     self.enter(stream, Stage::Opening(chosen, back), until);
                     self.bring(cx, back);
                 } else {
-                    cx.disconnect(conn);
                     let chosen = Some((chosen.place, chosen.addr));
                     self.answer(cx, desk, stream, chosen, Outcome::NotProven);
                 }
             }
             Some(Stage::DialingAny(_)) => {
-                cx.disconnect(conn);
                 self.answer(cx, desk, stream, Some((0, addr.clone())), Outcome::Reached);
             }
-            _ => cx.disconnect(conn),
+            _ => {}
         }
     }
 
@@ -598,14 +598,9 @@ impl Server {
                 self.cancelled.insert(dial);
                 cx.cancel_dial(dial);
             }
-            Stage::Opening(_, back) => {
+            Stage::Opening(_, back) | Stage::Confirming(_, back) => {
                 self.backs.remove(&back);
                 cx.reset(back);
-                cx.disconnect(back.conn);
-            }
-            Stage::Confirming(_, back) => {
-                self.backs.remove(&back);
-                cx.disconnect(back.conn);
             }
             _ => {}
         }

@@ -81,8 +81,8 @@ fn an_address_of_the_same_ip_is_dialed_at_once_and_the_nonce_brought() {
         scene.run(SECOND);
         assert_eq!(scene.frames(1, stream), [vector("V-AN-8")]);
         assert!(scene.finished(1, stream));
-        let gone = |input: &Input| matches!(input, Input::Disconnected { conn: gone, .. } if *gone == conn);
-        assert!(scene.peers[0].inputs.iter().any(gone));
+        assert_eq!(scene.bench.set_aside(0), [conn]);
+        assert!(scene.closed(1, back).is_some());
     }
 }
 
@@ -96,6 +96,12 @@ fn a_silent_client_has_five_seconds_to_take_the_nonce() {
     assert_eq!(scene.frames(1, stream).len(), 0);
     scene.run(SECOND);
     assert_eq!(scene.frames(1, stream), [vector("V-AN-8")]);
+    let back = dial_back(&scene, 1).unwrap();
+    assert_eq!(
+        scene.closed(1, back),
+        Some(Closed::Reset),
+        "so that its connection can go"
+    );
 }
 
 // covers: AN-081, AN-082, AN-086, AN-105, VUL-143

@@ -220,6 +220,11 @@ impl Bench {
         self.nodes.get(node).map_or(&[], |node| &node.expected)
     }
 
+    /// Connections that a node's protocol has set aside, each time that it did. To the bench they are like others.
+    pub fn set_aside(&self, node: usize) -> &[ConnectionId] {
+        self.nodes.get(node).map_or(&[], |node| &node.set_aside)
+    }
+
     /// The bytes of a stream that went past the protocol of a node to its application, once the protocol has handed the stream over (see
     /// [`StreamSpec::handed_over`](crate::StreamSpec::handed_over)).
     pub fn handed_over(&self, node: usize, stream: StreamId) -> Option<&[u8]> {

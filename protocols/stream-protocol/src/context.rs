@@ -79,6 +79,8 @@ pub trait Host {
     fn splice(&mut self, protocol: u8, ends: [StreamId; 2], max: u64) -> Result<(), OrderError>;
     /// See [`Context::disconnect`].
     fn disconnect(&mut self, conn: ConnectionId);
+    /// See [`Context::set_aside`].
+    fn set_aside(&mut self, conn: ConnectionId);
     /// See [`Context::tell`].
     ///
     /// # Errors
@@ -263,6 +265,12 @@ impl<'a> Context<'a> {
     /// Closes a connection in an orderly way.
     pub fn disconnect(&mut self, conn: ConnectionId) {
         self.host.disconnect(conn);
+    }
+
+    /// Says that a connection serves one purpose and goes with it, as a dial back does: while another one to the peer stands, new streams to the peer go there. The end that
+    /// dialed it closes it once it carries no stream, so whoever opened one on it loses nothing. A connection that is gone is no error.
+    pub fn set_aside(&mut self, conn: ConnectionId) {
+        self.host.set_aside(conn);
     }
 
     /// Tells every other protocol a fact.

@@ -101,9 +101,12 @@ impl Core {
 
     /// Makes room for a connection that has just come to stand.
     pub(crate) fn make_room(&mut self, conn: ConnectionId, peer: PeerId) {
-        // A peer that comes again may have lost its old connection without our knowing: the oldest makes room.
+        // A peer that comes again may have lost its old connection without our knowing: the oldest of those that carry least makes room. Relayed connections do not make room for
+        // direct ones, nor the reverse: the one is there until the other has taken over its streams.
+        let limited = self.conns.get(&conn).is_some_and(|conn| conn.info.limited);
         let mut standing = self.standing(peer);
-        standing.sort_by_key(|other| other.conn);
+        standing.retain(|other| other.limited == limited);
+        standing.sort_by_key(|other| (other.streams > 0, other.conn));
         let too_many = standing.len().saturating_sub(self.config.max_per_peer);
         for other in standing.iter().filter(|other| other.conn != conn).take(too_many) {
             self.close_connection(other.conn);

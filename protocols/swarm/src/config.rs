@@ -39,7 +39,7 @@ pub struct Config {
     pub max_outbound: usize,
     /// Connections from the gate's exempt networks, which no other limit on connections concerns. Default 128.
     pub max_exempt: usize,
-    /// Connections with one peer. Default 2; a newer one replaces the oldest, which may be dead without our knowing.
+    /// Connections with one peer, and as many relayed ones. Default 2; a newer one replaces one without streams, or else the oldest, which may be dead without our knowing.
     pub max_per_peer: usize,
     /// Connections with one IP address (IPv6: one /56). Default 64.
     pub max_per_ip: usize,

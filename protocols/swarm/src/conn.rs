@@ -31,6 +31,8 @@ pub(crate) struct Conn {
     pub(crate) outer: Option<ConnectionId>,
     /// Whether the gate lets it in beyond the limits.
     pub(crate) exempt: bool,
+    /// Whether it serves one purpose and goes with it.
+    pub(crate) aside: bool,
     /// Streams of ours opened so far.
     pub(crate) opened: u64,
     pub(crate) streams: u32,
@@ -52,6 +54,7 @@ impl Conn {
             peer,
             outer: None,
             exempt,
+            aside: false,
             opened: 0,
             streams: 0,
             keeping: 0,

@@ -19,6 +19,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use core::net::IpAddr;
 use libp2p_proto_core::{ConnectionId, DialId, Instant, Multiaddr, PeerId, Rng, StreamId, Timers};
 use libp2p_proto_stream_protocol::{Fact, Host as _, SpecEntry, SpecId, SpecTable, ToConnection};
 use smallvec::SmallVec;
@@ -218,8 +219,9 @@ impl Core {
     fn saw_a_listener(&self, by: PeerId, from: &Multiaddr) -> bool {
         self.connections(by).iter().any(|conn| {
             self.conns.get(conn).is_some_and(|conn| {
-                let local = conn.info.local.as_ref();
-                conn.info.remote == *from && local.is_some_and(|local| self.listening.contains(local))
+                let local = conn.info.local.as_ref().and_then(Multiaddr::socket_tcp);
+                conn.info.remote == *from
+                    && local.is_some_and(|local| self.listening.iter().any(|at| takes(at, local)))
             })
         })
     }
@@ -228,4 +230,12 @@ impl Core {
 /// Whether a connection counts in `max_pending_outbound`.
 fn holds_dial_socket(conn: &Conn) -> bool {
     !conn.is_inbound() && matches!(conn.phase, Phase::Connecting | Phase::Upgrading | Phase::Admitted)
+}
+
+/// Whether a listener at this address takes what comes to a socket of ours: above TCP they may differ, and a listener may stand at all addresses of its kind.
+fn takes(listener: &Multiaddr, (ip, port): (IpAddr, u16)) -> bool {
+    listener.socket_tcp().is_some_and(|(at, listens)| {
+        let everywhere = at.is_unspecified() && at.is_ipv4() == ip.is_ipv4();
+        listens == port && (everywhere || at.to_canonical() == ip.to_canonical())
+    })
 }

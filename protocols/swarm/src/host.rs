@@ -284,6 +284,10 @@ impl Host for Core {
         self.close_connection(conn);
     }
 
+    fn set_aside(&mut self, conn: ConnectionId) {
+        self.put_aside(conn);
+    }
+
     fn tell(&mut self, protocol: u8, fact: Fact) -> Result<(), TellError> {
         if self.facts.len() >= self.config.max_facts {
             return Err(TellError::Full);

@@ -29,6 +29,7 @@ impl Core {
             conn: id,
             side: conn.info.side,
             limited: conn.info.limited,
+            aside: conn.aside,
             // A dial in the listener's role is half of a hole punch, and so is an accepted link in the dialer's.
             punched: conn.is_punched(),
             streams: conn.streams,
@@ -49,6 +50,18 @@ impl Core {
         }
         for other in standing.iter().skip(1) {
             self.watch_redundant(other.conn);
+        }
+    }
+
+    /// Takes a connection out of the choice while another one stands.
+    pub(crate) fn put_aside(&mut self, id: ConnectionId) {
+        let known = self.conns.get_mut(&id).filter(|conn| conn.is_established());
+        let peer = known.and_then(|conn| {
+            conn.aside = true;
+            conn.peer
+        });
+        if let Some(peer) = peer {
+            self.prefer(peer);
         }
     }
 

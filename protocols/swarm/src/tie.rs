@@ -3,6 +3,9 @@
 //! Both ends prefer the connection that the larger peer id dialed, so both choose the same one of two that were dialed at once. The other is closed only by
 //! the end that dialed it, only while it carries no stream, and only two seconds after both stand: by then both ends have moved on. A relayed connection beside a
 //! direct one is closed by either end. A foreign implementation may keep both.
+//!
+//! A connection that serves one purpose and goes with it (the dial back of AutoNAT) is set aside by both ends: it is preferred by neither, whoever dialed it, so it
+//! goes by the same rule, without a stream of anybody's.
 
 use core::{cmp::Reverse, time::Duration};
 use libp2p_proto_core::{ConnectionId, Instant, PeerId, Side};
@@ -19,6 +22,8 @@ pub struct Standing {
     pub side: Side,
     /// Whether it is limited (relayed).
     pub limited: bool,
+    /// Whether it serves one purpose, a dial back for example, and goes with it.
+    pub aside: bool,
     /// Whether it was punched through a NAT: both ends dialed it, so the rule does not concern it.
     pub punched: bool,
     /// Streams that it carries.
@@ -27,10 +32,15 @@ pub struct Standing {
     pub since: Instant,
 }
 
-/// The order in which new streams choose: direct before limited, then the one that the larger peer id dialed, then the oldest.
+/// The order in which new streams choose: those that were set aside last, direct before limited, then the one that the larger peer id dialed, then the oldest.
 pub fn preference(local: &PeerId, peer: &PeerId, standing: &Standing) -> impl Ord + use<> {
     let dialed_by_larger = standing.side.is_dialer() == (local > peer);
-    (standing.limited, Reverse(dialed_by_larger), standing.conn)
+    (
+        standing.aside,
+        standing.limited,
+        Reverse(dialed_by_larger),
+        standing.conn,
+    )
 }
 
 /// From when on `other` may be closed in favour of `preferred`, if it may: by us, because we dialed it or it is limited and `preferred` is not, and not while it carries

@@ -162,6 +162,24 @@ fn each_limit_admits_as_many_as_it_says_and_then_says_its_name() {
 }
 
 #[test]
+fn a_connection_that_carries_streams_makes_room_last_and_a_relayed_one_never_for_direct_ones() {
+    let mut bench = Bench::new(Config {
+        max_per_peer: 2,
+        ..roomy()
+    });
+    let circuit = format!("/ip4/198.51.100.1/tcp/1/p2p/{}/p2p-circuit", peer(3));
+    let relayed = bench.inbound(at(0), peer(2), &circuit);
+    bench.remote_opens(at(0), relayed, 0, 1);
+    let busy = bench.inbound(at(1), peer(2), "/ip4/192.0.2.1/tcp/1");
+    bench.remote_opens(at(1), busy, 0, 0);
+    let free = bench.inbound(at(2), peer(2), "/ip4/192.0.2.1/tcp/2");
+    assert_eq!(bench.swarm.stats().closing, 0);
+    let new = bench.inbound(at(3), peer(2), "/ip4/192.0.2.1/tcp/3");
+    let standing = bench.swarm.connections(peer(2));
+    assert_eq!(standing.as_slice(), [busy, new, relayed], "without {free:?}");
+}
+
+#[test]
 fn peers_that_were_admitted_at_the_same_time_are_counted_before_they_stand() {
     let mut bench = Bench::new(Config {
         max_inbound: 2,

@@ -70,3 +70,36 @@ fn when_the_preferred_connection_goes_the_other_is_needed_after_all() {
     assert_eq!(bench.swarm.connections(peer(large)).as_slice(), [dialed]);
     bench.closes(at(9_000), stream);
 }
+
+#[test]
+fn a_connection_that_was_set_aside_is_chosen_by_nobody_and_goes_with_the_last_stream_of_those_who_did_not_know()
+ {
+    let (small, large) = if peer(1) < peer(2) { (1, 2) } else { (2, 1) };
+    for (ours, theirs) in [(small, large), (large, small)] {
+        let mut bench = Bench::of(ours, Config::default(), Actor::echo_and_quiet());
+        let asked = bench.inbound(at(0), peer(theirs), "/ip4/192.0.2.1/tcp/2");
+        let busy = bench.remote_opens(at(0), asked, 0, 0);
+        let back = bench.outbound(at(100), peer(theirs), "/ip4/192.0.2.1/tcp/1");
+        bench.act(at(100), move |cx| cx.set_aside(back));
+        assert_eq!(bench.swarm.connections(peer(theirs)).as_slice(), [asked, back]);
+        let open = move |cx: &mut libp2p_proto_stream_protocol::Context<'_>| {
+            cx.open(Target::Peer(peer(theirs)), &[0]).unwrap()
+        };
+        assert_eq!(bench.act(at(200), open).0.conn, asked);
+        // The other end opens one all the same.
+        let late = bench.remote_opens(at(300), back, 0, 0);
+        assert!(orders(&bench.drive(at(9_000)), back).is_empty());
+        assert_eq!(orders(&bench.closes(at(9_500), late), back), ["Close"]);
+        assert!(orders(&bench.closes(at(9_500), busy), asked).is_empty());
+    }
+}
+
+#[test]
+fn a_connection_that_was_set_aside_serves_when_it_is_the_only_one() {
+    let mut bench = Bench::new(Config::default());
+    let back = bench.inbound(at(0), peer(2), "/ip4/192.0.2.1/tcp/2");
+    bench.act(at(0), move |cx| cx.set_aside(back));
+    let (opened, _) = bench.act(at(1), move |cx| cx.open(Target::Peer(peer(2)), &[0]).unwrap());
+    assert_eq!(opened.conn, back);
+    assert!(orders(&bench.drive(at(30_000)), back).is_empty());
+}

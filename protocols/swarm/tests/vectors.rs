@@ -99,6 +99,7 @@ fn standing(value: &Value) -> Standing {
             Side::Listener
         },
         limited: value["limited"].as_bool().unwrap(),
+        aside: value["aside"].as_bool().unwrap_or(false),
         punched: value["punched"].as_bool().unwrap_or(false),
         streams: u32::try_from(value["streams"].as_u64().unwrap()).unwrap(),
         since: Instant::from_millis(value["since"].as_u64().unwrap()),
@@ -149,6 +150,7 @@ fn vul_172_both_ends_of_simultaneous_dials_choose_the_same_connection() {
             conn: ConnectionId::new(conn),
             side,
             limited: false,
+            aside: false,
             punched: false,
             streams: 0,
             since: Instant::ZERO,

@@ -562,6 +562,10 @@ impl Host for World {
         self.call(format!("> disconnect {conn:?}"));
     }
 
+    fn set_aside(&mut self, conn: ConnectionId) {
+        self.call(format!("> set aside {conn:?}"));
+    }
+
     fn tell(&mut self, _: u8, fact: Fact) -> Result<(), TellError> {
         let result = if self.dice.below(8) == 0 {
             Err(TellError::Full)

@@ -108,6 +108,8 @@ pub(super) struct Node {
     /// Dials that the protocol has cancelled.
     pub(super) cancelled: Vec<DialId>,
     pub(super) expected: Vec<Expected>,
+    /// Connections that the protocol has set aside.
+    pub(super) set_aside: Vec<ConnectionId>,
     /// Bytes of streams whose spec says that they belong to the application.
     pub(super) handed: BTreeMap<StreamId, Handed>,
     /// Streams that became links.
@@ -132,6 +134,7 @@ impl Node {
             dials: Vec::new(),
             cancelled: Vec::new(),
             expected: Vec::new(),
+            set_aside: Vec::new(),
             handed: BTreeMap::new(),
             promoted: Vec::new(),
             failed_links: Vec::new(),

@@ -210,6 +210,10 @@ impl Host for Node {
         self.disconnected(conn);
     }
 
+    fn set_aside(&mut self, conn: ConnectionId) {
+        self.set_aside.push(conn);
+    }
+
     fn tell(&mut self, _: u8, fact: Fact) -> Result<(), TellError> {
         self.facts.push(fact);
         Ok(())
