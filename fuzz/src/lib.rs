@@ -21,6 +21,7 @@ pub mod identify;
 pub mod identity;
 pub mod kad;
 pub mod mdns;
+pub mod messages;
 pub mod multiaddr;
 pub mod multistream_select;
 pub mod mutate;
@@ -115,6 +116,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "mdns",
         run: mdns::run,
+    },
+    Target {
+        name: "messages",
+        run: messages::run,
     },
     Target {
         name: "perf",

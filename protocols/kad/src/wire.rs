@@ -141,11 +141,12 @@ impl Message {
             ..Limits::default()
         };
         let mut message = Self::new(MessageType::PutValue, Bytes::new());
+        let mut kind = 0;
         let (mut near, mut providing) = (Named::new(closer), Named::new(MAX_PROVIDERS));
         let mut reader = Reader::new(data, limits);
         while let Some(field) = reader.next_field()? {
             match field.number {
-                TYPE => message.kind = MessageType::of(field.value.to_u64()?)?,
+                TYPE => kind = field.value.to_u64()?,
                 KEY => message.key = Bytes::copy_from_slice(field.value.to_bytes()?),
                 RECORD => {
                     message.record = Some(decode_record(reader.nested(field.value.to_bytes()?)?)?);
@@ -157,6 +158,8 @@ impl Message {
                 _ => {}
             }
         }
+        // Of several types the last one counts, as for every parser.
+        message.kind = MessageType::of(kind)?;
         Ok(message)
     }
 

@@ -92,3 +92,79 @@ pub(crate) fn choose(
     };
     choice.cloned().map(Some).ok_or(Error::NoCommonMuxer)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use proptest::{collection::vec, prelude::*};
+    use prost::Message as _;
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Wire {
+        #[prost(bytes = "vec", tag = "1")]
+        key: Vec<u8>,
+        #[prost(bytes = "vec", tag = "2")]
+        signature: Vec<u8>,
+        #[prost(bytes = "vec", repeated, tag = "4")]
+        extensions: Vec<Vec<u8>>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct WireExtensions {
+        #[prost(bytes = "vec", repeated, tag = "2")]
+        muxers: Vec<Vec<u8>>,
+    }
+
+    /// Known and unknown fields in any order, several times, of bytes that may be messages; now and then of another wire type.
+    fn fields() -> impl Strategy<Value = Vec<u8>> {
+        let extensions = vec((1_u32..4, vec(any::<u8>(), 0..4)), 0..4).prop_map(|fields| {
+            let mut out = Vec::new();
+            for (number, bytes) in fields {
+                Writer::new(&mut out).bytes(number, &bytes);
+            }
+            out
+        });
+        let content = prop_oneof![vec(any::<u8>(), 0..6), extensions];
+        let field = (1_u32..7, content, prop::bool::weighted(0.05));
+        vec(field, 0..8).prop_map(|fields| {
+            let mut out = Vec::new();
+            for (number, bytes, is_number) in fields {
+                let mut writer = Writer::new(&mut out);
+                if is_number {
+                    writer.varint(number, 7);
+                } else {
+                    writer.bytes(number, &bytes);
+                }
+            }
+            out
+        })
+    }
+
+    // covers: VUL-157
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+        #[test]
+        fn a_payload_means_the_same_to_prost(message in fields()) {
+            let limits = Limits::default();
+            let theirs = Wire::decode(&message[..]).ok().and_then(|wire| {
+                let mut muxers = Vec::new();
+                for part in &wire.extensions {
+                    muxers = WireExtensions::decode(&part[..]).ok()?.muxers;
+                }
+                (!wire.key.is_empty() && !wire.signature.is_empty()).then_some((wire, muxers))
+            });
+            match (decode(&message, &limits), theirs) {
+                (Ok(ours), Some((wire, muxers))) => {
+                    prop_assert_eq!(ours.identity_key, wire.key);
+                    prop_assert_eq!(ours.identity_sig, wire.signature);
+                    prop_assert_eq!(ours.muxers, muxers);
+                }
+                (Err(_), None) => {}
+                // Prost reads over groups, and refuses a list of multiplexers of another wire type, which we pass over.
+                (Err(_), Some((wire, _))) => prop_assert!(wire.extensions.iter().any(|part| part.iter().any(|byte| byte & 7 == 3))),
+                (Ok(_), None) => prop_assert!(Wire::decode(&message[..]).is_ok()),
+            }
+        }
+    }
+}
