@@ -147,8 +147,10 @@ fn topic(bytes: Option<Vec<u8>>) -> Option<Topic> {
     Some(Topic::new(text.as_str()))
 }
 
+/// An id of nothing is none.
 fn ids(list: Vec<Vec<u8>>) -> Vec<MessageId> {
-    list.into_iter().map(MessageId::from).collect()
+    let ids = list.into_iter().filter(|id| !id.is_empty());
+    ids.map(MessageId::from).collect()
 }
 
 impl WireRpc {

@@ -6,7 +6,7 @@ use libp2p_proto_autonat::wire::{v1, v2};
 use libp2p_proto_core::{Multiaddr, PeerId};
 use libp2p_proto_dcutr::HolePunch;
 use libp2p_proto_relay::{HopMessage, Limit, Reservation, Status, StopMessage};
-use prost::Message as _;
+use prost::{DecodeError, Message as _};
 
 fn addrs(list: &[Vec<u8>], max: usize) -> Vec<Multiaddr> {
     let parsed = list.iter().filter_map(|bytes| {
@@ -17,12 +17,12 @@ fn addrs(list: &[Vec<u8>], max: usize) -> Vec<Multiaddr> {
 }
 
 /// Every part of a list of the same part is read, and the last one counts.
-fn last<M: prost::Message + Default>(parts: &[Vec<u8>]) -> Option<Option<M>> {
+fn last<M: prost::Message + Default>(parts: &[Vec<u8>]) -> Result<Option<M>, DecodeError> {
     let mut last = None;
     for part in parts {
-        last = Some(M::decode(&part[..]).ok()?);
+        last = Some(M::decode(&part[..])?);
     }
-    Some(last)
+    Ok(last)
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -75,14 +75,14 @@ struct WireLimit {
     data: u64,
 }
 
-fn peer(parts: &[Vec<u8>]) -> Option<Option<PeerId>> {
+fn peer(parts: &[Vec<u8>]) -> Result<Option<PeerId>, DecodeError> {
     let last = last::<WirePeer>(parts)?;
-    Some(last.and_then(|wire| PeerId::from_bytes(&wire.id).ok()))
+    Ok(last.and_then(|wire| PeerId::from_bytes(&wire.id).ok()))
 }
 
-fn limit(parts: &[Vec<u8>]) -> Option<Limit> {
+fn limit(parts: &[Vec<u8>]) -> Result<Limit, DecodeError> {
     let wire = last::<WireLimit>(parts)?.unwrap_or_default();
-    Some(Limit {
+    Ok(Limit {
         duration: u32::try_from(wire.duration).unwrap_or(u32::MAX),
         data: wire.data,
     })
@@ -94,8 +94,8 @@ pub(super) fn hop(message: &[u8]) {
 }
 
 fn hop_means(wire: WireHop) -> Option<HopMessage> {
-    let (peer, limit) = (peer(&wire.peer)?, limit(&wire.limit)?);
-    let reservation = last::<WireReservation>(&wire.reservation)?;
+    let (peer, limit) = (peer(&wire.peer).ok()?, limit(&wire.limit).ok()?);
+    let reservation = last::<WireReservation>(&wire.reservation).ok()?;
     Some(match wire.kind? {
         0 => HopMessage::Reserve,
         1 => HopMessage::Connect { peer: peer? },
@@ -118,7 +118,7 @@ pub(super) fn stop(message: &[u8]) {
 }
 
 fn stop_means(wire: WireStop) -> Option<StopMessage> {
-    let (peer, limit) = (peer(&wire.peer)?, limit(&wire.limit)?);
+    let (peer, limit) = (peer(&wire.peer).ok()?, limit(&wire.limit).ok()?);
     Some(match wire.kind? {
         0 => StopMessage::Connect { peer: peer?, limit },
         1 => StopMessage::Status {
@@ -235,13 +235,13 @@ struct WireV2 {
 #[derive(Clone, PartialEq, prost::Oneof)]
 enum Part {
     #[prost(bytes = "vec", tag = "1")]
-    DialRequest(Vec<u8>),
+    Request(Vec<u8>),
     #[prost(bytes = "vec", tag = "2")]
-    DialResponse(Vec<u8>),
+    Response(Vec<u8>),
     #[prost(bytes = "vec", tag = "3")]
-    DialDataRequest(Vec<u8>),
+    DataRequest(Vec<u8>),
     #[prost(bytes = "vec", tag = "4")]
-    DialDataResponse(Vec<u8>),
+    Data(Vec<u8>),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -291,14 +291,14 @@ pub(super) fn autonat_v2(message: &[u8]) {
 fn v2_means(wire: WireV2) -> Option<v2::Message> {
     let index = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     Some(match wire.part? {
-        Part::DialRequest(part) => {
+        Part::Request(part) => {
             let part = WireDialRequest::decode(&part[..]).ok()?;
             v2::Message::DialRequest {
                 addrs: raw(part.addrs),
                 nonce: part.nonce,
             }
         }
-        Part::DialResponse(part) => {
+        Part::Response(part) => {
             let part = WireDialResponse::decode(&part[..]).ok()?;
             v2::Message::DialResponse {
                 status: match part.status {
@@ -318,14 +318,14 @@ fn v2_means(wire: WireV2) -> Option<v2::Message> {
                 },
             }
         }
-        Part::DialDataRequest(part) => {
+        Part::DataRequest(part) => {
             let part = WireDataRequest::decode(&part[..]).ok()?;
             v2::Message::DialDataRequest {
                 addr_idx: index(part.addr_idx),
                 num_bytes: part.num_bytes,
             }
         }
-        Part::DialDataResponse(part) => v2::Message::DialDataResponse {
+        Part::Data(part) => v2::Message::DialDataResponse {
             data: WireData::decode(&part[..]).ok()?.data.into(),
         },
     })
