@@ -19,6 +19,8 @@ use libp2p_proto_stream_protocol::{Context, Fact, Input, OwnAddresses, Reachabil
 
 /// Pause before facts are told that nobody had room for.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
+/// Inbound connections that have to be free when we ask, as with nim.
+const FREE_SLOTS: usize = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -208,12 +210,17 @@ impl Client {
             Some(peer) => self.reach(cx, peer, true),
             None => self.pick(cx, version, &BTreeSet::new()),
         };
-        let Some(server) = server.filter(|_| !addrs.is_empty()) else {
+        let failure = if has_room(cx) {
+            Failure::NoServer
+        } else {
+            Failure::NoRoom
+        };
+        let Some(server) = server.filter(|_| !addrs.is_empty() && has_room(cx)) else {
             let event = Event::Answered {
                 question: wish.id,
                 server: wish.server,
                 version,
-                result: Err(Failure::NoServer),
+                result: Err(failure),
             };
             return desk.tell_end(cx, event);
         };
@@ -242,6 +249,9 @@ impl Client {
 
     /// A server that has rested, of none of these networks: at random, and of those that we dialed if there are such.
     fn pick(&mut self, cx: &mut Context<'_>, version: Version, without: &BTreeSet<Subnet>) -> Option<Server> {
+        if !has_room(cx) {
+            return None;
+        }
         let place = usize::from(version == Version::V2);
         let asked: BTreeSet<PeerId> = self
             .asked
@@ -662,6 +672,11 @@ const fn agreed(state: Reachability) -> Option<bool> {
         Reachability::Private => Some(false),
         Reachability::Unknown => None,
     }
+}
+
+/// Whether a dial back would be let in: one that our own limits refuse says nothing of the way to us.
+fn has_room(cx: &Context<'_>) -> bool {
+    cx.inbound_room() >= FREE_SLOTS
 }
 
 /// A random part of a time.

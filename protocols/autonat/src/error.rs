@@ -69,6 +69,9 @@ pub enum Failure {
     /// The server is not connected directly, or nobody is who could be asked.
     #[error("no server to ask")]
     NoServer,
+    /// Our own limits have no room for a dial back.
+    #[error("no room for a dial back")]
+    NoRoom,
     /// The server dials none of these addresses.
     #[error("the server refuses these addresses")]
     Refused,
@@ -96,7 +99,7 @@ impl Failure {
     /// Whom the error accuses.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::NoServer | Self::TooCostly => Fault::Local,
+            Self::NoServer | Self::NoRoom | Self::TooCostly => Fault::Local,
             Self::Rejected => Fault::Limit,
             _ => Fault::Peer,
         }

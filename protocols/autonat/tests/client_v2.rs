@@ -704,6 +704,22 @@ fn a_new_address_is_asked_about_within_seconds() {
     assert!(net.times().len() >= 4, "{:?}", net.times());
 }
 
+// covers: AN-035
+#[test]
+fn nobody_is_asked_while_our_own_limits_would_refuse_the_dial_back() {
+    let mut net = Net::new(v2_only(), &vec![Says::Reached; 5]);
+    net.bench.set_inbound_room(0, 1);
+    net.seen_at(OURS);
+    net.run(10 * MINUTE);
+    assert!(net.times().is_empty());
+    ask(&mut net, &[OURS]);
+    assert_eq!(result(&mut net), Some(Err(Failure::NoRoom)));
+    net.bench.set_inbound_room(0, 2);
+    net.run(5 * MINUTE);
+    assert!(net.times().len() >= 4);
+    assert_eq!(net.client.reachability(), Reachability::Public);
+}
+
 #[test]
 fn an_address_that_nobody_wants_to_dial_rests() {
     let mut net = Net::new(v2_only(), &vec![Says::Frames(vec![vector("V-AN-10")]); 8]);

@@ -1,12 +1,15 @@
 //! Circuits of a client: those that it dials, and those that relays bring.
 
 use crate::{
-    ClientConfig, Event, HopMessage, Status, StopMessage, own,
+    ClientConfig, Event, HopMessage, Limit, Status, StopMessage, own,
     relay::{Desk, HOP_SPEC, direct},
 };
 use alloc::{collections::BTreeMap, vec};
+use core::time::Duration;
 use libp2p_proto_core::{ConnectionId, DialId, Instant, Multiaddr, PeerId, StreamId, Timers};
-use libp2p_proto_stream_protocol::{AttemptError, Context, Dial, DialOutcome, Link, OpenError, Target};
+use libp2p_proto_stream_protocol::{
+    AttemptError, Context, Dial, DialOutcome, Link, OpenError, Target, Traffic,
+};
 
 /// There is no client to make a circuit.
 pub(crate) const NO_CLIENT: AttemptError = AttemptError::Transport("no-relay-client");
@@ -29,6 +32,24 @@ enum Stage {
     Asked(StreamId),
 }
 
+/// A relayed connection that stands, and what its relay said of limits.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    conn: ConnectionId,
+    limit: Limit,
+    since: Instant,
+}
+
+/// What is left of a relayed connection, by our own count. Relays count differently, so this takes the strictest reading: bytes of both directions in one budget, as rust-libp2p and
+/// js-libp2p do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Bytes. `None`: without limit.
+    pub bytes: Option<u64>,
+    /// Time. `None`: without limit.
+    pub time: Option<Duration>,
+}
+
 /// What a stream is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -49,6 +70,8 @@ pub(crate) struct Circuits {
     /// Until when a relay has nothing to offer for a target.
     refused: Timers<(PeerId, PeerId)>,
     links: Timers<ConnectionId>,
+    /// What stands, by the stream that is its link.
+    made: BTreeMap<StreamId, Made>,
     listening: Timers<StreamId>,
 }
 
@@ -59,6 +82,7 @@ impl Circuits {
             streams: BTreeMap::new(),
             refused: Timers::new(),
             links: Timers::new(),
+            made: BTreeMap::new(),
             listening: Timers::new(),
         }
     }
@@ -70,6 +94,24 @@ impl Circuits {
     pub(crate) fn brought(&self) -> usize {
         let brought = |role: &&Role| matches!(role, Role::Brought(_));
         self.streams.values().filter(brought).count()
+    }
+
+    fn stands(&mut self, stream: StreamId, conn: ConnectionId, limit: Limit, since: Instant) {
+        self.made.insert(stream, Made { conn, limit, since });
+    }
+
+    /// What is left of a connection that has carried so much.
+    pub(crate) fn left(&self, now: Instant, conn: ConnectionId, carried: Traffic) -> Option<Left> {
+        let made = self.made.values().find(|made| made.conn == conn)?;
+        let spent = carried.bytes_in.saturating_add(carried.bytes_out);
+        let bytes = Some(made.limit.data).filter(|data| *data > 0);
+        Some(Left {
+            bytes: bytes.map(|data| data.saturating_sub(spent)),
+            time: made
+                .limit
+                .time()
+                .map(|time| time.saturating_sub(now.since(made.since))),
+        })
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
@@ -216,8 +258,9 @@ impl Circuits {
         let limited = !limit.is_unlimited();
         if cx.promote(stream, Link::Dialed { conn, limited }).is_err() {
             // Nobody wants it any more.
-            cx.reset(stream);
+            return cx.reset(stream);
         }
+        self.stands(stream, conn, limit, cx.now);
     }
 
     fn fail(&mut self, cx: &mut Context<'_>, conn: ConnectionId, error: AttemptError) {
@@ -289,6 +332,7 @@ impl Circuits {
         });
         if let Some(Ok(conn)) = link.map(|link| cx.promote(stream, link)) {
             self.streams.insert(stream, Role::Brought(relay));
+            self.stands(stream, conn, limit, cx.now);
             desk.tell(cx, Event::Accepted { relay, peer, conn });
         } else {
             self.streams.insert(stream, Role::Other);
@@ -298,6 +342,7 @@ impl Circuits {
 
     pub(crate) fn handle_closed(&mut self, cx: &mut Context<'_>, stream: StreamId) {
         self.listening.clear(stream);
+        self.made.remove(&stream);
         if let Some(Role::Dialing(conn)) = self.streams.remove(&stream) {
             self.links.clear(conn);
             if self.dialing.remove(&conn).is_some() {

@@ -2,7 +2,7 @@
 
 use crate::{
     ClientConfig, Event, Failure, HOP, HopMessage, Limit, Reservation, Stats, Status, Voucher,
-    circuits::{Circuits, Role, dial_relay},
+    circuits::{Circuits, Left, Role, dial_relay},
     own,
     relay::{Desk, HOP_SPEC, direct},
 };
@@ -12,7 +12,7 @@ use alloc::{
 };
 use core::time::Duration;
 use libp2p_proto_core::{ConnectionId, Deadline, DialId, Instant, Multiaddr, PeerId, StreamId, Timers};
-use libp2p_proto_stream_protocol::{Context, Fact, Input, Reachability, Target};
+use libp2p_proto_stream_protocol::{Context, Fact, Input, Reachability, Target, Traffic};
 
 /// Commands that wait.
 const MAX_COMMANDS: usize = 256;
@@ -112,6 +112,10 @@ impl Client {
     pub(crate) fn reserved(&self) -> impl Iterator<Item = PeerId> {
         let held = self.wishes.iter().filter(|(_, wish)| wish.held.is_some());
         held.map(|(relay, _)| *relay)
+    }
+
+    pub(crate) fn left(&self, now: Instant, conn: ConnectionId, carried: Traffic) -> Option<Left> {
+        self.circuits.left(now, conn, carried)
     }
 
     pub(crate) fn count(&self, stats: &mut Stats) {
@@ -279,6 +283,10 @@ impl Client {
         self.timers.set(Timer::Expire(relay), slot.expire);
         let before = wish.held.replace(slot);
         let renewed = before.is_some();
+        cx.keep(stream.conn, true);
+        if let Some(before) = before.as_ref().filter(|before| before.conn != stream.conn) {
+            cx.keep(before.conn, false);
+        }
         let gone = before.into_iter().flat_map(|slot| slot.addrs);
         announce(cx, gone.filter(|addr| !addrs.contains(addr)), false);
         announce(cx, addrs.iter().cloned(), true);
@@ -338,6 +346,7 @@ impl Client {
             return;
         };
         let Some(slot) = wish.held.take() else { return };
+        cx.keep(slot.conn, false);
         announce(cx, slot.addrs.into_iter(), false);
         desk.tell(cx, Event::Lost { relay });
         if wish.stage != Stage::Resting {

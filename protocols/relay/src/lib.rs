@@ -23,6 +23,7 @@ mod server;
 mod voucher;
 mod wire;
 
+pub use circuits::Left;
 pub use command::Command;
 pub use config::{Access, ClientConfig, Request, ServerConfig};
 pub use error::{Error, Failure, VoucherError};

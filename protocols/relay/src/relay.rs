@@ -1,13 +1,13 @@
 //! The machine: both parts under one roof, and what they share.
 
 use crate::{
-    ClientConfig, Command, Error, Event, ServerConfig, Stats, client::Client, own::Own, server::Server,
+    ClientConfig, Command, Error, Event, Left, ServerConfig, Stats, client::Client, own::Own, server::Server,
 };
 use alloc::vec::Vec;
-use libp2p_proto_core::{Deadline, Multiaddr, PeerId, ProtocolName};
+use libp2p_proto_core::{ConnectionId, Deadline, Instant, Multiaddr, PeerId, ProtocolName};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_stream_protocol::{
-    BadCommand, Context, EventQueue, Fact, Framing, Input, Journal, Protocol, StreamSpec,
+    BadCommand, Context, EventQueue, Fact, Framing, Input, Journal, Protocol, StreamSpec, Traffic,
 };
 
 /// `/libp2p/circuit/relay/0.2.0/hop`.
@@ -103,6 +103,11 @@ impl Relay {
         if let Some(client) = &mut self.client {
             client.release(relay);
         }
+    }
+
+    /// What is left of a relayed connection of ours that has carried so much (the swarm knows: `Swarm::traffic`). `None`: this is none, or none any more.
+    pub fn left(&self, now: Instant, conn: ConnectionId, carried: Traffic) -> Option<Left> {
+        self.client.as_ref()?.left(now, conn, carried)
     }
 
     /// The relays that keep a slot for us.

@@ -8,7 +8,7 @@ use crate::{
 use alloc::collections::BTreeMap;
 use bytes::Bytes;
 use core::{net::IpAddr, time::Duration};
-use libp2p_proto_core::{Deadline, Instant, PeerId, Rates, StreamId, Timers, UnixTime};
+use libp2p_proto_core::{ConnectionId, Deadline, Instant, PeerId, Rates, StreamId, Timers, UnixTime};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_stream_protocol::{Context, Input, Target};
 
@@ -20,6 +20,8 @@ const ENDING: Duration = Duration::from_secs(10);
 /// A slot of a peer.
 #[derive(Debug)]
 struct Slot {
+    /// The connection that it keeps.
+    conn: ConnectionId,
     ip: Option<IpAddr>,
     network: Option<u128>,
     /// When it ends: on our clock, and as the peer was told.
@@ -127,14 +129,21 @@ impl Server {
     }
 
     pub(crate) fn handle_disconnected(&mut self, cx: &mut Context<'_>, desk: &mut Desk, peer: PeerId) {
-        if direct(cx, peer).is_none() {
-            self.drop_slot(cx, desk, peer);
+        let left = direct(cx, peer);
+        match (left, self.slots.get_mut(&peer)) {
+            (Some(conn), Some(slot)) => {
+                slot.conn = conn;
+                cx.keep(conn, true);
+            }
+            (None, _) => self.drop_slot(cx, desk, peer),
+            _ => {}
         }
     }
 
     fn drop_slot(&mut self, cx: &mut Context<'_>, desk: &mut Desk, peer: PeerId) {
         self.timers.clear(Timer::Slot(peer));
-        if self.slots.remove(&peer).is_some() {
+        if let Some(slot) = self.slots.remove(&peer) {
+            cx.keep(slot.conn, false);
             desk.tell(cx, Event::Expired { peer });
         }
     }
@@ -176,7 +185,7 @@ impl Server {
         let ip = info.and_then(|info| info.remote.ip()).map(|ip| ip.to_canonical());
         let result = match HopMessage::decode(data) {
             _ if relayed => Err(Status::PermissionDenied),
-            Ok(HopMessage::Reserve) => self.reserve(cx, own, desk, peer, ip).map(Some),
+            Ok(HopMessage::Reserve) => self.reserve(cx, own, desk, (peer, stream.conn), ip).map(Some),
             Ok(HopMessage::Connect { peer: to }) => self.connect(cx, stream, (peer, ip), to).map(|()| None),
             Ok(HopMessage::Status { .. }) | Err(_) => Err(Status::MalformedMessage),
         };
@@ -217,7 +226,7 @@ impl Server {
         cx: &mut Context<'_>,
         own: &Own,
         desk: &mut Desk,
-        peer: PeerId,
+        (peer, conn): (PeerId, ConnectionId),
         ip: Option<IpAddr>,
     ) -> Result<HopMessage, Status> {
         if self.by_peer.take(cx.now, peer).is_err()
@@ -236,7 +245,7 @@ impl Server {
         let renewed = self.slots.contains_key(&peer);
         let is_old = |slot: &Slot| slot.signed_at + SIGNED_AGAIN <= cx.now;
         if self.slots.get(&peer).is_none_or(is_old) {
-            self.grant(cx, desk, peer, ip, network);
+            self.grant(cx, desk, (peer, conn), ip, network);
             desk.tell(cx, Event::Granted { peer, renewed });
         }
         let slot = self.slots.get(&peer).ok_or(Status::ReservationRefused)?;
@@ -266,9 +275,9 @@ impl Server {
 
     fn grant(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         desk: &mut Desk,
-        peer: PeerId,
+        (peer, conn): (PeerId, ConnectionId),
         ip: Option<IpAddr>,
         network: Option<u128>,
     ) {
@@ -281,6 +290,7 @@ impl Server {
         };
         desk.stats.signed = desk.stats.signed.saturating_add(1);
         let slot = Slot {
+            conn,
             ip,
             network,
             expire: (cx.now + life, expiration),
@@ -289,7 +299,11 @@ impl Server {
             signed_at: cx.now,
         };
         self.timers.set(Timer::Slot(peer), slot.expire.0);
-        self.slots.insert(peer, slot);
+        cx.keep(conn, true);
+        let before = self.slots.insert(peer, slot);
+        if let Some(before) = before.filter(|before| before.conn != conn) {
+            cx.keep(before.conn, false);
+        }
     }
 
     // ── circuits ──

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use libp2p_proto_core::{Multiaddr, StreamId};
 use libp2p_proto_relay::{ClientConfig, Event, HopMessage, Limit, Relay, Status, StopMessage};
 use libp2p_proto_stream_protocol::{
-    AttemptError, Closed, DialError, Fact, Input, Link, Reachability, Target,
+    AttemptError, Closed, DialError, Fact, Input, Link, Reachability, Target, Traffic,
     bench::{Bench, Puppet},
 };
 use support::*;
@@ -115,8 +115,10 @@ fn a_slot_gives_addresses_that_others_are_told_of_and_no_longer_when_it_is_lost(
         up,
     };
     assert_eq!(duo.bench.take_facts(1), [told(true)]);
+    assert_eq!(duo.bench.kept(1), [duo.conn], "it does not go as idle");
     duo.bench.disconnect(duo.conn);
     duo.wait(1);
+    assert_eq!(duo.bench.kept(1), []);
     assert_eq!(duo.bench.take_facts(1), [told(false)]);
     assert_eq!(events(&mut duo.client), [Event::Lost { relay: peer(1) }]);
 }
@@ -477,6 +479,59 @@ fn a_circuit_of_our_relay_becomes_a_link_from_the_peer_that_it_names() {
     };
     assert_eq!(*link, wanted);
     assert_eq!(duo.bench.handed_over(1, *ours), Some(&b"hello"[..]));
+}
+
+// covers: RLY-061, RLY-074
+#[test]
+fn what_is_left_of_a_relayed_connection_falls_with_bytes_in_both_directions_and_with_time() {
+    let mut duo = Duo::new(ClientConfig::default());
+    let [limited, unlimited] = [77, 78].map(libp2p_proto_core::ConnectionId::new);
+    duo.bench.inject(1, wanted(77));
+    duo.bench.inject(1, wanted(78));
+    duo.wait(1);
+    let (streams, at) = (duo.relay.opened().clone(), duo.bench.now());
+    let limit = Limit {
+        duration: 120,
+        data: 1000,
+    };
+    for (stream, limit) in streams.iter().zip([limit, Limit::default()]) {
+        let status = HopMessage::Status {
+            status: Status::Ok,
+            reservation: None,
+            limit,
+        };
+        duo.bench
+            .with(0, &duo.relay, |cx| cx.write(*stream, status.encode()))
+            .unwrap();
+    }
+    duo.wait(0);
+    duo.wait(1);
+    let carried = |bytes_in, bytes_out| Traffic {
+        bytes_in,
+        bytes_out,
+        rtt: None,
+    };
+    let left = |duo: &Duo, conn, carried, secs_later| {
+        let left = duo.client.left(at + secs(secs_later), conn, carried)?;
+        Some((left.bytes, left.time.map(|time| time.as_secs_f64().round())))
+    };
+    assert_eq!(
+        left(&duo, limited, carried(0, 0), 0),
+        Some((Some(1000), Some(120.0)))
+    );
+    assert_eq!(
+        left(&duo, limited, carried(300, 500), 20),
+        Some((Some(200), Some(100.0)))
+    );
+    assert_eq!(
+        left(&duo, limited, carried(600, 600), 500),
+        Some((Some(0), Some(0.0)))
+    );
+    assert_eq!(left(&duo, unlimited, carried(600, 600), 500), Some((None, None)));
+    assert_eq!(left(&duo, duo.conn, carried(0, 0), 0), None, "this one is direct");
+    duo.bench.disconnect(duo.conn);
+    duo.wait(1);
+    assert_eq!(left(&duo, limited, carried(0, 0), 0), None, "it is gone");
 }
 
 // covers: RLY-086, RLY-089, RLY-090

@@ -254,6 +254,22 @@ fn vul_135_the_ninth_of_one_address_and_peers_without_one_are_refused() {
     assert_eq!(answers[8..], [Status::ReservationRefused; 2]);
 }
 
+// covers: RLY-037
+#[test]
+fn a_slot_keeps_its_connection_and_another_one_when_that_is_lost_until_it_ends() {
+    let mut trio = Trio::new(ServerConfig::default());
+    assert_eq!(trio.bench.kept(0), [trio.conns[1]]);
+    let second = trio.bench.connect(2, 0);
+    trio.run();
+    trio.bench.disconnect(trio.conns[1]);
+    trio.run();
+    assert_eq!(trio.relay.stats().reservations, 1);
+    assert!(trio.bench.kept(0).contains(&second));
+    trio.wait(3700);
+    assert_eq!(trio.relay.stats().reservations, 0);
+    assert!(!trio.bench.kept(0).contains(&second));
+}
+
 // covers: RLY-033, RLY-036, RLY-044
 #[test]
 fn a_renewal_moves_the_end_and_is_signed_once_a_minute() {

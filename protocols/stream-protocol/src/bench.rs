@@ -225,6 +225,18 @@ impl Bench {
         self.nodes.get(node).map_or(&[], |node| &node.set_aside)
     }
 
+    /// Connections that a node's protocol keeps.
+    pub fn kept(&self, node: usize) -> &[ConnectionId] {
+        self.nodes.get(node).map_or(&[], |node| &node.kept)
+    }
+
+    /// Sets how many more inbound connections a node is said to let in. Without a word there is no limit.
+    pub fn set_inbound_room(&mut self, node: usize, room: usize) {
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.inbound_room = room;
+        }
+    }
+
     /// The bytes of a stream that went past the protocol of a node to its application, once the protocol has handed the stream over (see
     /// [`StreamSpec::handed_over`](crate::StreamSpec::handed_over)).
     pub fn handed_over(&self, node: usize, stream: StreamId) -> Option<&[u8]> {

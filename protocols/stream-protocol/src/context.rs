@@ -81,6 +81,10 @@ pub trait Host {
     fn disconnect(&mut self, conn: ConnectionId);
     /// See [`Context::set_aside`].
     fn set_aside(&mut self, conn: ConnectionId);
+    /// See [`Context::keep`].
+    fn keep(&mut self, protocol: u8, conn: ConnectionId, keep: bool);
+    /// See [`Context::inbound_room`].
+    fn inbound_room(&self) -> usize;
     /// See [`Context::tell`].
     ///
     /// # Errors
@@ -271,6 +275,17 @@ impl<'a> Context<'a> {
     /// dialed it closes it once it carries no stream, so whoever opened one on it loses nothing. A connection that is gone is no error.
     pub fn set_aside(&mut self, conn: ConnectionId) {
         self.host.set_aside(conn);
+    }
+
+    /// Keeps a connection without a stream on it, as a stream would that keeps it alive: it does not count as idle or needless, and is trimmed late. `false` takes that
+    /// back. A connection that is gone is no error.
+    pub fn keep(&mut self, conn: ConnectionId, keep: bool) {
+        self.host.keep(self.protocol, conn, keep);
+    }
+
+    /// How many more inbound connections would be let in now, as far as limits on all of them go.
+    pub fn inbound_room(&self) -> usize {
+        self.host.inbound_room()
     }
 
     /// Tells every other protocol a fact.

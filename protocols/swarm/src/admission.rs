@@ -133,7 +133,7 @@ impl Core {
                 };
                 let spared = conn.exempt || self.worth.is_protected(peer) || !may_go(*id, *since);
                 let ours = !conn.is_inbound();
-                (!spared).then(|| (self.worth.value(peer), conn.keeping > 0, ours, Reverse(*id)))
+                (!spared).then(|| (self.worth.value(peer), conn.is_kept(), ours, Reverse(*id)))
             })
             .collect();
         found.sort_unstable();

@@ -36,6 +36,10 @@ impl Swarm {
                 "a phase without a deadline, or the reverse",
                 self.are_deadlines_right(),
             ),
+            (
+                "a kept connection that is gone, or does not know",
+                self.are_kept_ones_right(),
+            ),
             ("a question without a dial", self.do_questions_have_dials()),
             ("a queue is over its limit", self.are_queues_bounded()),
         ];
@@ -76,6 +80,13 @@ impl Swarm {
         self.core.peers.iter().all(|(peer, known)| {
             !known.conns.is_empty() && known.conns.iter().all(|conn| of(conn) == Some(*peer))
         })
+    }
+
+    fn are_kept_ones_right(&self) -> bool {
+        let is_kept = |id: &ConnectionId| self.core.kept.iter().any(|(known, _)| known == id);
+        let mut known = self.core.kept.iter();
+        known.all(|(id, _)| self.core.conns.contains_key(id))
+            && self.core.conns.iter().all(|(id, conn)| conn.kept == is_kept(id))
     }
 
     fn are_deadlines_right(&self) -> bool {

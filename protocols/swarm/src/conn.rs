@@ -38,6 +38,8 @@ pub(crate) struct Conn {
     pub(crate) streams: u32,
     /// Of them, those that keep the connection from being idle.
     pub(crate) keeping: u32,
+    /// Whether a protocol keeps it without a stream.
+    pub(crate) kept: bool,
     /// Streams with credit to return, each once, and how much that is in all.
     pub(crate) to_grant: Vec<StreamId>,
     pub(crate) ungranted: usize,
@@ -58,6 +60,7 @@ impl Conn {
             opened: 0,
             streams: 0,
             keeping: 0,
+            kept: false,
             to_grant: Vec::new(),
             ungranted: 0,
             waiting: 0,
@@ -72,6 +75,11 @@ impl Conn {
     /// Whether the role is not the one that the link suggests.
     pub(crate) const fn is_punched(&self) -> bool {
         self.is_inbound() == self.info.side.is_dialer()
+    }
+
+    /// Whether something is on that keeps it from being idle.
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.keeping > 0 || self.kept
     }
 
     pub(crate) const fn is_established(&self) -> bool {

@@ -44,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) inbound_changed: BTreeSet<SpecId>,
     pub(crate) transports: Vec<Transport>,
     pub(crate) conns: BTreeMap<ConnectionId, Conn>,
+    /// Connections that protocols keep without a stream, and which protocols.
+    pub(crate) kept: BTreeSet<(ConnectionId, u8)>,
     pub(crate) census: Census,
     pub(crate) rates: AcceptRates,
     pub(crate) peers: BTreeMap<PeerId, Peer>,
@@ -92,6 +94,7 @@ impl Core {
             inbound_changed: BTreeSet::new(),
             transports: alloc::vec![|addr| addr.socket_tcp().is_some() && addr.components().count() == 2],
             conns: BTreeMap::new(),
+            kept: BTreeSet::new(),
             census: Census::default(),
             rates: AcceptRates::default(),
             peers: BTreeMap::new(),
@@ -173,6 +176,9 @@ impl Core {
             self.timers.clear(timer);
         }
         let conn = self.conns.remove(&id)?;
+        while let Some(kept) = self.kept.range((id, 0)..=(id, u8::MAX)).next().copied() {
+            self.kept.remove(&kept);
+        }
         self.census.leave(id, &conn);
         if holds_dial_socket(&conn) {
             self.feed_starved();

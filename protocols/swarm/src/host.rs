@@ -288,6 +288,17 @@ impl Host for Core {
         self.put_aside(conn);
     }
 
+    fn keep(&mut self, protocol: u8, conn: ConnectionId, keep: bool) {
+        self.keep_for(protocol, conn, keep);
+    }
+
+    fn inbound_room(&self) -> usize {
+        let (counts, config) = (&self.census.ordinary, &self.config);
+        let inbound = config.max_inbound.saturating_sub(counts.welcome_in());
+        let all = counts.welcome_in().saturating_add(counts.welcome_out());
+        inbound.min(config.max_connections.saturating_sub(all))
+    }
+
     fn tell(&mut self, protocol: u8, fact: Fact) -> Result<(), TellError> {
         if self.facts.len() >= self.config.max_facts {
             return Err(TellError::Full);

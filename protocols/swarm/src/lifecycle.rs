@@ -33,6 +33,7 @@ impl Core {
             // A dial in the listener's role is half of a hole punch, and so is an accepted link in the dialer's.
             punched: conn.is_punched(),
             streams: conn.streams,
+            kept: conn.kept,
             since,
         })
     }
@@ -92,11 +93,11 @@ impl Core {
             }
         };
         conn.streams = change(conn.streams);
-        let was_kept = conn.keeping > 0;
+        let was_kept = conn.is_kept();
         if keeps {
             conn.keeping = change(conn.keeping);
         }
-        let (is_kept, streams) = (conn.keeping > 0, conn.streams);
+        let (is_kept, streams) = (conn.is_kept(), conn.streams);
         if was_kept != is_kept {
             self.watch_idle(id);
         }
@@ -105,13 +106,31 @@ impl Core {
         }
     }
 
+    /// A protocol keeps a connection without a stream, or no longer.
+    pub(crate) fn keep_for(&mut self, protocol: u8, id: ConnectionId, keep: bool) {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        let was_kept = conn.is_kept();
+        if keep {
+            self.kept.insert((id, protocol));
+        } else {
+            self.kept.remove(&(id, protocol));
+        }
+        conn.kept = self.kept.range((id, 0)..=(id, u8::MAX)).next().is_some();
+        if was_kept != conn.is_kept() {
+            self.watch_idle(id);
+        }
+        self.watch_redundant(id);
+    }
+
     /// Starts or stops the idle clock of a connection.
     pub(crate) fn watch_idle(&mut self, id: ConnectionId) {
         let Some(conn) = self.conns.get(&id) else {
             return;
         };
         let protected = conn.peer.is_some_and(|peer| self.worth.is_protected(&peer));
-        let idle = conn.is_established() && conn.keeping == 0 && !protected;
+        let idle = conn.is_established() && !conn.is_kept() && !protected;
         let timeout = self.config.idle_timeout.filter(|_| idle);
         self.timers
             .set_or_clear(Timer::Idle(id), timeout.map(|timeout| self.now + timeout));

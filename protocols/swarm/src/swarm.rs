@@ -409,7 +409,7 @@ impl Swarm {
         self.core.listening.iter()
     }
 
-    /// Which protocols keep a connection open, with how many streams.
+    /// Which protocols keep a connection open, with how many streams. One that keeps it without any is there by its first name, with 0.
     pub fn holding(&self, conn: ConnectionId) -> Vec<(ProtocolName, u32)> {
         let mut held: BTreeMap<ProtocolName, u32> = BTreeMap::new();
         for stream in self.core.streams_of(conn) {
@@ -418,6 +418,13 @@ impl Swarm {
             if let Some(entry) = entry.filter(|entry| entry.spec.keeps_alive) {
                 let count = held.entry(entry.spec.name.clone()).or_default();
                 *count = count.saturating_add(1);
+            }
+        }
+        for (_, protocol) in self.core.kept.range((conn, 0)..=(conn, u8::MAX)) {
+            let mut specs = self.core.specs.iter();
+            let first = specs.find(|(_, entry)| entry.protocol == *protocol);
+            if let Some((_, entry)) = first {
+                held.entry(entry.spec.name.clone()).or_default();
             }
         }
         held.into_iter().collect()

@@ -28,6 +28,8 @@ pub struct Standing {
     pub punched: bool,
     /// Streams that it carries.
     pub streams: u32,
+    /// Whether a protocol keeps it without a stream.
+    pub kept: bool,
     /// Since when it stands.
     pub since: Instant,
 }
@@ -44,10 +46,10 @@ pub fn preference(local: &PeerId, peer: &PeerId, standing: &Standing) -> impl Or
 }
 
 /// From when on `other` may be closed in favour of `preferred`, if it may: by us, because we dialed it or it is limited and `preferred` is not, and not while it carries
-/// streams.
+/// streams or is kept.
 pub fn redundant_from(preferred: &Standing, other: &Standing) -> Option<Instant> {
     let twin = other.side.is_dialer() && !other.punched && other.limited == preferred.limited;
     let concerned = twin || (other.limited && !preferred.limited);
-    (concerned && other.streams == 0 && other.conn != preferred.conn)
+    (concerned && other.streams == 0 && !other.kept && other.conn != preferred.conn)
         .then(|| preferred.since.max(other.since) + SIDE_BY_SIDE)
 }

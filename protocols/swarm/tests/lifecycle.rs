@@ -73,6 +73,47 @@ fn an_idle_connection_is_closed_and_a_protected_one_is_not() {
     assert!(orders(&actions, kept).is_empty());
 }
 
+// covers: RLY-037
+#[test]
+fn a_connection_that_a_protocol_keeps_is_neither_idle_nor_needless_until_it_is_kept_no_longer() {
+    let mut bench = Bench::new(Config::default());
+    let kept = bench.outbound(at(0), peer(2), "/ip4/192.0.2.1/tcp/1");
+    let other = bench.outbound(at(0), peer(2), "/ip4/192.0.2.1/tcp/2");
+    bench.remote_opens(at(0), kept, 0, 0);
+    bench.act(at(0), move |cx| cx.keep(other, true));
+    assert!(orders(&bench.drive(at(60_000)), other).is_empty());
+    assert!(!bench.swarm.holding(other).is_empty());
+    let (_, actions) = bench.act(at(60_000), move |cx| cx.keep(other, false));
+    assert_eq!(orders(&actions, other), ["Close"], "needless");
+    // The only connection of a peer.
+    let only = bench.inbound(at(60_000), peer(3), "/ip4/192.0.2.3/tcp/1");
+    bench.act(at(60_000), move |cx| cx.keep(only, true));
+    assert!(orders(&bench.drive(at(900_000)), only).is_empty());
+    bench.act(at(900_000), move |cx| cx.keep(only, false));
+    assert_eq!(orders(&bench.drive(at(910_000)), only), ["Close"], "idle");
+    assert!(bench.swarm.holding(only).is_empty());
+}
+
+// covers: AN-035
+#[test]
+fn the_room_for_inbound_connections_is_what_their_limits_leave() {
+    let mut bench = Bench::new(Config {
+        max_inbound: 3,
+        max_connections: 4,
+        ..roomy()
+    });
+    let room = |bench: &mut Bench| bench.act(at(0), |cx| cx.inbound_room()).0;
+    assert_eq!(room(&mut bench), 3);
+    bench.inbound(at(0), peer(2), "/ip4/192.0.2.1/tcp/1");
+    assert_eq!(room(&mut bench), 2);
+    for number in 3..5 {
+        bench.outbound(at(0), peer(number), "/ip4/192.0.2.1/tcp/2");
+    }
+    assert_eq!(room(&mut bench), 1);
+    bench.inbound(at(0), peer(5), "/ip4/192.0.2.1/tcp/3");
+    assert_eq!(room(&mut bench), 0);
+}
+
 // covers: CON-017
 #[test]
 fn vul_163_counts_are_back_at_zero_after_any_end() {

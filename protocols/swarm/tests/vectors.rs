@@ -102,6 +102,7 @@ fn standing(value: &Value) -> Standing {
         aside: value["aside"].as_bool().unwrap_or(false),
         punched: value["punched"].as_bool().unwrap_or(false),
         streams: u32::try_from(value["streams"].as_u64().unwrap()).unwrap(),
+        kept: value["kept"].as_bool().unwrap_or(false),
         since: Instant::from_millis(value["since"].as_u64().unwrap()),
     }
 }
@@ -153,6 +154,7 @@ fn vul_172_both_ends_of_simultaneous_dials_choose_the_same_connection() {
             aside: false,
             punched: false,
             streams: 0,
+            kept: false,
             since: Instant::ZERO,
         };
         let (ax, ay) = (

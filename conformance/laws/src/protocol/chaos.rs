@@ -566,6 +566,15 @@ impl Host for World {
         self.call(format!("> set aside {conn:?}"));
     }
 
+    fn keep(&mut self, _: u8, conn: ConnectionId, keep: bool) {
+        self.call(format!("> keep {conn:?} {keep}"));
+    }
+
+    fn inbound_room(&self) -> usize {
+        // As good as any, and the same each time.
+        self.streams.len() % 4
+    }
+
     fn tell(&mut self, _: u8, fact: Fact) -> Result<(), TellError> {
         let result = if self.dice.below(8) == 0 {
             Err(TellError::Full)

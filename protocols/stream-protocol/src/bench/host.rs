@@ -110,6 +110,9 @@ pub(super) struct Node {
     pub(super) expected: Vec<Expected>,
     /// Connections that the protocol has set aside.
     pub(super) set_aside: Vec<ConnectionId>,
+    /// Connections that the protocol keeps.
+    pub(super) kept: Vec<ConnectionId>,
+    pub(super) inbound_room: usize,
     /// Bytes of streams whose spec says that they belong to the application.
     pub(super) handed: BTreeMap<StreamId, Handed>,
     /// Streams that became links.
@@ -135,6 +138,8 @@ impl Node {
             cancelled: Vec::new(),
             expected: Vec::new(),
             set_aside: Vec::new(),
+            kept: Vec::new(),
+            inbound_room: usize::MAX,
             handed: BTreeMap::new(),
             promoted: Vec::new(),
             failed_links: Vec::new(),

@@ -214,6 +214,17 @@ impl Host for Node {
         self.set_aside.push(conn);
     }
 
+    fn keep(&mut self, _: u8, conn: ConnectionId, keep: bool) {
+        self.kept.retain(|kept| *kept != conn);
+        if keep {
+            self.kept.push(conn);
+        }
+    }
+
+    fn inbound_room(&self) -> usize {
+        self.inbound_room
+    }
+
     fn tell(&mut self, _: u8, fact: Fact) -> Result<(), TellError> {
         self.facts.push(fact);
         Ok(())
