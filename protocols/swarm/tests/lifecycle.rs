@@ -83,7 +83,7 @@ fn a_connection_that_a_protocol_keeps_is_neither_idle_nor_needless_until_it_is_k
     bench.act(at(0), move |cx| cx.keep(other, true));
     assert!(orders(&bench.drive(at(60_000)), other).is_empty());
     assert!(!bench.swarm.holding(other).is_empty());
-    let (_, actions) = bench.act(at(60_000), move |cx| cx.keep(other, false));
+    let ((), actions) = bench.act(at(60_000), move |cx| cx.keep(other, false));
     assert_eq!(orders(&actions, other), ["Close"], "needless");
     // The only connection of a peer.
     let only = bench.inbound(at(60_000), peer(3), "/ip4/192.0.2.3/tcp/1");
