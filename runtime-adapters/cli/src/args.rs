@@ -306,7 +306,7 @@ pub(crate) struct Sim {
     /// What decides everything that is left to chance, 0 to 18446744073709551615
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Folder for plots as SVG (round trips, events per second, connections, memory) and for recordings of the first four hosts; made if it does not exist
+    /// Folder for plots as SVG (round trips, events per second, connections, memory) and for recordings of the first four hosts; made if it does not exist. gossipsub-paper: for its table, plots and the outcome of each run, written as each ends; runs whose outcome is there are not made again
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// gossipsub-paper: runs with so many seeds, each a row; 1 to 100

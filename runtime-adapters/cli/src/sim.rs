@@ -35,7 +35,7 @@ pub(crate) fn run(args: &args::Sim) -> Result<Exit, Error> {
     })?;
     let out = Output::new(args.json);
     plan.scenario.lines = out == Output::Json && args.json;
-    let bar = bar(&plan, out);
+    let bar = bar(&plan.name, plan.run, out);
     let watch = |sim: &mut Sim<Node>| {
         tell(out, sim);
         bar.set_position(whole_millis(sim.now().since(libp2p_proto_core::Instant::ZERO)));
@@ -103,16 +103,17 @@ fn tell(out: Output, sim: &mut Sim<Node>) {
     }
 }
 
-fn bar(plan: &Plan, out: Output) -> ProgressBar {
+/// A bar over so much virtual time; nothing where nobody looks.
+fn bar(name: &str, run: Duration, out: Output) -> ProgressBar {
     let target = if out == Output::Json {
         ProgressDrawTarget::hidden()
     } else {
         ProgressDrawTarget::stderr()
     };
-    let bar = ProgressBar::with_draw_target(Some(whole_millis(plan.run)), target);
+    let bar = ProgressBar::with_draw_target(Some(whole_millis(run)), target);
     let style = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} %  {elapsed} (left: {eta})");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_message(plan.name.clone());
+    bar.set_message(name.to_owned());
     bar
 }
 

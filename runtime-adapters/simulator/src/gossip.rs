@@ -7,6 +7,7 @@ mod interop;
 mod paper;
 mod player;
 mod report;
+mod store;
 mod sybil;
 
 pub use interop::{Interop, InteropReport};

@@ -92,14 +92,24 @@ impl Histogram {
 
     /// One more value.
     pub fn add(&mut self, value: Duration) {
+        self.add_many(value, 1);
+    }
+
+    /// The same value several times.
+    pub(crate) fn add_many(&mut self, value: Duration, times: u64) {
         let place = Self::place(value);
         if self.buckets.len() <= place {
             self.buckets.resize(place.saturating_add(1), 0);
         }
         if let Some(bucket) = self.buckets.get_mut(place) {
-            *bucket = bucket.saturating_add(1);
+            *bucket = bucket.saturating_add(times);
         }
-        self.count = self.count.saturating_add(1);
+        self.count = self.count.saturating_add(times);
+        self.max = self.max.max(value);
+    }
+
+    /// The largest value is known to be this, although its bucket begins below.
+    pub(crate) fn raise_max(&mut self, value: Duration) {
         self.max = self.max.max(value);
     }
 

@@ -19,6 +19,15 @@ pub struct Line {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TraceHash([u64; 2]);
 
+impl TraceHash {
+    /// Reads what [`Display`](fmt::Display) writes.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (first, second) = text.split_at_checked(16)?;
+        let lane = |text| u64::from_str_radix(text, 16).ok();
+        Some(Self([lane(first)?, lane(second)?]))
+    }
+}
+
 impl fmt::Display for TraceHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}{:016x}", self.0[0], self.0[1])

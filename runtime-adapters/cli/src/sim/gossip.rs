@@ -29,29 +29,64 @@ pub(crate) fn paper(args: &args::Sim) -> Result<Exit, Error> {
         degree_percent: if honest < 500 { 40 } else { 100 },
         ..Scale::paper(args.rate)
     };
-    let mut outcomes = Vec::new();
+    let mut experiments = Vec::new();
     for attack in attacks {
         for router in &routers {
             for seed in args.seed..args.seed.saturating_add(args.seeds) {
-                let experiment = Experiment {
+                experiments.push(Experiment {
                     attack,
                     router: *router,
                     scale,
                     seed,
-                };
-                let outcome = experiment
-                    .run(|_| {})
-                    .map_err(|error| Error::Failed(error.to_string()))?;
-                out.print(&row(&outcome));
-                outcomes.push(outcome);
+                });
             }
         }
     }
-    if let Some(folder) = &args.out {
-        draw(folder, &outcomes)?;
+    let mut outcomes = Vec::new();
+    for (number, experiment) in experiments.iter().enumerate() {
+        let title = format!(
+            "{}/{} {}, {}, seed {}",
+            number.saturating_add(1),
+            experiments.len(),
+            experiment.attack.name(),
+            experiment.router.name(),
+            experiment.seed
+        );
+        let outcome = outcome_of(experiment, args.out.as_deref(), out, &title)?;
+        out.print(&row(&outcome));
+        outcomes.push(outcome);
+        // After each, so that nothing is lost with a run that is stopped.
+        if let Some(folder) = &args.out {
+            draw(folder, &outcomes)?;
+        }
     }
     let met = outcomes.iter().all(|outcome| outcome.band().met != Some(false));
     Ok(if met { Exit::Ok } else { Exit::Failed })
+}
+
+/// Runs an experiment, unless its outcome lies in the folder already.
+fn outcome_of(
+    experiment: &Experiment,
+    folder: Option<&Path>,
+    out: Output,
+    title: &str,
+) -> Result<Outcome, Error> {
+    let path = folder.map(|folder| folder.join("outcomes").join(experiment.file_name()));
+    let kept = path.as_ref().and_then(|path| fs::read_to_string(path).ok());
+    if let Some(outcome) = kept.and_then(|text| Outcome::from_json(*experiment, &text)) {
+        return Ok(outcome);
+    }
+    let bar = super::bar(title, experiment.lasts(), out);
+    let outcome = experiment
+        .run(|time| bar.set_position(super::whole_millis(time)))
+        .map_err(|error| Error::Failed(error.to_string()))?;
+    bar.finish_and_clear();
+    if let (Some(path), Some(folder)) = (&path, path.as_ref().and_then(|path| path.parent())) {
+        fs::create_dir_all(folder).map_err(|error| Error::file(folder, error))?;
+        // Half a file would be read as none, and the run made again.
+        write(path, &outcome.to_json())?;
+    }
+    Ok(outcome)
 }
 
 fn chosen<T: Copy>(names: &[String], all: &[T], name: impl Fn(T) -> &'static str) -> Result<Vec<T>, Error> {

@@ -449,7 +449,7 @@ impl Experiment {
         let mut calls = self.calls();
         calls.sort_unstable();
         let mut calls = calls.into_iter().peekable();
-        let end = instant(self.ends());
+        let end = instant(self.lasts());
         let honest: BTreeSet<PeerId> = (0..self.scale.honest)
             .filter_map(|place| sim.peer(place))
             .collect();
@@ -468,7 +468,8 @@ impl Experiment {
         Ok(self.outcome(&sim, &shares))
     }
 
-    const fn ends(&self) -> Duration {
+    /// Virtual time that it takes.
+    pub const fn lasts(&self) -> Duration {
         WARM_UP
             .saturating_add(self.attack.publishing())
             .saturating_add(COOL_DOWN)
