@@ -4,10 +4,17 @@ use crate::Topic;
 use alloc::collections::{BTreeMap, BTreeSet};
 use libp2p_proto_core::{Instant, PeerId};
 
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    until: Instant,
+    /// Until when a GRAFT may come that its sender sent before it heard of the back-off.
+    crossing: Option<Instant>,
+}
+
 /// Back-offs by topic and peer. They outlive leaving, and the connection.
 #[derive(Debug)]
 pub(crate) struct Backoffs {
-    until: BTreeMap<(Topic, PeerId), Instant>,
+    until: BTreeMap<(Topic, PeerId), Standing>,
     order: BTreeSet<(Instant, Topic, PeerId)>,
     max: usize,
 }
@@ -24,24 +31,40 @@ impl Backoffs {
     /// Never shortens a back-off that stands. When full, the one that ends first is forgotten.
     pub(crate) fn set(&mut self, topic: &Topic, peer: PeerId, until: Instant) {
         let key = (topic.clone(), peer);
-        match self.until.get(&key) {
-            Some(standing) if *standing >= until => return,
-            Some(standing) => {
-                self.order.remove(&(*standing, topic.clone(), peer));
+        if let Some(standing) = self.until.get_mut(&key) {
+            // Whoever speaks of it, or hears our answer, knows it.
+            standing.crossing = None;
+            if standing.until >= until {
+                return;
             }
-            None if self.until.len() >= self.max => {
-                if let Some((_, topic, peer)) = self.order.pop_first() {
-                    self.until.remove(&(topic, peer));
-                }
+            self.order.remove(&(standing.until, topic.clone(), peer));
+        } else if self.until.len() >= self.max {
+            if let Some((_, topic, peer)) = self.order.pop_first() {
+                self.until.remove(&(topic, peer));
             }
-            None => {}
         }
         self.order.insert((until, topic.clone(), peer));
-        self.until.insert(key, until);
+        let crossing = None;
+        self.until.insert(key, Standing { until, crossing });
+    }
+
+    /// The peer hears of its back-off by a message that is on its way: until `at` one GRAFT may cross it.
+    pub(crate) fn expect_crossing(&mut self, topic: &Topic, peer: PeerId, at: Instant) {
+        if let Some(standing) = self.until.get_mut(&(topic.clone(), peer)) {
+            standing.crossing = Some(at);
+        }
+    }
+
+    /// Whether a GRAFT that came now may be the one that crossed our PRUNE. Only once.
+    pub(crate) fn take_crossing(&mut self, topic: &Topic, peer: PeerId, now: Instant) -> bool {
+        let standing = self.until.get_mut(&(topic.clone(), peer));
+        let crossing = standing.and_then(|standing| standing.crossing.take());
+        crossing.is_some_and(|at| now < at)
     }
 
     pub(crate) fn get(&self, topic: &Topic, peer: PeerId) -> Option<Instant> {
-        self.until.get(&(topic.clone(), peer)).copied()
+        let standing = self.until.get(&(topic.clone(), peer));
+        standing.map(|standing| standing.until)
     }
 
     /// Forgets those that ended before `now`.

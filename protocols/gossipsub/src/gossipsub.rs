@@ -98,6 +98,8 @@ pub struct Gossipsub {
     pub(crate) streams: BTreeMap<StreamId, PeerId>,
     /// One mesh for each topic that we take part in.
     pub(crate) mesh: BTreeMap<Topic, BTreeSet<PeerId>>,
+    /// Topics that we left a moment ago, and until when that is.
+    pub(crate) left: BTreeMap<Topic, Instant>,
     pub(crate) fanout: BTreeMap<Topic, Fanout>,
     pub(crate) backoffs: Backoffs,
     pub(crate) seen: Seen,
@@ -162,6 +164,7 @@ impl Gossipsub {
             peers: BTreeMap::new(),
             streams: BTreeMap::new(),
             mesh: BTreeMap::new(),
+            left: BTreeMap::new(),
             fanout: BTreeMap::new(),
             backoffs: Backoffs::new(limits.max_backoffs),
             seen: Seen::new(config.seen_ttl, config.seen_sliding, limits.max_seen),

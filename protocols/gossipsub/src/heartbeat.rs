@@ -14,7 +14,9 @@ impl Gossipsub {
         self.stats.heartbeats = self.stats.heartbeats.saturating_add(1);
         let slack = self.config.heartbeat.saturating_mul(self.config.backoff_slack);
         self.backoffs.sweep(self.now - slack);
-        self.seen.expire(self.now);
+        let now = self.now;
+        self.left.retain(|_, until| *until > now);
+        self.seen.expire(now);
         self.reset_counts(cx);
         self.reset_stuck(cx);
         for (peer, broken) in self.promises.broken(self.now) {

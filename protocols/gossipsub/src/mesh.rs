@@ -59,6 +59,10 @@ impl Gossipsub {
             self.prune(cx, topic, peer, true, px);
         }
         self.mesh.remove(topic);
+        if self.left.len() < self.config.limits.max_topics {
+            let until = self.now + self.config.unsubscribe_backoff;
+            self.left.insert(topic.clone(), until);
+        }
         for entry in self.peers.values_mut() {
             entry.queue.forget_ihave(topic);
         }
@@ -138,10 +142,15 @@ impl Gossipsub {
         leaving: bool,
         px: bool,
     ) {
-        self.remove_from_mesh(topic, peer);
+        let was_member = self.remove_from_mesh(topic, peer);
         let seconds = self.config.prune_seconds(leaving);
         self.backoffs
             .set(topic, peer, self.now + Duration::from_secs(seconds));
+        // It does not know yet, and may be grafting us at this moment. What answers a GRAFT crosses nothing: one is sent, and then the peer waits.
+        if was_member {
+            let at = self.now + self.config.graft_crossing;
+            self.backoffs.expect_crossing(topic, peer, at);
+        }
         let level = self.peers.get(&peer).and_then(crate::peers::Peer::level);
         let (Some(level), true) = (level, level.is_some_and(|level| level >= Level::V10)) else {
             return;
@@ -247,6 +256,9 @@ impl Gossipsub {
             return Graft::Refused;
         }
         if let Some(until) = self.backoffs.get(topic, peer).filter(|until| self.now < *until) {
+            if self.backoffs.take_crossing(topic, peer, self.now) {
+                return Graft::Refused;
+            }
             self.penalize_now(peer, 1);
             // So long before the end means: soon after the beginning.
             if self.now + self.config.prune_backoff < until + self.config.graft_flood {
@@ -271,7 +283,9 @@ impl Gossipsub {
 
     pub(crate) fn handle_prune(&mut self, cx: &mut Context<'_>, peer: PeerId, prunes: Vec<Prune>) {
         for prune in prunes {
-            if !self.mesh.contains_key(&prune.topic) {
+            // A PRUNE that answers a GRAFT of ours may come when we have left: whoever joins again must know of it.
+            let lately = self.left.get(&prune.topic).is_some_and(|until| self.now < *until);
+            if !self.mesh.contains_key(&prune.topic) && !lately {
                 continue;
             }
             self.remove_from_mesh(&prune.topic, peer);

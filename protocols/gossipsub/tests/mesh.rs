@@ -695,3 +695,60 @@ fn a_hundred_grafts_at_once_leave_a_mesh_of_twelve() {
     rig.run(3);
     assert_eq!(rig.mesh("t").len(), 12);
 }
+
+// covers: GSP-224, GSP-225
+#[test]
+fn vul_023_one_graft_may_cross_our_prune_and_no_second_one() {
+    for (wait, penalties) in [(0, 0), (4_900, 0), (5_100, 1)] {
+        let mut rig = Rig::subscribed(2, quiet());
+        rig.hush();
+        // We leave, and come back before the peers have heard of it.
+        rig.router.unsubscribe(&t()).unwrap();
+        rig.run(1);
+        rig.router.subscribe("t").unwrap();
+        rig.run(wait);
+        rig.say(0, &graft(&["t"]));
+        assert_eq!(rig.router.stats().penalties, penalties, "after {wait} ms");
+        assert_eq!(rig.control(0).prune.last().unwrap().backoff, Some(60));
+        rig.say(0, &graft(&["t"]));
+        assert_eq!(rig.router.stats().penalties, penalties + 2, "it had its answer");
+        assert!(rig.mesh("t").is_empty());
+    }
+    // A peer that pruned us knows of the back-off.
+    let mut rig = Rig::subscribed(1, quiet());
+    rig.say(0, &prune("t", Some(60)));
+    rig.say(0, &graft(&["t"]));
+    assert_eq!(rig.router.stats().penalties, 2);
+    // As go has it.
+    let strict = Config {
+        graft_crossing: Duration::ZERO,
+        ..quiet()
+    };
+    let mut rig = Rig::subscribed(1, strict);
+    rig.router.unsubscribe(&t()).unwrap();
+    rig.run(1);
+    rig.router.subscribe("t").unwrap();
+    rig.run(1);
+    rig.say(0, &graft(&["t"]));
+    assert_eq!(rig.router.stats().penalties, 1);
+}
+
+// covers: GSP-232, GSP-239
+#[test]
+fn a_prune_that_comes_when_we_have_just_left_holds_when_we_join_again() {
+    let mut rig = Rig::subscribed(1, quiet());
+    rig.router.unsubscribe(&t()).unwrap();
+    rig.run(1);
+    rig.say(0, &prune("t", Some(60)));
+    rig.router.subscribe("t").unwrap();
+    rig.hush();
+    rig.run(59_000);
+    assert!(rig.control(0).graft.is_empty());
+    rig.run(3_000);
+    assert_eq!(rig.control(0).graft, [t()]);
+    // Long after, it leaves nothing.
+    rig.router.unsubscribe(&t()).unwrap();
+    rig.run(80_000);
+    rig.say(0, &prune("t", Some(60)));
+    assert_eq!(rig.router.census().backoffs, 0);
+}
