@@ -12,7 +12,7 @@ mod support;
 use bytes::Bytes;
 use core::time::Duration;
 use libp2p_proto_core::{PeerId, Rng};
-use libp2p_proto_gossipsub::{Config, Event, Gossipsub, Level, Topic};
+use libp2p_proto_gossipsub::{Config, Event, Gossipsub, Level, ScoreConfig, Topic, TopicScoreParams};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_stream_protocol::{Protocol, bench::Bench};
 use support::identity;
@@ -22,6 +22,8 @@ struct Net {
     nodes: Vec<Gossipsub>,
     peers: Vec<PeerId>,
     got: Vec<Vec<Bytes>>,
+    /// Authors of what a node got, beside it.
+    from: Vec<Vec<(Bytes, Bytes)>>,
 }
 
 impl Net {
@@ -31,6 +33,7 @@ impl Net {
         Self {
             bench: Bench::with_peers(seed, &peers, Duration::from_millis(20)),
             got: vec![Vec::new(); configs.len()],
+            from: vec![Vec::new(); configs.len()],
             nodes: identities
                 .into_iter()
                 .zip(configs)
@@ -62,10 +65,12 @@ impl Net {
             protocols.push(node);
         }
         self.bench.run(&mut protocols, Duration::from_millis(millis));
-        for (node, got) in self.nodes.iter_mut().zip(&mut self.got) {
+        for ((node, got), from) in self.nodes.iter_mut().zip(&mut self.got).zip(&mut self.from) {
             while let Some(event) = node.poll_event() {
                 if let Event::Message { message, .. } = event {
-                    got.push(message.data.unwrap());
+                    let data = message.data.unwrap();
+                    from.push((message.from.unwrap(), data.clone()));
+                    got.push(data);
                 }
             }
         }
@@ -303,4 +308,363 @@ fn the_same_seed_gives_the_same_run() {
     };
     assert_eq!(run(9), run(9));
     assert_ne!(run(9).1, run(10).1);
+}
+
+/// go: `TestTreeTopology`, `TestOneToOne`, `TestMessageSender`.
+#[test]
+fn floodsub_on_a_tree_knows_its_edges_and_names_who_published() {
+    let mut net = Net::new(11, all(10, Level::Flood));
+    for child in 1..10 {
+        net.bench.connect((child - 1) / 2, child);
+    }
+    net.subscribe_all();
+    net.run(3000);
+    for (node, edges) in [(0, 2), (1, 3), (4, 2), (9, 1)] {
+        assert_eq!(net.nodes[node].peers_of(&Topic::from("t")).count(), edges);
+    }
+    let mut sent = Vec::new();
+    for leaf in [9, 7, 5, 0] {
+        let data = Bytes::from(net.peers[leaf].as_bytes().to_vec());
+        net.nodes[leaf].publish("t", data.clone(), false).unwrap();
+        sent.push((leaf, data));
+    }
+    net.run(4000);
+    // Every message says in its data who its author is to be.
+    net.assert_each_got_each_once(&sent);
+    assert!(net.from.iter().flatten().all(|(from, data)| from == data));
+}
+
+/// go: `TestNoConnection`, `TestSelfReceive`.
+#[test]
+fn without_connections_only_the_publisher_itself_hears_of_it() {
+    let mut configs = all(4, Level::V13);
+    configs[0].deliver_own = true;
+    let mut net = Net::new(12, configs);
+    net.subscribe_all();
+    net.nodes[0].publish("t", "alone", false).unwrap();
+    net.run(5000);
+    assert_eq!(net.got[0], [Bytes::from("alone")]);
+    assert!(net.got[1..].iter().all(Vec::is_empty));
+}
+
+/// go: `TestReconnects`, `TestPeerTopicReporting`, `TestSubReporting`.
+#[test]
+fn who_leaves_the_topic_gets_nothing_and_who_comes_back_gets_the_next() {
+    for level in [Level::Flood, Level::V13] {
+        let mut net = Net::new(13, all(3, level));
+        net.bench.connect(0, 1);
+        net.bench.connect(0, 2);
+        net.subscribe_all();
+        net.nodes[1].subscribe("u").unwrap();
+        net.run(2000);
+        let t = Topic::from("t");
+        let listed = |net: &Net, topic: &str| net.nodes[0].peers_of(&Topic::from(topic)).count();
+        assert_eq!((listed(&net, "t"), listed(&net, "u")), (2, 1));
+        assert_eq!(net.nodes[1].topics().count(), 2);
+        net.nodes[1].unsubscribe(&t).unwrap();
+        net.run(500);
+        assert_eq!((listed(&net, "t"), net.nodes[1].topics().count()), (1, 1));
+        net.nodes[0].publish("t", "one", false).unwrap();
+        net.run(6000);
+        assert_eq!((net.got[1].len(), net.got[2].len()), (0, 1));
+        net.nodes[1].subscribe("t").unwrap();
+        net.run(15_000);
+        net.nodes[0].publish("t", "two", false).unwrap();
+        net.run(2000);
+        assert_eq!((net.got[1].len(), net.got[2].len()), (1, 2));
+    }
+}
+
+/// go: `TestConfigurableMaxMessageSize`.
+#[test]
+fn with_a_limit_of_four_megabytes_a_message_of_two_reaches_all() {
+    let mut configs = all(6, Level::V13);
+    for config in &mut configs {
+        config.limits.max_frame = 4 << 20;
+        config.limits.max_queue_bytes = 8 << 20;
+    }
+    let mut net = Net::new(14, configs);
+    net.wire(3);
+    net.subscribe_all();
+    net.run(2000);
+    net.nodes[2].publish("t", vec![7; 2 << 20], false).unwrap();
+    net.run(5000);
+    let got = net
+        .got
+        .iter()
+        .map(|got| got.iter().map(Bytes::len).sum::<usize>());
+    assert_eq!(
+        got.collect::<Vec<_>>(),
+        [2 << 20, 2 << 20, 0, 2 << 20, 2 << 20, 2 << 20]
+    );
+}
+
+/// go: `TestGossipsubGraft`, `TestGossipsubGossip`.
+#[test]
+fn nodes_that_join_one_after_the_other_build_a_mesh_and_heartbeats_between_messages_lose_none() {
+    let mut net = Net::new(15, all(20, Level::V12));
+    net.wire(4);
+    for node in 0..20 {
+        net.nodes[node].subscribe("t").unwrap();
+        net.run(100);
+    }
+    net.run(2000);
+    let sent = net.publish(100, 100);
+    net.run(4000);
+    net.assert_each_got_each_once(&sent);
+}
+
+/// go: `TestGossipsubGraftPruneRetry`.
+#[test]
+fn thirty_five_topics_joined_at_once_have_meshes_that_deliver() {
+    let mut net = Net::new(16, all(10, Level::V12));
+    for a in 0..10 {
+        for b in 0..a {
+            net.bench.connect(a, b);
+        }
+    }
+    net.run(100);
+    for node in &mut net.nodes {
+        for topic in 0..35 {
+            node.subscribe(format!("topic {topic}").as_str()).unwrap();
+        }
+    }
+    net.run(5000);
+    for topic in 0..35 {
+        let name = format!("topic {topic}");
+        net.nodes[topic % 10]
+            .publish(name.as_str(), name.clone(), false)
+            .unwrap();
+    }
+    net.run(3000);
+    assert_eq!(net.got.iter().map(Vec::len).sum::<usize>(), 35 * 9);
+}
+
+/// go: `TestGossipsubControlPiggyback`.
+#[test]
+fn under_a_flood_of_ten_thousand_messages_five_new_topics_form_their_meshes() {
+    let mut net = Net::new(17, all(10, Level::V12));
+    net.wire(6);
+    for node in &mut net.nodes {
+        node.subscribe("flood").unwrap();
+    }
+    net.run(2000);
+    for number in 0..100 {
+        for _ in 0..100 {
+            let _full_is_fine = net.nodes[number % 10].publish("flood", "x", false);
+        }
+        if number == 20 {
+            for node in &mut net.nodes {
+                for topic in 0..5 {
+                    node.subscribe(format!("topic {topic}").as_str()).unwrap();
+                }
+            }
+        }
+        net.run(20);
+        net.got.iter_mut().for_each(Vec::clear);
+    }
+    net.run(5000);
+    net.got.iter_mut().for_each(Vec::clear);
+    for topic in 0..5 {
+        let name = format!("topic {topic}");
+        net.nodes[topic]
+            .publish(name.as_str(), name.clone(), false)
+            .unwrap();
+    }
+    net.run(3000);
+    assert_eq!(net.got.iter().map(Vec::len).sum::<usize>(), 5 * 9);
+}
+
+/// Whoever a node wishes to dial is connected to it.
+fn grant_dials(net: &mut Net, granted: &mut std::collections::BTreeSet<(usize, usize)>) {
+    for node in 0..net.nodes.len() {
+        let wanted: Vec<PeerId> = net
+            .bench
+            .dials(node)
+            .iter()
+            .filter_map(|dial| dial.peer)
+            .collect();
+        for peer in wanted {
+            let to = net.peers.iter().position(|known| *known == peer).unwrap();
+            if to != node && granted.insert((node.min(to), node.max(to))) {
+                net.bench.connect(node, to);
+            }
+        }
+    }
+}
+
+/// go: `TestGossipsubStarTopology`, `TestGossipsubStarTopologyWithSignedPeerRecords`.
+#[test]
+fn around_a_hub_without_a_mesh_leaves_learn_of_each_other_and_every_message_arrives() {
+    for signed in [false, true] {
+        let mut configs = all(20, Level::V12);
+        configs[0] = Config {
+            flood_publish: false,
+            ..Config::bootstrapper()
+        };
+        let mut net = Net::new(18, configs);
+        let mut granted = std::collections::BTreeSet::new();
+        for leaf in 1..20 {
+            net.bench.connect(leaf, 0);
+            granted.insert((0, leaf));
+        }
+        net.run(200);
+        if signed {
+            for leaf in 1..20_u64 {
+                let identity = identity(leaf);
+                let addr = "/ip4/1.2.3.4/tcp/4001".parse().unwrap();
+                let record = libp2p_proto_identity::PeerRecord::new(identity.peer_id(), 1, vec![addr]);
+                assert!(net.nodes[0].set_record(record.seal(&identity).unwrap()));
+            }
+        }
+        net.subscribe_all();
+        for _ in 0..10 {
+            net.run(1000);
+            grant_dials(&mut net, &mut granted);
+        }
+        net.run(2000);
+        for leaf in 1..20 {
+            let links = granted.iter().filter(|(a, b)| *a == leaf || *b == leaf).count();
+            assert!(links > 1, "leaf {leaf}");
+            let with_addrs = net
+                .bench
+                .dials(leaf)
+                .iter()
+                .filter(|dial| !dial.addrs.is_empty())
+                .count();
+            assert!(
+                !signed || net.bench.dials(leaf).is_empty() || with_addrs > 0,
+                "what the record says"
+            );
+        }
+        let sent = net.publish(20, 100);
+        net.run(5000);
+        net.assert_each_got_each_once(&sent);
+    }
+}
+
+/// go: `TestGossipsubFloodPublish`.
+#[test]
+fn a_hub_that_floods_reaches_all_its_leaves_although_they_know_nobody_else() {
+    let mut configs = all(20, Level::V12);
+    configs[0].flood_publish = true;
+    let mut net = Net::new(19, configs);
+    for leaf in 1..20 {
+        net.bench.connect(leaf, 0);
+    }
+    net.subscribe_all();
+    net.run(2000);
+    for number in 0..20 {
+        net.nodes[0].publish("t", format!("{number}"), false).unwrap();
+    }
+    // Before any heartbeat could gossip.
+    net.run(100);
+    assert!(net.got[1..].iter().all(|got| got.len() == 20));
+}
+
+/// go: `TestGossipsubNegativeScore`.
+#[test]
+fn a_node_that_all_think_badly_of_is_alone_with_its_messages() {
+    let configs = all(20, Level::V12).into_iter().map(|config| Config {
+        score: Some(ScoreConfig::default()),
+        deliver_own: true,
+        ..config
+    });
+    let mut net = Net::new(20, configs.collect());
+    for a in 0..20 {
+        for b in 0..a {
+            net.bench.connect(a, b);
+        }
+    }
+    net.run(100);
+    let bad = net.peers[0];
+    for node in &mut net.nodes[1..] {
+        node.set_app_score(bad, -1000.0).unwrap();
+    }
+    net.subscribe_all();
+    net.run(3000);
+    for node in 0..20 {
+        net.nodes[node].publish("t", format!("{node}"), false).unwrap();
+        net.run(20);
+    }
+    net.run(3000);
+    assert_eq!(net.got[0], [Bytes::from("0")]);
+    for got in &net.got[1..] {
+        assert!(got.len() == 19 && !got.contains(&Bytes::from("0")), "{got:?}");
+    }
+}
+
+/// go: `TestGossipsubOpportunisticGrafting`.
+#[test]
+fn ten_honest_nodes_among_forty_that_pass_nothing_on_find_each_other() {
+    let mut topic = TopicScoreParams {
+        first_deliveries_weight: 1.0,
+        first_deliveries_decay: 0.99997,
+        first_deliveries_cap: 1000.0,
+        ..TopicScoreParams::default()
+    };
+    topic.time_in_mesh_weight = 0.0002;
+    topic.mesh_deliveries_weight = 0.0;
+    topic.mesh_failure_weight = 0.0;
+    let mut configs = all(50, Level::V12);
+    for (place, config) in configs.iter_mut().enumerate() {
+        if place < 10 {
+            config.score = Some(ScoreConfig {
+                topics: [(Topic::from("t"), topic)].into(),
+                ..ScoreConfig::default()
+            });
+            config.thresholds.opportunistic_graft = 1.0;
+            config.opportunistic_ticks = 2;
+            config.flood_publish = true;
+        } else {
+            // No verdict ever comes, so nothing is passed on.
+            config.validate = true;
+        }
+    }
+    let mut net = Net::new(21, configs);
+    for a in 0..10 {
+        for b in (a + 1..10).chain((10..50).filter(|b| (a + b) % 2 == 0)) {
+            net.bench.connect(b, a);
+        }
+    }
+    for node in &mut net.nodes[10..] {
+        node.subscribe("t").unwrap();
+    }
+    for node in &mut net.nodes[..10] {
+        node.subscribe("t").unwrap();
+    }
+    net.run(2000);
+    for number in 0..1000 {
+        net.nodes[number % 10]
+            .publish("t", format!("{number}"), false)
+            .unwrap();
+        net.run(20);
+    }
+    net.run(5000);
+    for node in &net.nodes[..10] {
+        let t = Topic::from("t");
+        let honest = node
+            .mesh_of(&t)
+            .filter(|peer| net.peers[..10].contains(peer))
+            .count();
+        assert!(honest >= 3, "{honest} honest of {}", node.mesh_of(&t).count());
+    }
+}
+
+/// rust: `multi_hop_propagation`.
+#[test]
+fn on_random_connected_graphs_one_message_reaches_all() {
+    for seed in 30..36 {
+        let mut net = Net::new(seed, all(40, Level::V13));
+        let mut dice = Rng::from_seed([seed; 32]);
+        for node in 1..40 {
+            net.bench.connect(node, dice.below(node as u64) as usize);
+            net.bench.connect(node, (node + 1) % 40);
+        }
+        net.subscribe_all();
+        net.run(3000);
+        net.nodes[usize::from(seed)].publish("t", "hello", false).unwrap();
+        net.run(8000);
+        assert_eq!(net.got.iter().map(Vec::len).sum::<usize>(), 39);
+    }
 }

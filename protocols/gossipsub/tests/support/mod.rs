@@ -138,6 +138,23 @@ impl Rig {
         self.run(5);
     }
 
+    /// Connects a puppet that speaks nothing newer than `level`, and opens its stream.
+    pub fn join_as(&mut self, puppet: usize, level: Level) {
+        let newest = match level {
+            Level::V13 => 0,
+            Level::V12 => 1,
+            Level::V11 => 2,
+            Level::V10 => 3,
+            Level::Flood => 4,
+        };
+        let specs: Vec<StreamSpec> = self.router.specs()[newest..].iter().map(loose).collect();
+        let all: Vec<u8> = (0..specs.len() as u8).collect();
+        self.puppets[puppet] = Puppet::with_specs(specs);
+        self.connect(puppet);
+        self.run(5);
+        self.open_as(puppet, &all);
+    }
+
     pub fn peer(&self, puppet: usize) -> PeerId {
         self.identities[puppet + 1].peer_id()
     }
