@@ -357,3 +357,109 @@ fn vul_112_an_older_broken_or_foreign_record_never_replaces_a_newer_one() {
     assert_eq!(put(three.clone()), (true, Some(three)));
     let _names = PeerId::from_bytes(&key[6..]).unwrap();
 }
+
+/// Refuses every value with this error.
+#[derive(Debug)]
+struct Refusing(Invalid);
+
+impl Validator for Refusing {
+    fn validate(&self, _unix: UnixTime, _key: &[u8], _value: &[u8]) -> Result<(), Invalid> {
+        Err(self.0)
+    }
+
+    fn is_better(&self, _key: &[u8], _new: &[u8], _old: &[u8]) -> bool {
+        true
+    }
+}
+
+#[test]
+fn vul_193_whatever_a_validator_says_against_a_value_it_is_neither_stored_nor_found() {
+    use libp2p_proto_kad::{Message, MessageType, QueryError, Record};
+    use support::{Fake, Net, Node, Reply, SECOND, private};
+    let record = |key: &Bytes| Record {
+        key: key.clone(),
+        value: Bytes::from_static(b"v"),
+        ..Record::default()
+    };
+    for error in [
+        Invalid::BadKey,
+        Invalid::UnknownNamespace,
+        Invalid::TooLarge,
+        Invalid::Malformed,
+        Invalid::WrongKey,
+        Invalid::NoPublicKey,
+        Invalid::BadSignature,
+        Invalid::Expired,
+    ] {
+        let config = Config {
+            validators: Validators::none().with("r", Refusing(error)),
+            ..private()
+        };
+        let key = Bytes::from_static(b"/r/k");
+        let holder = Fake::new(move |_, request| {
+            let mut answer = Message::new(request.kind, Bytes::new());
+            answer.record = (request.kind == MessageType::GetValue).then(|| record(&request.key));
+            Reply::Message(answer)
+        });
+        let mut net = Net::with(config, vec![support::puppet(), Node::Fake(holder)]);
+        net.shy.insert(1);
+        net.connect(1, 0);
+        net.connect(0, 2);
+        net.run(SECOND * 20);
+        let mut put = Message::new(MessageType::PutValue, key.clone());
+        put.record = Some(record(&key));
+        assert!(net.ask(1, 0, put.encode()).is_empty(), "{error}");
+        let get = Message::new(MessageType::GetValue, key.clone()).encode();
+        let answer = Message::decode(&net.ask(1, 0, get)[0], 1 << 20, 0).unwrap();
+        assert_eq!(answer.record, None, "{error}");
+        let query = net.kad(0).put_value(key.clone(), &b"v"[..]).unwrap();
+        assert!(net.end(0, query).is_err(), "{error}");
+        let query = net.kad(0).get_value(key, Some(0)).unwrap();
+        assert_eq!(net.end(0, query), Err(QueryError::NotFound), "{error}");
+        let asked = net.fake(2).asked.iter();
+        let gets = asked.filter(|(_, _, message)| message.kind == MessageType::GetValue);
+        assert_eq!(gets.count(), 1, "the holder was asked");
+    }
+}
+
+#[test]
+fn vul_158_a_validity_of_any_year_is_a_time_at_an_end_of_the_clock_or_an_error() {
+    let key = key_of(&identity(1).peer_id());
+    let check = |validity: &str| {
+        let mut entry = b"\x68Validity".to_vec();
+        entry.extend([0x58, u8::try_from(validity.len()).unwrap()]);
+        entry.extend(validity.as_bytes());
+        let data = map(&[
+            b"\x63TTL\x01",
+            b"\x65Value\x41x",
+            b"\x68Sequence\x01",
+            &entry,
+            b"\x6cValidityType\x00",
+        ]);
+        validate(&key, &signed(1, &data))
+    };
+    for past in [
+        "0000-01-01T00:00:00Z",
+        "1969-12-31T23:59:59Z",
+        "1990-12-31T23:59:60Z",
+    ] {
+        assert_eq!(check(past), Err(Invalid::Expired), "{past}");
+    }
+    for ahead in [
+        "9999-12-31T23:59:59Z",
+        "2553-12-31T23:59:60Z",
+        "2036-01-01T00:00:00-23:59",
+    ] {
+        assert_eq!(check(ahead), Ok(()), "{ahead}");
+    }
+    for none in [
+        "10000-01-01T00:00:00Z",
+        "-001-01-01T00:00:00Z",
+        "2036-01-01T00:00:61Z",
+        "9223372036854775808",
+        "2036-01-01T00:00:00.Z",
+        "",
+    ] {
+        assert_eq!(check(none), Err(Invalid::Malformed), "{none}");
+    }
+}
