@@ -15,6 +15,7 @@ use support::{Tester, apart, millis, seconds};
 
 const CLIENT: usize = 0;
 const SERVER: usize = 1;
+const VICTIM: usize = 2;
 
 struct Node {
     tester: Tester,
@@ -114,4 +115,44 @@ fn no_stream_is_lost_on_a_dial_back_that_goes_whoever_has_the_larger_id() {
         larger.iter().all(|seeds| *seeds > 0),
         "both orders of ids: {larger:?}"
     );
+}
+
+/// Bytes that the server and the client have had from each other so far, and bytes that anybody has had from anybody.
+fn bytes(sim: &Sim<Node>) -> (u64, u64, u64) {
+    let stats = |host| sim.swarm(host).unwrap().stats().bytes_in;
+    (stats(SERVER), stats(CLIENT), sim.stats().bytes)
+}
+
+// covers: AN-109, SIM-045
+#[test]
+fn who_names_a_victim_sends_more_than_the_victim_gets() {
+    for seed in 1..=5 {
+        let scenario = Scenario::new(3).link(apart(millis(20)));
+        let mut sim = Sim::new(scenario, seed, |birth| Node::new(&birth)).unwrap();
+        assert!(sim.dial(CLIENT, SERVER));
+        sim.run_for(seconds(3)).unwrap();
+        let (server, victim) = (sim.peer(SERVER).unwrap(), sim.address_of(VICTIM).unwrap());
+        let links = |sim: &Sim<Node>| sim.swarm(VICTIM).unwrap().stats().incoming_failed;
+        for version in [Version::V1, Version::V2] {
+            let before = bytes(&sim);
+            let addr = victim.clone();
+            sim.command(CLIENT, move |app, _, _| {
+                app.autonat.ask(Some(server), version, vec![addr]).is_ok()
+            });
+            sim.run_for(seconds(40)).unwrap();
+            let after = bytes(&sim);
+            let paid = after.0 - before.0;
+            if version == Version::V1 {
+                assert_eq!(links(&sim), 0, "only the asker's own address is dialed");
+                continue;
+            }
+            assert_eq!(links(&sim), 1, "one dial for one payment");
+            assert!(paid >= 30_000, "{paid}");
+            // What went over no link of the two, in both directions. (Their counts may lag by the bytes of a ping.)
+            let elsewhere = after.2 - before.2 - paid - (after.1 - before.1);
+            assert!((200..=10_000).contains(&elsewhere), "{elsewhere} bytes for {paid}");
+        }
+        let peer = sim.peer(VICTIM).unwrap();
+        assert!(sim.swarm(SERVER).unwrap().connections(peer).is_empty());
+    }
 }
