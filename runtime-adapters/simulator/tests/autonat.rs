@@ -7,6 +7,8 @@
     reason = "tests fail by panicking"
 )]
 
+mod support;
+
 use libp2p_proto_autonat::{
     Autonat, Config as AutonatConfig, DIAL_REQUEST, Serve, ServerConfig, V1,
     wire::{
@@ -17,11 +19,10 @@ use libp2p_proto_autonat::{
 use libp2p_proto_core::ProtocolName;
 use libp2p_proto_identify::{Config as IdentifyConfig, Identify};
 use libp2p_proto_kad::{AnyValue, Config as KadConfig, Event as Found, Kad, Mode, Validators};
-use libp2p_proto_simulator::{
-    App, Birth, Dependence, Error, Lent, NatKind, NatPlace, PortChoice, Scenario, Sim, Step,
-};
+use libp2p_proto_simulator::{App, Birth, Error, Lent, NatKind, NatPlace, Scenario, Sim, Step};
 use libp2p_proto_stream_protocol::{Context, Framing, Input, Protocol, Reachability, StreamSpec, Target};
 use std::time::Duration;
+use support::punch::RESTRICTED;
 
 /// How a server lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,16 +216,6 @@ fn believed(sim: &mut Sim<Mine>) -> (Reachability, bool) {
     sim.command(0, |app, _, _| (app.reachability(), app.serving))
         .unwrap()
 }
-
-const RESTRICTED: NatKind = NatKind {
-    mapping: Dependence::EndpointIndependent,
-    filtering: Dependence::AddressPortDependent,
-    ports: PortChoice::Preserve,
-    hairpin: false,
-    refuses: false,
-    timeout: Duration::from_secs(7440),
-    table: 4096,
-};
 
 #[test]
 fn a_public_host_is_found_public_and_one_behind_a_nat_private_and_kademlia_serves_by_it() {

@@ -150,7 +150,10 @@ fn who_names_a_victim_sends_more_than_the_victim_gets() {
             assert!(paid >= 30_000, "{paid}");
             // What went over no link of the two, in both directions. (Their counts may lag by the bytes of a ping.)
             let elsewhere = after.2 - before.2 - paid - (after.1 - before.1);
-            assert!((200..=10_000).contains(&elsewhere), "{elsewhere} bytes for {paid}");
+            assert!(
+                (200..=10_000).contains(&elsewhere),
+                "{elsewhere} bytes for {paid}"
+            );
         }
         let peer = sim.peer(VICTIM).unwrap();
         assert!(sim.swarm(SERVER).unwrap().connections(peer).is_empty());

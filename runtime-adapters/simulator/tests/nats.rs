@@ -15,26 +15,13 @@ use libp2p_proto_simulator::{Dependence, Fault, FaultKind, NatKind, NatPlace, Po
 use libp2p_proto_stream_protocol::{AttemptError, Dial, DialError};
 use libp2p_proto_swarm::Event;
 use std::time::Duration;
-use support::{Tester, apart, both, build, connected, depth_name, millis, seconds};
-
-const EI: Dependence = Dependence::EndpointIndependent;
-const AD: Dependence = Dependence::AddressDependent;
-const APD: Dependence = Dependence::AddressPortDependent;
-
-const fn kind(mapping: Dependence, filtering: Dependence, ports: PortChoice) -> NatKind {
-    NatKind {
-        mapping,
-        filtering,
-        ports,
-        hairpin: false,
-        refuses: false,
-        timeout: Duration::from_secs(7440),
-        table: 4096,
-    }
-}
+use support::{
+    Tester, apart, both, build, connected, depth_name, millis,
+    punch::{AD, APD, EI, RESTRICTED, kind},
+    seconds,
+};
 
 const FULL_CONE: NatKind = kind(EI, EI, PortChoice::Preserve);
-const PORT_RESTRICTED: NatKind = kind(EI, APD, PortChoice::Preserve);
 
 /// A world whose hosts dial from the port where they listen.
 fn world(hosts: usize) -> Scenario {
@@ -319,7 +306,7 @@ fn who_is_not_let_in_hears_nothing_or_is_refused_as_the_nat_likes() {
     for refuses in [false, true] {
         let kind = NatKind {
             refuses,
-            ..PORT_RESTRICTED
+            ..RESTRICTED
         };
         for scenario in both(&world(3).nat(kind, [0])) {
             let mut sim = build(scenario, 1);
@@ -411,7 +398,7 @@ fn which_pairs_of_nats_are_punched_by_links_that_are_dialed_from_both_ends_at_on
             Net::Behind(kind(EI, AD, PortChoice::Preserve)),
             "yyyyyyyyy",
         ),
-        ("port restricted", Net::Behind(PORT_RESTRICTED), "yyyynnnyy"),
+        ("port restricted", Net::Behind(RESTRICTED), "yyyynnnyy"),
         (
             "mapped by address",
             Net::Behind(kind(AD, APD, PortChoice::Sequential)),
@@ -427,12 +414,12 @@ fn which_pairs_of_nats_are_punched_by_links_that_are_dialed_from_both_ends_at_on
             Net::Behind(kind(APD, APD, PortChoice::Random)),
             "yyynnnnnn",
         ),
-        ("carrier grade", Net::Twice(PORT_RESTRICTED), "yyyynnnyy"),
+        ("carrier grade", Net::Twice(RESTRICTED), "yyyynnnyy"),
         (
             "port restricted, refuses",
             Net::Behind(NatKind {
                 refuses: true,
-                ..PORT_RESTRICTED
+                ..RESTRICTED
             }),
             "yyyynnnyy",
         ),
@@ -466,7 +453,7 @@ fn requests_that_cross_make_one_link_with_a_dialers_socket_at_both_ends() {
         ([Side::Listener, Side::Listener], false),
     ];
     for (sides, comes) in roles {
-        let scenario = world(3).nat(PORT_RESTRICTED, [0]).nat(PORT_RESTRICTED, [1]);
+        let scenario = world(3).nat(RESTRICTED, [0]).nat(RESTRICTED, [1]);
         for scenario in both(&scenario) {
             let what = format!("{sides:?} {}", depth_name(&scenario));
             let mut sim = punch(scenario, sides, Duration::ZERO);

@@ -7,105 +7,15 @@
     reason = "tests fail by panicking"
 )]
 
-use libp2p_proto_core::{Component, Side};
-use libp2p_proto_dcutr::{self as dcutr, Dcutr, How};
-use libp2p_proto_identify::{self as identify, Identify};
-use libp2p_proto_relay::{self as relay, Relay};
-use libp2p_proto_simulator::{
-    App, Birth, Dependence, Error, Lent, Link, NatKind, NatPlace, PortChoice, Scenario, Sim, Step,
-};
-use libp2p_proto_stream_protocol::Dial;
+mod support;
+
+use libp2p_proto_core::Side;
+use libp2p_proto_dcutr::{self as dcutr, How};
+use libp2p_proto_simulator::{NatKind, PortChoice, Sim};
 use std::{env, time::Duration};
-
-const RELAY: usize = 0;
-const CALLER: usize = 1;
-const CALLEE: usize = 2;
-
-/// A node with all that a hole punch needs; the first host is the relay.
-struct Node {
-    identify: Identify,
-    relay: Relay,
-    dcutr: Dcutr,
-    told: Vec<dcutr::Event>,
-}
-
-impl Node {
-    fn new(birth: &Birth<'_>) -> Result<Self, Error> {
-        let identity = birth.identity.clone();
-        let client = relay::ClientConfig {
-            automatic: false,
-            ..relay::ClientConfig::default()
-        };
-        let (server, client) = match birth.place {
-            RELAY => (Some(relay::ServerConfig::default()), None),
-            _ => (None, Some(client)),
-        };
-        Ok(Self {
-            identify: Identify::new(identity.clone(), identify::Config::default()).map_err(error)?,
-            relay: Relay::new(identity, server, client).map_err(error)?,
-            dcutr: Dcutr::new(dcutr::Config::default()).map_err(error)?,
-            told: Vec::new(),
-        })
-    }
-
-    fn how(&self) -> Option<How> {
-        self.told.iter().find_map(|event| match event {
-            dcutr::Event::Upgraded { how, .. } => Some(*how),
-            _ => None,
-        })
-    }
-}
-
-fn error(error: impl ToString) -> Error {
-    Error::App(error.to_string())
-}
-
-impl App for Node {
-    fn protocols(&mut self) -> Lent<'_> {
-        let mut all = Lent::new();
-        all.push(&mut self.identify);
-        all.push(&mut self.relay);
-        all.push(&mut self.dcutr);
-        all
-    }
-
-    fn step(&mut self, _: &mut Step<'_>) {
-        while self.identify.poll_event().is_some() {}
-        while self.relay.poll_event().is_some() {}
-        self.told.extend(core::iter::from_fn(|| self.dcutr.poll_event()));
-    }
-
-    fn census(&self) -> usize {
-        let (dcutr, relay) = (self.dcutr.census(), self.relay.stats());
-        dcutr.peers + dcutr.streams + dcutr.dials + relay.circuits + relay.inbound + relay.dialing
-    }
-}
-
-/// What stands between a host and the world.
-#[derive(Clone, Copy)]
-enum Place {
-    Open,
-    Nat(NatKind),
-    /// A NAT behind another one.
-    Twice(NatKind),
-}
-
-const fn nat(mapping: Dependence, filtering: Dependence, ports: PortChoice) -> NatKind {
-    NatKind {
-        mapping,
-        filtering,
-        ports,
-        hairpin: false,
-        refuses: false,
-        timeout: Duration::from_secs(7440),
-        table: 4096,
-    }
-}
-
-const EI: Dependence = Dependence::EndpointIndependent;
-const AD: Dependence = Dependence::AddressDependent;
-const APD: Dependence = Dependence::AddressPortDependent;
-const RESTRICTED: NatKind = nat(EI, APD, PortChoice::Preserve);
+use support::punch::{
+    AD, APD, CALLEE, CALLER, EI, Node, Place, RESTRICTED, is_direct, kind, relayed, settle, world,
+};
 
 /// For each kind, as caller, with which kinds of callee, in the same order, a direct connection comes about (1) or not (0). Where both mappings are the same for everybody, always: both
 /// ends know where to send, and each NAT sees its own packet first. Where one of them is not, if the other NAT lets in what comes from another port of an address
@@ -114,12 +24,12 @@ const TABLE: [(&str, Place, &str); 10] = [
     ("no NAT", Place::Open, "1111111111"),
     (
         "full cone",
-        Place::Nat(nat(EI, EI, PortChoice::Preserve)),
+        Place::Nat(kind(EI, EI, PortChoice::Preserve)),
         "1111111111",
     ),
     (
         "address restricted",
-        Place::Nat(nat(EI, AD, PortChoice::Preserve)),
+        Place::Nat(kind(EI, AD, PortChoice::Preserve)),
         "1111111111",
     ),
     ("port restricted", Place::Nat(RESTRICTED), "1111110000"),
@@ -134,87 +44,30 @@ const TABLE: [(&str, Place, &str); 10] = [
     ("two port restricted", Place::Twice(RESTRICTED), "1111110000"),
     (
         "mapping by address",
-        Place::Nat(nat(AD, APD, PortChoice::Preserve)),
+        Place::Nat(kind(AD, APD, PortChoice::Preserve)),
         "1110000000",
     ),
     (
         "symmetric, kept port",
-        Place::Nat(nat(APD, APD, PortChoice::Preserve)),
+        Place::Nat(kind(APD, APD, PortChoice::Preserve)),
         "1110000000",
     ),
     (
         "symmetric, next port",
-        Place::Nat(nat(APD, APD, PortChoice::Sequential)),
+        Place::Nat(kind(APD, APD, PortChoice::Sequential)),
         "1110000000",
     ),
     (
         "symmetric, any port",
-        Place::Nat(nat(APD, APD, PortChoice::Random)),
+        Place::Nat(kind(APD, APD, PortChoice::Random)),
         "1110000000",
     ),
 ];
 
-fn world(caller: Place, callee: Place) -> Scenario {
-    let mut scenario = Scenario::new(3).link(Link {
-        jitter: Duration::from_millis(2),
-        ..Link::default()
-    });
-    for (host, place) in [(CALLER, caller), (CALLEE, callee)] {
-        match place {
-            Place::Open => {}
-            Place::Nat(kind) => scenario = scenario.nat(kind, [host]),
-            Place::Twice(kind) => {
-                scenario = scenario.nat(kind, []);
-                scenario.nats.push(NatPlace {
-                    kind,
-                    outer: Some(scenario.nats.len() - 1),
-                    hosts: vec![host],
-                });
-            }
-        }
-    }
-    scenario
-}
-
-/// Whether two hosts are connected without the relay.
-fn is_direct(sim: &Sim<Node>) -> bool {
-    let (swarm, peer) = (sim.swarm(CALLER).unwrap(), sim.peer(CALLEE).unwrap());
-    let mut all = swarm.connections(peer).into_iter();
-    all.any(|conn| !swarm.connection_info(conn).unwrap().remote.is_relayed())
-}
-
-/// A relayed connection from the caller to the callee.
-fn relayed(scenario: Scenario, seed: u64) -> Sim<Node> {
-    let mut sim = Sim::new(scenario, seed, |birth| Node::new(&birth)).unwrap();
-    let (relay, addr) = (sim.peer(RELAY).unwrap(), sim.address_of(RELAY).unwrap());
-    let callee = sim.peer(CALLEE).unwrap();
-    let at = addr.clone();
-    sim.command(CALLEE, move |app, _, _| app.relay.reserve(relay, vec![at]));
-    sim.run_for(Duration::from_secs(2)).unwrap();
-    let circuit = addr
-        .with_peer_id(relay)
-        .unwrap()
-        .with(Component::P2pCircuit)
-        .unwrap();
-    let dial = Dial {
-        addrs: vec![circuit],
-        ..Dial::peer(callee)
-    };
-    let begun = sim.command(CALLER, |_, swarm, now| swarm.dial(now, dial).is_ok());
-    assert_eq!(begun, Some(true));
-    sim
-}
-
 /// One run: how the direct connection came about, if it did, and when.
 fn punch(caller: Place, callee: Place, seed: u64) -> (Option<How>, Sim<Node>) {
     let mut sim = relayed(world(caller, callee), seed);
-    for _ in 0..36 {
-        sim.run_for(Duration::from_secs(1)).unwrap();
-        if is_direct(&sim) {
-            break;
-        }
-    }
-    sim.run_for(Duration::from_millis(500)).unwrap();
+    settle(&mut sim);
     let how = is_direct(&sim).then(|| sim.app(CALLEE).unwrap().how().unwrap());
     (how, sim)
 }

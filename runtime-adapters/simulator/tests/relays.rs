@@ -248,7 +248,9 @@ impl App for Node {
 fn part(birth: &Birth<'_>, server: bool, client: ClientConfig) -> Part {
     let server = server.then(ServerConfig::default);
     let client = Some(client).filter(|_| server.is_none());
-    Part::Honest(Box::new(Relay::new(birth.identity.clone(), server, client).unwrap()))
+    Part::Honest(Box::new(
+        Relay::new(birth.identity.clone(), server, client).unwrap(),
+    ))
 }
 
 fn circuit(sim: &Sim<Node>) -> Multiaddr {
@@ -396,7 +398,10 @@ fn when_a_relay_dies_another_one_keeps_a_slot_within_a_minute() {
         sim.run_for(seconds(5 + 60 + 45)).unwrap();
         let now = sim.app(3).unwrap().slots();
         assert_eq!(now.len(), 1);
-        assert_ne!(now[0], dead, "within a minute of noticing, which takes 45 s at most");
+        assert_ne!(
+            now[0], dead,
+            "within a minute of noticing, which takes 45 s at most"
+        );
         moved += usize::from(held[0] == dead);
     }
     assert_eq!(moved, 1);
@@ -450,7 +455,8 @@ fn both_ends_of_a_relayed_connection_know_what_is_left_of_it() {
                 let carried = swarm.traffic(conn).unwrap();
                 app.relay().left(now, conn, carried).unwrap()
             });
-            left.map(|left| (left.bytes.unwrap(), left.time.unwrap())).unwrap()
+            left.map(|left| (left.bytes.unwrap(), left.time.unwrap()))
+                .unwrap()
         };
         sim.run_for(seconds(5)).unwrap();
         let (bytes, time) = left(&mut sim);
@@ -459,6 +465,9 @@ fn both_ends_of_a_relayed_connection_know_what_is_left_of_it() {
         // The upgrade and identify have gone both ways.
         assert!((100_000..131_072 - 1000).contains(&bytes), "{bytes}");
         assert!(later_bytes <= bytes, "{bytes} {later_bytes}");
-        assert!(time <= seconds(116) && later_time + seconds(wait) == time, "{time:?} {later_time:?}");
+        assert!(
+            time <= seconds(116) && later_time + seconds(wait) == time,
+            "{time:?} {later_time:?}"
+        );
     }
 }

@@ -9,6 +9,7 @@
     reason = "each test uses a part of it, and fails by panicking"
 )]
 
+pub mod punch;
 pub mod raw;
 
 use bytes::Bytes;
