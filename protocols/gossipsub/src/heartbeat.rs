@@ -68,6 +68,7 @@ impl Gossipsub {
                 slow.push((*peer, counts.dropped_own, counts.dropped_others));
             }
             entry.unwanted.retain(|_, until| *until > tick);
+            entry.queue.shrink();
         }
         let now = self.now;
         for (peer, own, others) in slow {

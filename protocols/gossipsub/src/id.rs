@@ -7,48 +7,104 @@ use alloc::{
     vec::Vec,
 };
 use bytes::Bytes;
-use core::fmt;
+use core::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+};
 use libp2p_proto_core::PeerId;
 use sha2::{Digest, Sha256};
 
 /// Ids longer than this are kept as their SHA-256 where a peer chose them.
 const LONGEST_KEPT: usize = 64;
 
+/// Ids up to this length lie where they are kept, without memory of their own: those of Ethereum, and hashes that are cut.
+const INLINE: usize = 23;
+
 /// What identifies a message: any bytes but none.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MessageId(Bytes);
+#[derive(Clone)]
+pub struct MessageId(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Inline { len: u8, bytes: [u8; INLINE] },
+    Shared(Bytes),
+}
 
 impl MessageId {
     /// Its bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Repr::Inline { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Repr::Shared(bytes) => bytes,
+        }
+    }
+
+    /// A short one, without memory of its own.
+    fn inline(bytes: &[u8]) -> Option<Self> {
+        let mut inline = [0; INLINE];
+        inline.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        let len = u8::try_from(bytes.len()).ok()?;
+        Some(Self(Repr::Inline { len, bytes: inline }))
+    }
+
+    fn copy(bytes: &[u8]) -> Self {
+        Self::inline(bytes).unwrap_or_else(|| Self(Repr::Shared(Bytes::copy_from_slice(bytes))))
     }
 
     /// A copy of at most 64 bytes that shares no memory with the frame it came in.
     pub(crate) fn kept(&self) -> Self {
-        if self.0.len() > LONGEST_KEPT {
-            return Self(Bytes::copy_from_slice(&Sha256::digest(&self.0)));
+        let bytes = self.as_bytes();
+        if bytes.len() > LONGEST_KEPT {
+            return Self::copy(&Sha256::digest(bytes));
         }
-        Self(Bytes::copy_from_slice(&self.0))
+        Self::copy(bytes)
+    }
+}
+
+// One id may be kept in either way: what counts are its bytes.
+impl PartialEq for MessageId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for MessageId {}
+
+impl PartialOrd for MessageId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for MessageId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for MessageId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 impl From<Bytes> for MessageId {
     fn from(bytes: Bytes) -> Self {
-        Self(bytes)
+        Self::inline(&bytes).unwrap_or(Self(Repr::Shared(bytes)))
     }
 }
 
 impl From<Vec<u8>> for MessageId {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
+        Self::inline(&bytes).unwrap_or_else(|| Self(Repr::Shared(bytes.into())))
     }
 }
 
 impl fmt::Debug for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MessageId(")?;
-        for byte in self.0.iter().take(LONGEST_KEPT) {
+        for byte in self.as_bytes().iter().take(LONGEST_KEPT) {
             write!(f, "{byte:02x}")?;
         }
         f.write_str(")")
@@ -96,7 +152,7 @@ impl MessageIdFn {
                 text.into_bytes()
             }
             Self::Sha256 => Sha256::digest(message.data.as_deref().unwrap_or_default()).to_vec(),
-            Self::Custom(function) => return function(message).filter(|id| !id.0.is_empty()),
+            Self::Custom(function) => return function(message).filter(|id| !id.as_bytes().is_empty()),
         };
         (!id.is_empty()).then(|| MessageId::from(id))
     }
@@ -171,4 +227,26 @@ pub fn snappy_len(block: &[u8]) -> Option<u32> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn an_id_is_its_bytes_however_it_is_kept() {
+        assert_eq!(core::mem::size_of::<MessageId>(), core::mem::size_of::<Bytes>());
+        for len in 1..=70 {
+            let bytes = vec![7_u8; len];
+            let (a, b) = (
+                MessageId::from(bytes.clone()),
+                MessageId::from(Bytes::from(bytes.clone())),
+            );
+            assert_eq!((a.as_bytes(), &a), (&bytes[..], &b));
+            assert_eq!(a.kept() == a, len <= LONGEST_KEPT);
+            let longer = MessageId::from([&bytes[..], &[0]].concat());
+            assert!(a < longer && longer < MessageId::from(vec![8]));
+        }
+    }
 }

@@ -29,6 +29,7 @@ mod command;
 mod config;
 mod error;
 mod event;
+mod few;
 mod filter;
 mod gossip;
 mod gossipsub;

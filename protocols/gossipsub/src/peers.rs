@@ -2,6 +2,7 @@
 
 use crate::{
     Event, Gossipsub, Level, MessageId, Step, Topic,
+    few::Few,
     gossipsub::Outgoing,
     queue::{Item, Kind, Queue},
     wire::{Extensions, Subscription},
@@ -83,13 +84,13 @@ pub(crate) struct Counts {
 /// A connected peer.
 #[derive(Debug, Default)]
 pub(crate) struct Peer {
-    pub(crate) conns: BTreeMap<ConnectionId, Option<IpAddr>>,
+    pub(crate) conns: Few<ConnectionId, Option<IpAddr>>,
     /// Whether we connected to it ourselves, and not because another peer told us to.
     pub(crate) outbound: bool,
     pub(crate) out: Outbound,
     pub(crate) retries: u32,
     pub(crate) inbound: Option<Inbound>,
-    pub(crate) topics: BTreeMap<Topic, Wants>,
+    pub(crate) topics: Few<Topic, Wants>,
     pub(crate) topic_bytes: usize,
     pub(crate) queue: Queue,
     pub(crate) counts: Counts,

@@ -150,6 +150,20 @@ impl Queue {
         gone
     }
 
+    /// Gives back the memory of lists in which nothing waits.
+    pub(crate) fn shrink(&mut self) {
+        for ids in [&mut self.idontwant, &mut self.iwant] {
+            if ids.is_empty() {
+                *ids = VecDeque::new();
+            }
+        }
+        for items in [&mut self.own, &mut self.others] {
+            if items.is_empty() {
+                *items = VecDeque::new();
+            }
+        }
+    }
+
     pub(crate) fn announce(&mut self, topic: &Topic, ids: Vec<MessageId>, limits: &Limits) {
         let room = limits.max_queue_ids.saturating_sub(self.ihave_len);
         let taken = ids.len().min(room);

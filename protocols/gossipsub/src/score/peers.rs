@@ -1,9 +1,9 @@
 //! The counters of each peer, and the score that they give.
 
 use super::{ScoreConfig, TopicScoreParams};
-use crate::{MessageId, Topic};
+use crate::{MessageId, Topic, few::Few};
 use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     vec::Vec,
 };
 use core::{net::IpAddr, time::Duration};
@@ -51,8 +51,8 @@ struct TopicStats {
 struct PeerStats {
     /// `None`: connected. Else when it is forgotten.
     expires: Option<Instant>,
-    topics: BTreeMap<Topic, TopicStats>,
-    ips: BTreeSet<IpAddr>,
+    topics: Few<Topic, TopicStats>,
+    ips: Few<IpAddr, ()>,
     app: Counter,
     behaviour: Counter,
     slow: Counter,
@@ -63,7 +63,6 @@ enum Status {
     Unknown,
     Valid(Instant),
     Invalid,
-    Ignored,
 }
 
 /// Who delivered a message.
@@ -71,7 +70,7 @@ enum Status {
 struct Delivery {
     topic: Topic,
     status: Status,
-    peers: BTreeSet<PeerId>,
+    peers: Few<PeerId, ()>,
 }
 
 /// One term of a score.
@@ -128,9 +127,12 @@ pub struct ScoreExplanation {
 pub(crate) struct Scores {
     pub(crate) config: ScoreConfig,
     peers: BTreeMap<PeerId, PeerStats>,
-    ips: BTreeMap<IpAddr, BTreeSet<PeerId>>,
+    /// Peers at each address.
+    ips: BTreeMap<IpAddr, u32>,
     deliveries: BTreeMap<MessageId, Delivery>,
     delivery_order: VecDeque<(Instant, MessageId)>,
+    /// Valid messages, and until when it counts who else sends them: a moment, behind which nothing needs to be known of them.
+    near: VecDeque<(Instant, MessageId)>,
 }
 
 impl Scores {
@@ -141,6 +143,7 @@ impl Scores {
             ips: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             delivery_order: VecDeque::new(),
+            near: VecDeque::new(),
         }
     }
 
@@ -158,31 +161,33 @@ impl Scores {
 
     /// The addresses that a peer's connections come from. IPv6 counts as address and as /64 network; loopback does not count.
     pub(crate) fn set_ips(&mut self, peer: PeerId, ips: &[IpAddr]) {
-        let mut counted = BTreeSet::new();
+        let mut counted = Few::default();
         for ip in ips.iter().filter(|ip| !ip.is_loopback()) {
-            counted.insert(*ip);
+            counted.insert(*ip, ());
             if let IpAddr::V6(v6) = ip {
                 let network = u128::from(*v6) & (u128::MAX << 64);
-                counted.insert(IpAddr::V6(network.into()));
+                counted.insert(IpAddr::V6(network.into()), ());
             }
         }
         self.drop_ips(peer);
-        for ip in &counted {
-            self.ips.entry(*ip).or_default().insert(peer);
+        let Some(stats) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        for ip in counted.keys() {
+            let peers = self.ips.entry(*ip).or_default();
+            *peers = peers.saturating_add(1);
         }
-        if let Some(stats) = self.peers.get_mut(&peer) {
-            stats.ips = counted;
-        }
+        stats.ips = counted;
     }
 
     fn drop_ips(&mut self, peer: PeerId) {
         let Some(stats) = self.peers.get_mut(&peer) else {
             return;
         };
-        for ip in core::mem::take(&mut stats.ips) {
+        for ip in core::mem::take(&mut stats.ips).into_keys() {
             if let Some(peers) = self.ips.get_mut(&ip) {
-                peers.remove(&peer);
-                if peers.is_empty() {
+                *peers = peers.saturating_sub(1);
+                if *peers == 0 {
                     self.ips.remove(&ip);
                 }
             }
@@ -278,21 +283,34 @@ impl Scores {
         }
         self.delivery_order
             .push_back((now + self.config.delivery_ttl, id.clone()));
+        let mut peers = Few::default();
+        peers.insert(peer, ());
         self.deliveries.insert(
             id.clone(),
             Delivery {
                 topic: topic.clone(),
                 status: Status::Unknown,
-                peers: BTreeSet::from([peer]),
+                peers,
             },
         );
     }
 
     fn expire_deliveries(&mut self, now: Instant) {
-        while self.delivery_order.front().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, id)) = self.delivery_order.pop_front() {
+        while self.near.front().is_some_and(|(at, _)| *at < now) {
+            let Some((_, id)) = self.near.pop_front() else {
+                break;
+            };
+            let valid = |delivery: &Delivery| matches!(delivery.status, Status::Valid(_));
+            if self.deliveries.get(&id).is_some_and(valid) {
                 self.deliveries.remove(&id);
             }
+        }
+        while let Some((at, id)) = self.delivery_order.front() {
+            if *at > now && self.deliveries.contains_key(id) {
+                break;
+            }
+            self.deliveries.remove(id);
+            self.delivery_order.pop_front();
         }
     }
 
@@ -303,12 +321,11 @@ impl Scores {
         };
         delivery.status = Status::Valid(now);
         let topic = delivery.topic.clone();
-        let others: Vec<PeerId> = delivery
-            .peers
-            .iter()
-            .filter(|peer| **peer != first)
-            .copied()
-            .collect();
+        let all = delivery.peers.keys().copied();
+        let others: Vec<PeerId> = all.filter(|peer| *peer != first).collect();
+        let params = self.config.of(&topic);
+        let window = params.map_or(Duration::ZERO, |params| params.mesh_deliveries_window);
+        self.near.push_back((now + window, id.clone()));
         if let Some((stats, params)) = self.stats(first, &topic) {
             stats.first.add(1.0, params.first_deliveries_cap, now);
             if stats.grafted.is_some() {
@@ -335,15 +352,14 @@ impl Scores {
         };
         delivery.status = Status::Invalid;
         let (topic, peers) = (delivery.topic.clone(), delivery.peers.clone());
-        for peer in peers {
+        for peer in peers.into_keys() {
             self.invalid(now, peer, &topic);
         }
     }
 
+    /// Nobody is to blame or to be praised for it, now or later.
     pub(crate) fn ignored(&mut self, id: &MessageId) {
-        if let Some(delivery) = self.deliveries.get_mut(id) {
-            delivery.status = Status::Ignored;
-        }
+        self.deliveries.remove(id);
     }
 
     /// One more invalid message of a peer.
@@ -366,7 +382,7 @@ impl Scores {
         let Some(delivery) = self.deliveries.get_mut(id) else {
             return;
         };
-        if !delivery.peers.insert(peer) {
+        if delivery.peers.insert(peer, ()).is_some() {
             return;
         }
         let (topic, status) = (delivery.topic.clone(), delivery.status);
@@ -378,7 +394,7 @@ impl Scores {
                 }
             }
             Status::Invalid => self.invalid(now, peer, &topic),
-            Status::Unknown | Status::Ignored => {}
+            Status::Unknown => {}
         }
     }
 
@@ -431,12 +447,12 @@ impl Scores {
         }
         let config = &self.config;
         for stats in self.peers.values_mut().filter(|stats| stats.expires.is_none()) {
-            for (topic, stats) in &mut stats.topics {
+            for (topic, stats) in stats.topics.iter_mut() {
                 if let Some(params) = config.of(topic) {
                     stats.decay(now, params, config.decay_to_zero);
                 }
             }
-            stats.topics.retain(|_, stats| !stats.is_blank());
+            stats.topics.retain(|stats| !stats.is_blank());
             stats
                 .behaviour
                 .decay(config.behaviour_decay, config.decay_to_zero);
@@ -466,7 +482,7 @@ impl Scores {
 
     fn topics_total(&self, stats: &PeerStats) -> f64 {
         let mut sum = 0.0;
-        for (topic, stats) in &stats.topics {
+        for (topic, stats) in stats.topics.iter() {
             if let Some(params) = self.config.of(topic) {
                 sum += stats.score(params) * params.topic_weight;
             }
@@ -489,12 +505,11 @@ impl Scores {
 
     fn ip_surplus(&self, stats: &PeerStats) -> f64 {
         let mut sum = 0.0;
-        for ip in &stats.ips {
+        for ip in stats.ips.keys() {
             if self.config.ip_allowed.iter().any(|net| is_in(*ip, *net)) {
                 continue;
             }
-            let peers = self.ips.get(ip).map_or(0, BTreeSet::len);
-            let peers = u32::try_from(peers).unwrap_or(u32::MAX);
+            let peers = self.ips.get(ip).copied().unwrap_or(0);
             let surplus = f64::from(peers.saturating_sub(self.config.ip_threshold));
             sum += surplus * surplus;
         }
@@ -513,7 +528,7 @@ impl Scores {
     pub(crate) fn explain(&self, peer: &PeerId) -> Option<ScoreExplanation> {
         let stats = self.peers.get(peer)?;
         let mut topics = BTreeMap::new();
-        for (topic, stats) in &stats.topics {
+        for (topic, stats) in stats.topics.iter() {
             if let Some(params) = self.config.of(topic) {
                 topics.insert(topic.clone(), stats.explain(params));
             }
