@@ -1,11 +1,12 @@
 //! The protocols of a measured node.
 
 use crate::{Failure, memory::identity};
-use libp2p_proto_core::{Multiaddr, ProtocolName};
+use libp2p_proto_core::{Multiaddr, ProtocolName, Rate};
 use libp2p_proto_echo::Echo;
 use libp2p_proto_gossipsub::{self as gossipsub, Gossipsub};
 use libp2p_proto_identify::{self as identify, Identify};
 use libp2p_proto_identity::Identity;
+use libp2p_proto_kad::{self as kad, Kad, Validators};
 use libp2p_proto_perf::{self as perf, Perf};
 use libp2p_proto_ping::{self as ping, Ping};
 use libp2p_proto_stream_protocol::{Context, Input, Protocol, StreamSpec};
@@ -31,10 +32,14 @@ pub(crate) enum Mount {
     EchoClient,
     /// identify, and GossipSub with one topic.
     Gossip,
+    /// identify, and Kademlia, a server of a private network.
+    Kad,
 }
 
 /// The topic of [`Mount::Gossip`].
 pub(crate) const TOPIC: &str = "bench";
+/// The network of [`Mount::Kad`].
+const NETWORK: ProtocolName = ProtocolName::from_static("/bench/kad/1.0.0");
 
 /// Echo for any number of streams at a time: its own limit is made for the open network.
 pub(crate) struct WideEcho {
@@ -71,6 +76,7 @@ pub(crate) struct App {
     pub(crate) echo: Option<WideEcho>,
     pub(crate) streams: Option<Streams>,
     pub(crate) gossip: Option<Gossipsub>,
+    pub(crate) kad: Option<Kad>,
 }
 
 impl App {
@@ -82,6 +88,7 @@ impl App {
             echo: None,
             streams: None,
             gossip: None,
+            kad: None,
         };
         // As in a real node: who is identified is known to speak a protocol, and a stream to it opens in one flight.
         if !matches!(mount, Mount::Bare | Mount::Perf) {
@@ -104,6 +111,15 @@ impl App {
                 gossip.subscribe(TOPIC)?;
                 app.gossip = Some(gossip);
             }
+            Mount::Kad => {
+                // All peers are at one address.
+                let config = kad::Config {
+                    mode: kad::Mode::Server,
+                    dial_rate: Rate::per_second(u32::MAX, u32::MAX),
+                    ..kad::Config::private(NETWORK, Validators::none())
+                };
+                app.kad = Some(Kad::new(identity.peer_id(), config)?);
+            }
             Mount::EchoClient => app.streams = Some(Streams::new(&[ECHO], streams::Config::default())?),
         }
         Ok(app)
@@ -117,6 +133,7 @@ impl App {
         all.extend(self.echo.as_mut().map(|it| it as &mut dyn Protocol));
         all.extend(self.streams.as_mut().map(|it| it as &mut dyn Protocol));
         all.extend(self.gossip.as_mut().map(|it| it as &mut dyn Protocol));
+        all.extend(self.kad.as_mut().map(|it| it as &mut dyn Protocol));
         all
     }
 }

@@ -14,6 +14,7 @@
 //!   idle COUNT                       memory of COUNT idle connections, each from a node of its own in another process
 //!   gossip [NODES=20] [MESSAGES=400] GossipSub over loopback TCP, twelve links each, signed messages of 1 KiB: CPU of each first delivery, memory of each node
 //!   gossip-idle COUNT                memory of COUNT connections whose peers subscribe to one topic
+//!   kad [NODES=100] [LOOKUPS=2000]   Kademlia over loopback TCP: CPU of all nodes for each lookup of the nearest peers, memory of each node
 //!   simulation [HOSTS=10000] [MINUTES=10]   swarm-level hosts with 20 connections, ping and identify, in virtual time, on one core
 //!   simulation-full [HOSTS=200] [MINUTES=60]   full-path hosts, with faults
 //!   kad-simulation [HOSTS=10000] [LIARS=0] [LOOKUPS=1000]   a swarm-level network of Kademlia servers, of which LIARS of a hundred lie: lookups, hops, requests
@@ -34,6 +35,7 @@ mod app;
 mod compare;
 mod dht;
 mod gossip;
+mod kad;
 mod memory;
 mod network;
 mod on_mio;
@@ -117,6 +119,7 @@ fn run(args: &[&str], runtime: Runtime) -> Result<Option<Value>, Failure> {
             return network::idle_dial(idle_mount(name), count(total)?, addr).map(|()| None);
         }
         ["gossip", ..] => ("gossip", gossip::mesh(number(1, 20)?, number(2, 400)?)?),
+        ["kad", ..] => ("kad", kad::network(number(1, 100)?, number(2, 2000)?)?),
         [name @ "simulation", ..] => (
             "simulation",
             simulation::run(name, number(1, 10_000)?, number(2, 10)? as u64)?,

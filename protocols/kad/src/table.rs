@@ -205,6 +205,16 @@ impl Table {
         Insert::Waits(oldest)
     }
 
+    /// Whether a peer that is not here is worth a check: its bucket has a place, or somebody in it has been silent for long. Whoever may only take the place of a replaceable peer
+    /// comes in when it answers a lookup.
+    pub(crate) fn may_take(&self, now: Instant, contact: &Contact) -> bool {
+        let prefix = self.local.common_prefix(&Key::of_peer(&contact.peer));
+        let peers = self.buckets.get(&prefix).map_or(&[][..], |bucket| &bucket.peers);
+        let yields = |known: &Neighbour| now.since(known.seen) >= self.silence;
+        let has_place = peers.len() < self.k || peers.iter().any(yields);
+        has_place && self.has_room(prefix, &Group::all(&contact.addrs))
+    }
+
     fn place(&mut self, prefix: u16, neighbour: Neighbour) {
         for group in &neighbour.groups {
             let count = self.groups.entry(*group).or_default();

@@ -569,7 +569,11 @@ impl Kad {
             self.dismiss(cx, &peer);
         } else if !self.table.contains(&peer) && self.known.contains_key(&peer) {
             let addrs = self.addrs_of(&peer);
-            self.check(cx, Contact { peer, addrs });
+            let contact = Contact { peer, addrs };
+            // Whoever comes to a full bucket is not worth a request.
+            if self.table.may_take(cx.now, &contact) {
+                self.check(cx, contact);
+            }
         }
     }
 

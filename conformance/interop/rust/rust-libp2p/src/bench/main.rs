@@ -15,6 +15,7 @@
 //!   idle-listen COUNT                its server alone: prints its address, then its result when COUNT came
 //!   gossip [NODES=20] [MESSAGES=400] GossipSub over loopback TCP, twelve links each, signed messages of 1 KiB
 //!   gossip-idle COUNT                memory of COUNT connections whose peers subscribe to one topic
+//!   kad [NODES=100] [LOOKUPS=2000]   Kademlia over loopback TCP: CPU of all nodes for each lookup, memory of each node
 //!   idle-dial COUNT ADDR             its dialers alone: hold COUNT connections until standard input ends
 //! ```
 //!
@@ -23,6 +24,7 @@
 
 mod gossip;
 mod idle;
+mod kad;
 mod memory;
 mod network;
 mod usage;
@@ -79,6 +81,10 @@ fn run(args: &[&str], threads: usize) -> Outcome<Option<Value>> {
         ["gossip", ..] => (
             "gossip",
             on(threads, gossip::mesh(number(1, 20)?, number(2, 400)?))?,
+        ),
+        ["kad", ..] => (
+            "kad",
+            on(threads, kad::network(number(1, 100)?, number(2, 2000)?))?,
         ),
         ["gossip-idle", total] => ("gossip-idle", on(threads, gossip::idle(threads, count(total)?))?),
         ["gossip-idle-listen", total] => {
