@@ -1,6 +1,6 @@
 //! The machine alone: the nearest peers of its table, an answer written and read, and a whole lookup among machines in memory.
 //!
-//! The table beside that of libp2p-kad, and whole nodes beside whole nodes: `libp2p-proto-bench kad-table` and `kad`. What libp2p-kad writes and reads is not public.
+//! Whole nodes beside those of libp2p-kad: `libp2p-proto-bench kad`. What libp2p-kad has of these parts is not public.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -328,8 +328,8 @@ impl Kad {
         let mut last = deepest;
         for prefix in 0..=deepest {
             if self.table.in_bucket(prefix) == 0 {
-                // Behind a gap not all is worth a walk.
-                last = prefix.saturating_add(1).saturating_mul(2).min(MAX_REFRESHED);
+                // Behind a gap not all is worth a walk, and beyond the deepest peer nothing is: the walk to our own place has seen it.
+                last = prefix.saturating_add(1).saturating_mul(2).min(deepest);
                 break;
             }
         }

@@ -104,6 +104,28 @@ fn checks_are_bounded_and_a_failing_peer_is_asked_ever_more_rarely() {
     assert!((5..=9).contains(&checks), "{checks}");
 }
 
+#[test]
+fn a_newcomer_to_a_full_bucket_is_not_asked_whether_it_works() {
+    let ours = Key::of_peer(&peer(0));
+    let far = (1..).filter(|index| ours.common_prefix(&Key::of_peer(&peer(*index))) == 0);
+    let far: Vec<usize> = far.take(22).collect();
+    let mut nodes: Vec<Node> = (1..=far[21]).map(|_| puppet()).collect();
+    for index in &far {
+        nodes[index - 1] = Node::Fake(good());
+    }
+    let mut net = Net::with(private(), nodes);
+    for index in &far[..20] {
+        net.connect(0, *index);
+    }
+    net.run(SECOND * 20);
+    assert_eq!(table(&mut net).len(), 20);
+    for index in &far[20..] {
+        net.connect(0, *index);
+    }
+    net.run(SECOND);
+    assert!(far[20..].iter().all(|index| net.fake(*index).asked.is_empty()));
+}
+
 // covers: KAD-052
 #[test]
 fn vul_119_a_limited_connection_carries_no_request_and_lets_nobody_in() {
@@ -134,7 +156,11 @@ fn a_refresh_walks_to_our_own_place_and_to_each_bucket_up_to_a_gap() {
     let ours = Key::of_peer(&peer(0));
     let prefix = |index: usize| ours.common_prefix(&Key::of_peer(&peer(index)));
     let first = |wanted: u16| (1..100_000).find(|index| prefix(*index) == wanted).unwrap();
-    for (buckets, wanted) in [(vec![0, 1, 2], 0..=2), (vec![0, 1, 2, 3, 5], 0..=10)] {
+    for (buckets, wanted) in [
+        (vec![0, 1, 2], 0..=2),
+        (vec![0, 1, 2, 3, 5], 0..=5),
+        (vec![0, 2, 9], 0..=4),
+    ] {
         let members: Vec<usize> = buckets.iter().map(|bucket| first(*bucket)).collect();
         let last = *members.iter().max().unwrap();
         let mut nodes: Vec<Node> = (1..=last).map(|_| puppet()).collect();

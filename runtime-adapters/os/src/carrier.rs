@@ -44,7 +44,8 @@ impl Carrier {
         let kept = self.tail.len();
         let room = kept.saturating_add(CHUNK);
         if scratch.len() < room {
-            scratch.resize(room, 0);
+            // New memory that is zero already: pages that no read reaches are never touched.
+            *scratch = vec![0; room.next_power_of_two()];
         }
         let (head, rest) = scratch.split_at_mut(kept);
         head.copy_from_slice(&self.tail);

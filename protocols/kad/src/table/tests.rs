@@ -266,3 +266,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_check_is_worth_a_request_only_where_there_is_a_place_or_somebody_has_been_silent() {
+    let mut table = table(Some(Diversity::default()));
+    let peers: Vec<_> = of_bucket(0).take(21).collect();
+    let newcomer = far(peers[20]);
+    for index in &peers[..20] {
+        assert!(table.may_take(NOW, &newcomer));
+        table.insert(NOW, far(*index), true);
+    }
+    assert!(!table.may_take(NOW, &newcomer));
+    assert!(table.may_take(NOW + SILENCE, &newcomer));
+    // Two of its network are in the bucket.
+    let crowd = |index: usize, low: u8| at(index, [99, 1, 1, low]);
+    let mut table = self::table(Some(Diversity::default()));
+    for (index, low) in peers.iter().zip(0..2) {
+        table.insert(NOW, crowd(*index, low), false);
+    }
+    assert!(!table.may_take(NOW, &crowd(peers[2], 2)));
+}
