@@ -97,10 +97,11 @@ Example:
 
 const NAT_HELP: &str = "\
 Each peer is asked where it sees this node, and whether it reaches it: with AutoNAT version 1 and version 2, if it serves them. A failure of version 1 takes 15 s.
-To tell the kind of a NAT, name two peers with different IP addresses.
+To tell the kind of a NAT, name two peers with different IP addresses. To a peer behind a relay a hole is punched, if it speaks dcutr; why that fails is told.
 
 Example:
-  p2p nat /ip4/203.0.113.5/tcp/4001/p2p/12D3KooW… /ip4/198.51.100.7/tcp/4001/p2p/12D3KooW…";
+  p2p nat /ip4/203.0.113.5/tcp/4001/p2p/12D3KooW… /ip4/198.51.100.7/tcp/4001/p2p/12D3KooW…
+  p2p nat RELAY OTHER RELAY/p2p-circuit/p2p/12D3KooW…";
 
 const SIM_HELP: &str = "\
 A scenario is a TOML file: hosts, links, NATs, clocks, faults and a goal. Ready ones are in runtime-adapters/simulator/scenarios.

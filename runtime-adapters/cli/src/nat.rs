@@ -1,6 +1,7 @@
 //! `p2p nat`: what stands between us and the others, as far as they can tell.
 
 mod mapping;
+mod punch;
 
 use crate::{
     args,
@@ -12,12 +13,14 @@ use crate::{
 };
 use libp2p_proto_autonat::{self as autonat, Autonat, Event, Version};
 use libp2p_proto_core::{Multiaddr, PeerId};
+use libp2p_proto_dcutr::Dcutr;
 use libp2p_proto_driver::{self as driver, App};
 use libp2p_proto_identify::{Identify, PeerInfo};
-use libp2p_proto_relay::HOP;
+use libp2p_proto_relay::{HOP, Relay};
 use libp2p_proto_stream_protocol::{ConnectionInfo, Dial, Protocol};
 use libp2p_proto_swarm as swarm;
 use mapping::{Mapping, Sight};
+use punch::Punch;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::timeout_at;
@@ -29,13 +32,20 @@ const LIMIT: Duration = Duration::from_secs(60);
 struct Patient {
     identify: Identify,
     autonat: Autonat,
+    relay: Relay,
+    dcutr: Dcutr,
     /// How the connections stand.
     links: BTreeMap<PeerId, ConnectionInfo>,
 }
 
 impl App for Patient {
     fn protocols(&mut self) -> Vec<&mut dyn Protocol> {
-        vec![&mut self.identify, &mut self.autonat]
+        vec![
+            &mut self.identify,
+            &mut self.autonat,
+            &mut self.relay,
+            &mut self.dcutr,
+        ]
     }
 
     fn handle_event(&mut self, event: swarm::Event) {
@@ -46,6 +56,7 @@ impl App for Patient {
 
     fn after_drive(&mut self) {
         while self.identify.poll_event().is_some() {}
+        while self.relay.poll_event().is_some() {}
     }
 }
 
@@ -98,10 +109,15 @@ async fn diagnose(args: &args::Nat, config: &Config, out: Output) -> Result<Exit
     let app = Patient {
         identify: introduce(&identity)?,
         autonat: Autonat::new(autonat).map_err(broken)?,
+        relay: node::relay(&identity, false, true)?,
+        dcutr: node::dcutr()?,
         links: BTreeMap::new(),
     };
+    let mut swarm = config.swarm.clone();
+    // Whoever runs the command says when it is over.
+    swarm.idle_timeout = None;
     let config = driver::Config {
-        swarm: config.swarm.clone(),
+        swarm,
         resolver: node::resolver(),
         ..driver::Config::default()
     };
@@ -116,7 +132,9 @@ async fn diagnose(args: &args::Nat, config: &Config, out: Output) -> Result<Exit
         node.listen(addr).await?;
     }
     let mut found = Vec::new();
-    for addr in &args.peers {
+    let mut punches = Vec::new();
+    // Those that can be asked come first: what they see explains what becomes of the others.
+    for addr in args.peers.iter().filter(|addr| !addr.is_relayed()) {
         let asked = |peer: &PeerId| {
             found
                 .iter()
@@ -130,10 +148,16 @@ async fn diagnose(args: &args::Nat, config: &Config, out: Output) -> Result<Exit
             found.push(Found { peer, addr, seen });
         }
     }
-    let report = report(&found);
+    for addr in args.peers.iter().filter(|addr| addr.is_relayed()) {
+        if let Some(peer) = addr.peer_id() {
+            punches.push(Punch::to(&node, peer, addr, deadline.at).await);
+        }
+    }
+    let report = report(&found, &punches);
     node.close().await;
     out.print(&report);
-    let heard = found.iter().any(|found| found.seen.is_ok());
+    let connected = |punch: &Punch| !matches!(punch.end, punch::End::NotConnected(_));
+    let heard = found.iter().any(|found| found.seen.is_ok()) || punches.iter().any(connected);
     Ok(if heard { Exit::Ok } else { Exit::Failed })
 }
 
@@ -197,7 +221,7 @@ async fn verdict(node: &Node<Patient>, peer: PeerId, version: Version) -> Result
 }
 
 /// Everything that was found, in fields and in sentences.
-fn report(found: &[Found]) -> Value {
+fn report(found: &[Found], punches: &[Punch]) -> Value {
     let seen: Vec<(&Found, &Seen)> = found
         .iter()
         .filter_map(|found| found.seen.as_ref().ok().map(|seen| (found, seen)))
@@ -221,15 +245,21 @@ fn report(found: &[Found]) -> Value {
         .filter(|(_, seen)| seen.relay)
         .map(|(found, _)| found.peer.to_string())
         .collect();
-    let text = vec![
+    let mut text = vec![
         reachability_in_words(reached, failed),
         mapping.in_words().to_owned(),
         relays_in_words(reachability, relays.len()),
-        String::from("Hole punches: this run made none."),
     ];
+    text.extend(punches.iter().map(|punch| punch.in_words(mapping)));
+    if punches.is_empty() {
+        text.push(String::from(
+            "Hole punches: none was asked for; name a peer behind a relay (…/p2p/RELAY/p2p-circuit/p2p/PEER).",
+        ));
+    }
+    let punched: Vec<Value> = punches.iter().map(|punch| punch.fields(mapping)).collect();
     json!({
-        "event": "nat", "ok": !seen.is_empty(), "reachability": reachability, "reached": reached, "notReached": failed,
-        "mapping": mapping.name(), "relays": relays, "punch": null,
+        "event": "nat", "ok": !seen.is_empty() || !punches.is_empty(), "reachability": reachability, "reached": reached, "notReached": failed,
+        "mapping": mapping.name(), "relays": relays, "punches": punched,
         "peers": found.iter().map(peer).collect::<Vec<_>>(), "text": text,
     })
 }

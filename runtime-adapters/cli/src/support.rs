@@ -92,7 +92,7 @@ pub(crate) fn nat(args: &Nat) -> Option<String> {
     let listens = args.addrs.iter().find_map(address);
     common(&args.common)
         .or(listens)
-        .or_else(|| args.peers.iter().find_map(direct))
+        .or_else(|| args.peers.iter().find_map(way))
 }
 
 /// What of an address to be dialed is beyond that, or beyond one relay at such an address.

@@ -34,7 +34,7 @@ fn the_diagnosis_tells_whether_who_and_how() {
     assert_eq!((&told["reached"], &told["notReached"]), (&json!(2), &json!(0)));
     assert_eq!(told["mapping"], "none");
     assert_eq!(told["relays"], json!([listener.peer()]));
-    assert_eq!(told["punch"], json!(null));
+    assert_eq!(told["punches"], json!([]));
     let first = told["text"][0].as_str().unwrap();
     assert!(first.starts_with("Reachability: public."), "{first}");
     let nobody = run(&[
