@@ -65,6 +65,10 @@ struct WireControl {
     idontwant: Vec<WireIds>,
     #[prost(message, optional, tag = "6")]
     extensions: Option<WireExtensions>,
+    #[prost(message, repeated, tag = "5316722")]
+    choke: Vec<WireGraft>,
+    #[prost(message, repeated, tag = "5316723")]
+    unchoke: Vec<WireGraft>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -111,6 +115,8 @@ struct WireExtensions {
     partial_messages: Option<bool>,
     #[prost(bool, optional, tag = "6492434")]
     test_extension: Option<bool>,
+    #[prost(bool, optional, tag = "5316721")]
+    choke: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -192,6 +198,10 @@ impl WireMessage {
     }
 }
 
+fn topics(wires: Vec<WireGraft>) -> Vec<Topic> {
+    wires.into_iter().filter_map(|wire| topic(wire.topic)).collect()
+}
+
 impl WireControl {
     fn means(self, limits: &WireLimits) -> Control {
         let ihave = self.ihave.into_iter().filter_map(|wire| {
@@ -216,17 +226,16 @@ impl WireControl {
         Control {
             ihave: ihave.collect(),
             iwant: self.iwant.into_iter().map(|wire| ids(wire.ids)).collect(),
-            graft: self
-                .graft
-                .into_iter()
-                .filter_map(|wire| topic(wire.topic))
-                .collect(),
+            graft: topics(self.graft),
             prune: prune.collect(),
             idontwant: self.idontwant.into_iter().map(|wire| ids(wire.ids)).collect(),
             extensions: self.extensions.map(|wire| Extensions {
                 partial_messages: wire.partial_messages,
                 test_extension: wire.test_extension,
+                choke: wire.choke,
             }),
+            choke: topics(self.choke),
+            unchoke: topics(self.unchoke),
         }
     }
 }

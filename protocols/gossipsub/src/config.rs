@@ -1,7 +1,7 @@
 //! Parameters of the mesh, of topics, limits, and the profiles of deployed networks.
 
 use crate::{
-    Error, FastId, Inspector, MessageIdFn, PeerFilter, SignaturePolicy, SubscriptionFilter, Topic,
+    Choke, Error, FastId, Inspector, MessageIdFn, PeerFilter, SignaturePolicy, SubscriptionFilter, Topic,
     WireLimits,
     score::{ScoreConfig, Thresholds},
 };
@@ -304,6 +304,8 @@ pub struct Config {
     pub trace: bool,
     /// Whether partial messages are spoken, as a draft of 1.3. Default false.
     pub partial_messages: bool,
+    /// Whether members of a mesh whose copies come second are asked to announce only, as a draft. Default `None`: no.
+    pub choke: Option<Choke>,
     /// Whether the test extension is spoken. Default false.
     pub test_extension: bool,
     /// Scores; `None`: every peer has 0. Default `None`.
@@ -375,6 +377,7 @@ impl Default for Config {
             fast_id: None,
             trace: false,
             partial_messages: false,
+            choke: None,
             test_extension: false,
             score: None,
             thresholds: Thresholds::default(),
@@ -466,6 +469,9 @@ impl Config {
         ])?;
         for topic in self.topics.keys() {
             self.validate_topic(topic)?;
+        }
+        if let Some(choke) = &self.choke {
+            choke.validate()?;
         }
         if let Some(score) = &self.score {
             score.validate()?;

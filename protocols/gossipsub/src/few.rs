@@ -74,6 +74,11 @@ impl<K: Ord, V> Few<K, V> {
         Some(value)
     }
 
+    /// Takes out the entry with the least key.
+    pub(crate) fn pop_first(&mut self) -> Option<(K, V)> {
+        (!self.0.is_empty()).then(|| self.0.remove(0))
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
         self.0.iter().map(|(key, _)| key)
     }

@@ -28,6 +28,12 @@ impl Gossipsub {
         }
         let threshold = self.gossip_threshold();
         let supports = self.config.partial_of(topic).1;
+        // Members that asked to be told only are always told.
+        let choked: Vec<PeerId> = members
+            .iter()
+            .filter(|peer| self.is_choked_by(peer, topic))
+            .copied()
+            .collect();
         let mut targets = self.listed(topic, |peer, entry| {
             entry.gossips()
                 && !members.contains(&peer)
@@ -37,6 +43,7 @@ impl Gossipsub {
         });
         let most = self.gossip_targets(targets.len());
         Self::draw(cx, &mut targets, most);
+        targets.extend(choked);
         let max = self.config.limits.max_ihave_ids;
         Self::shuffle(cx, &mut ids);
         for peer in targets {

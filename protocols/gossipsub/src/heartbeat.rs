@@ -30,6 +30,7 @@ impl Gossipsub {
         Self::shuffle(cx, &mut meshes);
         for topic in meshes {
             self.mend_mesh(cx, &topic);
+            self.decide_chokes(cx, &topic);
             let members = self.mesh.get(&topic).cloned().unwrap_or_default();
             self.emit_gossip(cx, &topic, &members);
             self.gossip_parts(cx, &topic, &members);

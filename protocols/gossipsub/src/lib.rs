@@ -25,6 +25,7 @@ extern crate alloc;
 
 mod backoff;
 mod cache;
+mod choke;
 mod command;
 mod config;
 mod error;
@@ -49,6 +50,7 @@ mod topic;
 mod trace;
 pub mod wire;
 
+pub use choke::Choke;
 pub use command::Command;
 pub use config::{Config, Level, Limits, MeshParams, TopicConfig};
 pub use error::{Error, PublishError, Reject};

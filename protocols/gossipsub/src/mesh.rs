@@ -128,6 +128,10 @@ impl Gossipsub {
             scores.pruned(now, peer, topic);
         }
         if was {
+            if let Some(entry) = self.peers.get_mut(&peer) {
+                entry.choking.remove(topic);
+                entry.queue.chokes.remove(topic);
+            }
             self.trace(|| Step::Prune(peer, topic.clone()));
         }
         was

@@ -306,6 +306,7 @@ impl Gossipsub {
             return;
         }
         if self.is_known(&id) {
+            self.count_copy(peer, &topic, false);
             self.handle_duplicate(peer, &id);
             return;
         }
@@ -383,6 +384,7 @@ impl Gossipsub {
         let id = MessageId::from(Bytes::copy_from_slice(id.as_bytes()));
         self.seen.insert(id.clone(), self.now);
         self.stats.received = self.stats.received.saturating_add(1);
+        self.count_copy(peer, topic, true);
         let now = self.now;
         if let Some(scores) = &mut self.scores {
             scores.received(now, peer, &id, topic);
@@ -580,6 +582,10 @@ impl Gossipsub {
             let takes = entry.topics.contains_key(topic) && !self.config.is_filtered(peer, topic);
             let parts = supports && entry.requests_partial(topic);
             if sent || !takes || parts || pending.author == Some(*peer) {
+                return false;
+            }
+            // It hears of the message at the heartbeat.
+            if entry.choking.get(topic).is_some_and(|choking| choking.us) {
                 return false;
             }
             let knows = entry.unwanted.contains_key(&key);

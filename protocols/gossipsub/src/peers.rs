@@ -2,6 +2,7 @@
 
 use crate::{
     Event, Gossipsub, Level, MessageId, Step, Topic,
+    choke::Choking,
     few::Few,
     gossipsub::Outgoing,
     queue::{Item, Kind, Queue},
@@ -96,6 +97,8 @@ pub(crate) struct Peer {
     pub(crate) counts: Counts,
     /// Messages that it doesn't want, until which heartbeat.
     pub(crate) unwanted: BTreeMap<MessageId, u64>,
+    /// What we and it asked of each other in meshes, if the draft of CHOKE is spoken.
+    pub(crate) choking: Few<Topic, Choking>,
     pub(crate) graylisted: bool,
     /// Its score at the last heartbeat, for that heartbeat.
     pub(crate) score: f64,
@@ -302,10 +305,12 @@ impl Gossipsub {
 
     /// What the first frame of a stream says: extensions, and all our topics.
     fn greet(&mut self, peer: PeerId, level: Level) {
-        let speaks = self.config.partial_messages || self.config.test_extension;
+        let choke = self.config.choke.is_some();
+        let speaks = self.config.partial_messages || self.config.test_extension || choke;
         let extensions = (speaks && level >= Level::V13).then_some(Extensions {
             partial_messages: self.config.partial_messages.then_some(true),
             test_extension: self.config.test_extension.then_some(true),
+            choke: choke.then_some(true),
         });
         let topics: Vec<Topic> = self.announced().collect();
         let subscriptions: Vec<Subscription> = topics

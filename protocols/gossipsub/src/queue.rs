@@ -6,6 +6,7 @@
 
 use crate::{
     Limits, MessageId, Topic,
+    few::Few,
     wire::{Control, Extensions, IHave, Prune, Rpc, Subscription},
 };
 use alloc::{
@@ -51,6 +52,8 @@ pub(crate) struct Queue {
     pub(crate) extensions: Option<Extensions>,
     pub(crate) subscriptions: BTreeMap<Topic, Subscription>,
     pub(crate) changes: BTreeMap<Topic, Change>,
+    /// CHOKE, or UNCHOKE, that waits.
+    pub(crate) chokes: Few<Topic, bool>,
     pub(crate) idontwant: VecDeque<MessageId>,
     pub(crate) iwant: VecDeque<MessageId>,
     pub(crate) ihave: BTreeMap<Topic, VecDeque<MessageId>>,
@@ -187,6 +190,7 @@ impl Queue {
         self.extensions.is_some()
             || !self.subscriptions.is_empty()
             || !self.changes.is_empty()
+            || !self.chokes.is_empty()
             || !self.idontwant.is_empty()
             || !self.iwant.is_empty()
             || !self.ihave.is_empty()
@@ -215,6 +219,7 @@ impl Queue {
             self.take_changes(&mut control, &mut room, peer, meshes, alone);
         }
         if self.subscriptions.is_empty() && self.changes.is_empty() {
+            self.take_chokes(&mut control, &mut room);
             self.take_all_ids(&mut control, &mut room, limits, alone);
         }
         if control != Control::default() {
@@ -222,6 +227,23 @@ impl Queue {
         }
         let empty = rpc == Rpc::default();
         (!empty).then(|| Bytes::from(rpc.encode()))
+    }
+
+    fn take_chokes(&mut self, control: &mut Control, room: &mut usize) {
+        while let Some((topic, choke)) = self.chokes.pop_first() {
+            let cost = topic.as_str().len().saturating_add(AROUND);
+            if cost > *room && *control != Control::default() {
+                self.chokes.insert(topic, choke);
+                break;
+            }
+            *room = room.saturating_sub(cost);
+            let list = if choke {
+                &mut control.choke
+            } else {
+                &mut control.unchoke
+            };
+            list.push(topic);
+        }
     }
 
     fn take_all_ids(&mut self, control: &mut Control, room: &mut usize, limits: &Limits, alone: bool) {

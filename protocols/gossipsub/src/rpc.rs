@@ -195,6 +195,8 @@ impl Gossipsub {
         self.handle_iwant(cx, peer, control.iwant);
         self.handle_graft(cx, peer, control.graft);
         self.handle_prune(cx, peer, control.prune);
+        self.handle_chokes(peer, control.choke, true);
+        self.handle_chokes(peer, control.unchoke, false);
         self.handle_idontwant(cx, peer, control.idontwant);
     }
 }

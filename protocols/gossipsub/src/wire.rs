@@ -13,6 +13,10 @@ const PUBLISH: u32 = 2;
 const CONTROL: u32 = 3;
 const PARTIAL: u32 = 10;
 const TEST_EXTENSION: u32 = 6_492_434;
+/// Experimental numbers of ours: those of the draft, 6 and 7, are taken.
+const CHOKE_EXTENSION: u32 = 5_316_721;
+const CHOKE: u32 = 5_316_722;
+const UNCHOKE: u32 = 5_316_723;
 
 const TOPIC: u32 = 1;
 const IDS_OF_IHAVE: u32 = 2;
@@ -150,6 +154,10 @@ pub struct Control {
     pub idontwant: Vec<Vec<MessageId>>,
     /// Extensions that the sender speaks.
     pub extensions: Option<Extensions>,
+    /// Topics of which the sender wants to be told, and not sent, what we have: a draft.
+    pub choke: Vec<Topic>,
+    /// Topics of which it wants to be sent messages again.
+    pub unchoke: Vec<Topic>,
 }
 
 /// Messages of a topic that the sender has.
@@ -188,6 +196,8 @@ pub struct Extensions {
     pub partial_messages: Option<bool>,
     /// The test extension.
     pub test_extension: Option<bool>,
+    /// CHOKE and UNCHOKE, a draft.
+    pub choke: Option<bool>,
 }
 
 /// Parts of a message.
@@ -513,7 +523,7 @@ impl Control {
             let Value::Bytes(entry) = field.value else {
                 continue;
             };
-            if field.number <= 5 {
+            if field.number <= 5 || matches!(field.number, CHOKE | UNCHOKE) {
                 counts.entry()?;
             }
             let nested = reader.nested(entry)?;
@@ -524,6 +534,8 @@ impl Control {
                 4 => self.prune.extend(counts.prune(nested)?),
                 5 => self.idontwant.push(counts.ids(nested)?),
                 6 => self.extensions.get_or_insert_default().read(nested)?,
+                CHOKE => self.choke.extend(graft(nested)?),
+                UNCHOKE => self.unchoke.extend(graft(nested)?),
                 _ => {}
             }
         }
@@ -555,6 +567,11 @@ impl Control {
             }
             if let Some(extensions) = &self.extensions {
                 writer.bytes(6, &extensions.encode());
+            }
+            for (number, topics) in [(CHOKE, &self.choke), (UNCHOKE, &self.unchoke)] {
+                for topic in topics {
+                    writer.bytes(number, &encode(|writer| writer.string(TOPIC, topic.as_str())));
+                }
             }
         })
     }
@@ -623,6 +640,7 @@ impl Extensions {
             match (field.number, field.value) {
                 (Self::PARTIAL_MESSAGES, Value::Varint(value)) => self.partial_messages = Some(value != 0),
                 (TEST_EXTENSION, Value::Varint(value)) => self.test_extension = Some(value != 0),
+                (CHOKE_EXTENSION, Value::Varint(value)) => self.choke = Some(value != 0),
                 _ => {}
             }
         }
@@ -636,6 +654,9 @@ impl Extensions {
             }
             if let Some(value) = self.test_extension {
                 writer.varint(TEST_EXTENSION, u64::from(value));
+            }
+            if let Some(value) = self.choke {
+                writer.varint(CHOKE_EXTENSION, u64::from(value));
             }
         })
     }

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use core::time::Duration;
 use libp2p_proto_core::{PeerId, Rng};
 use libp2p_proto_gossipsub::{
-    Config, Event, Gossipsub, Level, MessageIdFn, ScoreConfig, SignaturePolicy, Topic, TopicScoreParams,
+    Choke, Config, Event, Gossipsub, Level, MessageIdFn, ScoreConfig, SignaturePolicy, Topic,
+    TopicScoreParams,
 };
 use libp2p_proto_identity::Identity;
 use libp2p_proto_stream_protocol::{Protocol, bench::Bench};
@@ -679,4 +680,32 @@ fn on_random_connected_graphs_one_message_reaches_all() {
         net.run(8000);
         assert_eq!(net.got.iter().map(Vec::len).sum::<usize>(), 39);
     }
+}
+
+#[test]
+fn with_chokes_a_dense_network_delivers_the_same_with_fewer_copies() {
+    let run = |choke: Option<Choke>| {
+        let configs = all(20, Level::V13).into_iter().map(|config| Config {
+            policy: SignaturePolicy::StrictNoSign,
+            id: MessageIdFn::Sha256,
+            choke,
+            ..config
+        });
+        let mut net = Net::new(40, configs.collect());
+        net.wire(10);
+        net.subscribe_all();
+        net.run(3000);
+        let sent = net.publish(400, 50);
+        net.run(5000);
+        net.assert_each_got_each_once(&sent);
+        net.nodes.iter().map(|node| node.stats().duplicates).sum::<u64>()
+    };
+    let (without, with) = (
+        run(None),
+        run(Some(Choke {
+            ticks: 2,
+            ..Choke::default()
+        })),
+    );
+    assert!(with * 4 < without * 3, "{with} instead of {without}");
 }

@@ -104,6 +104,7 @@ fn fill(load: &Load, limits: &Limits) -> (Queue, Said, BTreeMap<Topic, BTreeSet<
         let extensions = Extensions {
             partial_messages: Some(true),
             test_extension: None,
+            choke: None,
         };
         queue.extensions = Some(extensions);
         said.extensions = Some(extensions);

@@ -41,6 +41,9 @@ struct TopicStats {
     time_in_mesh: Duration,
     /// Whether missing deliveries count.
     active: bool,
+    /// Whether it is not expected to deliver, and since when it was last.
+    excused: bool,
+    expected: Instant,
     first: Counter,
     mesh: Counter,
     failure: Counter,
@@ -269,7 +272,17 @@ impl Scores {
                 }
             }
             stats.active = false;
+            stats.excused = false;
             stats.time_in_mesh = Duration::ZERO;
+        }
+    }
+
+    /// A member is not expected to deliver, or is again: then it has as much time as a new one.
+    pub(crate) fn excuse(&mut self, now: Instant, peer: PeerId, topic: &Topic, excused: bool) {
+        if let Some((stats, _)) = self.stats(peer, topic) {
+            stats.excused = excused;
+            stats.expected = now;
+            stats.active = false;
         }
     }
 
@@ -566,7 +579,8 @@ impl TopicStats {
         self.invalid.decay(params.invalid_decay, to_zero);
         if let Some(grafted) = self.grafted {
             self.time_in_mesh = now.since(grafted);
-            if self.time_in_mesh > params.mesh_deliveries_activation {
+            let expected = now.since(grafted.max(self.expected));
+            if !self.excused && expected > params.mesh_deliveries_activation {
                 self.active = true;
             }
         }

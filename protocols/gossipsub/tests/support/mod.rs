@@ -231,6 +231,8 @@ impl Rig {
             all.prune.extend(control.prune);
             all.idontwant.extend(control.idontwant);
             all.extensions = all.extensions.or(control.extensions);
+            all.choke.extend(control.choke);
+            all.unchoke.extend(control.unchoke);
         }
         all
     }
