@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod alarm;
 mod app;
 #[cfg(feature = "async-io")]
 mod async_io;

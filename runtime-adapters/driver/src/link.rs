@@ -1,8 +1,8 @@
 //! One TCP link: the task that owns a connection machine and its socket.
 
 use crate::{
-    Runtime, Timer,
-    runtime::FAR,
+    Runtime,
+    alarm::Alarm,
     stream::{Shared, lock},
 };
 use core::{
@@ -62,8 +62,10 @@ pub(crate) enum Order {
     Machine(ToConnection),
     /// From now on the bytes of this stream go into this pipe.
     HandOver(StreamId, Shared),
-    /// The stream is gone, and so is its pipe.
+    /// The stream was gone before its pipe came.
     Forget(StreamId),
+    /// The swarm has heard of a new stream, and orders nothing.
+    Heard,
 }
 
 /// Bounded by stream credit and stream slots, so nobody waits for room in it.
@@ -76,13 +78,13 @@ pub struct Link<R: Runtime> {
     news: mpsc::Sender<News>,
     orders: mpsc::UnboundedReceiver<Order>,
     socket: R::Socket,
-    timer: R::Timer,
+    alarm: Alarm<R::Timer>,
     carrier: Carrier,
     /// Streams whose bytes go to the application.
     pipes: BTreeMap<StreamId, Shared>,
     /// News that the swarm's channel had no room for.
     unsaid: Option<FromConnection>,
-    /// The swarm was told of something that it may answer.
+    /// The swarm was told of a new stream: what it answers leaves together with the agreed name.
     asked: bool,
 }
 
@@ -101,7 +103,7 @@ impl<R: Runtime> Link<R> {
             news,
             orders,
             socket,
-            timer: R::Timer::new(),
+            alarm: Alarm::new(),
             carrier: Carrier::new(machine),
             pipes: BTreeMap::new(),
             unsaid: None,
@@ -123,7 +125,9 @@ impl<R: Runtime> Link<R> {
                     self.carrier.machine.handle_message(self.clock.now(), message);
                 }
                 Order::Forget(stream) => drop(self.pipes.remove(&stream)),
+                Order::Heard => {}
             }
+            self.asked = false;
         }
         any
     }
@@ -143,6 +147,11 @@ impl<R: Runtime> Link<R> {
             }
             FromConnection::Sent { bytes, .. } => lock(pipe).sent(bytes),
             FromConnection::Finished { .. } => lock(pipe).end(),
+            FromConnection::Closed { stream, reason } => {
+                lock(pipe).close(reason);
+                self.pipes.remove(&stream);
+                return Some(message);
+            }
             other => return Some(other),
         }
         None
@@ -159,10 +168,7 @@ impl<R: Runtime> Link<R> {
             }
             ready!(self.news.poll_ready(cx))?;
             if let Some(message) = self.unsaid.take() {
-                self.asked |= matches!(
-                    message,
-                    FromConnection::Opened { .. } | FromConnection::Frame { .. }
-                );
+                self.asked |= is_new(&message);
                 self.news.start_send((self.carrier.machine.id(), message))?;
             }
         }
@@ -188,9 +194,7 @@ impl<R: Runtime> Link<R> {
         let Some(at) = self.carrier.poll_timeout() else {
             return false;
         };
-        let now = self.clock.now();
-        let at = self.clock.to_std(at).or_else(|| self.clock.to_std(now + FAR));
-        let due = at.is_none_or(|at| self.timer.poll_at(at, cx).is_ready());
+        let due = self.alarm.is_due(self.clock, at, cx);
         if due {
             self.carrier.machine.handle_timeout(self.clock.now());
         }
@@ -213,12 +217,9 @@ impl<R: Runtime> Link<R> {
         for _ in 0..ROUNDS {
             let mut moved = self.take_orders(cx);
             let reported = self.poll_report(cx);
-            if core::mem::take(&mut self.asked) {
-                // What the swarm answers leaves together with what the machine does: it has its turn first.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            if !self.asked {
+                moved |= self.write(cx, &mut scratch.output);
             }
-            moved |= self.write(cx, &mut scratch.output);
             match reported {
                 // Reading goes on once the swarm listens again.
                 Poll::Pending if !moved => return Poll::Pending,
@@ -253,6 +254,11 @@ impl<R: Runtime> Future for Link<R> {
         link.pool.give(scratch);
         poll
     }
+}
+
+/// Whether a stream of theirs has its name agreed. The swarm always says something to that, if only [`Order::Heard`].
+pub(crate) const fn is_new(message: &FromConnection) -> bool {
+    matches!(message, FromConnection::Opened { stream, .. } if stream.is_inbound())
 }
 
 /// The answer of a socket that does not block.

@@ -3,15 +3,16 @@
 #[cfg(feature = "mdns")]
 use crate::discovery::Discovery;
 use crate::{
-    App, Config, Desk, Error, Handle, Link, Request, Resolver, Runtime, Timer,
-    link::{News, Order, Orders, Pool},
+    App, Config, Desk, Error, Handle, Link, Request, Resolver, Runtime,
+    alarm::Alarm,
+    link::{News, Order, Orders, Pool, is_new},
     raw::Raw,
-    runtime::FAR,
     sockets::Sockets,
 };
 use core::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -19,12 +20,15 @@ use core::{
 use futures_channel::{mpsc, oneshot};
 use futures_core::Stream as _;
 use libp2p_proto_connection as connection;
-use libp2p_proto_core::{ConnectionId, Instant, Multiaddr};
+use libp2p_proto_core::{ConnectionId, Instant, Multiaddr, StreamId};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_os::{Clock, to_socket};
 use libp2p_proto_stream_protocol::{FromConnection, Protocol, Seat, StreamOrder, ToConnection};
 use libp2p_proto_swarm::{Action, Record, ResolveId, Swarm};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Inputs that one drive delivers before the channels have their turn again.
 const BUDGET: usize = 1024;
@@ -47,11 +51,15 @@ pub struct Node<A, R: Runtime> {
     raw: Raw,
     upgrade: Arc<connection::Config>,
     clock: Clock,
-    timer: R::Timer,
+    alarm: Alarm<R::Timer>,
     pool: Pool,
     sockets: Sockets<R>,
     /// The orders of every connection that an adapter carries.
     links: BTreeMap<ConnectionId, Orders>,
+    /// Links that wait to hear what the swarm says to a new stream.
+    asking: BTreeSet<ConnectionId>,
+    /// The last order, if it was to open a stream that the application may get at once.
+    opening: Option<(StreamId, ToConnection)>,
     /// Both ends of the channel of links. The node gives its own sender up when it closes, so that the channel ends with the last link.
     news: (Option<mpsc::Sender<News>>, mpsc::Receiver<News>),
     links_are_over: bool,
@@ -97,10 +105,12 @@ impl<A: App, R: Runtime> Node<A, R> {
             raw,
             upgrade,
             clock: Clock::start(),
-            timer: R::Timer::new(),
+            alarm: Alarm::new(),
             pool: Pool::default(),
             sockets: Sockets::new(),
             links: BTreeMap::new(),
+            asking: BTreeSet::new(),
+            opening: None,
             news: (Some(sender_of_news), news),
             links_are_over: false,
             resolver: config.resolver,
@@ -136,6 +146,9 @@ impl<A: App, R: Runtime> Node<A, R> {
             };
             if matches!(message, FromConnection::Disconnected { .. }) {
                 self.links.remove(&conn);
+            }
+            if is_new(&message) {
+                self.asking.insert(conn);
             }
             self.swarm.handle_message(self.clock.now(), conn, message);
         }
@@ -222,12 +235,16 @@ impl<A: App, R: Runtime> Node<A, R> {
     /// Drives once and carries what came of it. Says whether there is more to do.
     fn work(&mut self) -> bool {
         let now = self.clock.now();
+        self.raw.handle_timeout(now);
         let mut protocols = lend(&mut self.app, &mut self.raw);
         let more = self.swarm.drive(now, Clock::unix(), &mut protocols, self.budget);
         drop(protocols);
         while let Some(action) = self.swarm.poll_action() {
             self.act(now, action);
         }
+        let open = self.opening.take();
+        self.send_open(open);
+        self.answer();
         while let Some(event) = self.swarm.poll_event() {
             self.desk.tell(&event);
             self.app.handle_event(event);
@@ -236,6 +253,15 @@ impl<A: App, R: Runtime> Node<A, R> {
         self.app.after_drive();
         self.desk.after_drive(&mut self.app);
         more
+    }
+
+    /// Lets links go on to whose new streams nobody has said anything.
+    fn answer(&mut self) {
+        for conn in mem::take(&mut self.asking) {
+            if let Some(orders) = self.links.get(&conn) {
+                let _ended = orders.unbounded_send(Order::Heard);
+            }
+        }
     }
 
     fn act(&mut self, now: Instant, action: Action) {
@@ -258,20 +284,54 @@ impl<A: App, R: Runtime> Node<A, R> {
                     None => answer(Err("no-resolver")),
                 }
             }
-            Action::Order { conn, message } => {
-                let Some(orders) = self.links.get(&conn) else {
-                    return;
+            Action::Order { conn, message } => self.order(conn, message),
+            _ => {}
+        }
+    }
+
+    /// Hands an order to its link. An open is kept back until the next order says whether the application gets the stream at once: then what it does first opens it.
+    fn order(&mut self, conn: ConnectionId, message: ToConnection) {
+        self.asking.remove(&conn);
+        let open = self.opening.take();
+        match message {
+            ToConnection::Order {
+                stream,
+                order: StreamOrder::HandOver,
+            } => {
+                let (own, other): (Option<_>, Option<_>) = match open {
+                    Some((of, open)) if of == stream => (Some(open), None),
+                    other => (None, other),
                 };
-                match message {
-                    ToConnection::Order {
-                        stream,
-                        order: StreamOrder::HandOver,
-                    } => self.raw.hand_over(stream, orders),
-                    // A link that has ended has told so.
-                    message => drop(orders.unbounded_send(Order::Machine(message))),
+                self.send_open(other);
+                if let Some(orders) = self.links.get(&conn) {
+                    let now = self.clock.now();
+                    self.raw.hand_over(now, stream, orders, own);
                 }
             }
-            _ => {}
+            ToConnection::Open {
+                stream, lazy: true, ..
+            } => {
+                self.send_open(open);
+                self.opening = Some((stream, message));
+            }
+            message => {
+                self.send_open(open);
+                if let Some(stream) = message.stream() {
+                    self.raw.begin(stream);
+                }
+                // A link that has ended has told so.
+                if let Some(orders) = self.links.get(&conn) {
+                    let _ended = orders.unbounded_send(Order::Machine(message));
+                }
+            }
+        }
+    }
+
+    /// Sends an open that was kept back.
+    fn send_open(&self, open: Option<(StreamId, ToConnection)>) {
+        let Some((stream, open)) = open else { return };
+        if let Some(orders) = self.links.get(&stream.conn) {
+            let _ended = orders.unbounded_send(Order::Machine(open));
         }
     }
 
@@ -304,15 +364,12 @@ impl<A: App, R: Runtime> Node<A, R> {
         let discovery = self.discovery.as_ref().and_then(Discovery::poll_timeout);
         #[cfg(not(feature = "mdns"))]
         let discovery = None;
-        let deadlines = [deadline, self.sockets.poll_timeout(), discovery, end];
+        let opens = self.raw.poll_timeout();
+        let deadlines = [deadline, self.sockets.poll_timeout(), discovery, end, opens];
         let Some(at) = deadlines.into_iter().flatten().min() else {
             return false;
         };
-        let at = self
-            .clock
-            .to_std(at)
-            .or_else(|| self.clock.to_std(self.clock.now() + FAR));
-        at.is_none_or(|at| self.timer.poll_at(at, cx).is_ready())
+        self.alarm.is_due(self.clock, at, cx)
     }
 }
 
@@ -330,17 +387,18 @@ impl<A: App, R: Runtime> Future for Node<A, R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let node = self.get_mut();
+        let mut more = false;
         for _ in 0..ROUNDS {
-            let mut moved = node.take_all(cx);
-            moved |= node.work();
+            let moved = node.take_all(cx) | more;
+            if !moved && !node.wait(cx) {
+                return Poll::Pending;
+            }
+            more = node.work();
             if node.is_over() {
                 for done in node.end.take().into_iter().flat_map(|(_, waiting)| waiting) {
                     let _nobody_waits = done.send(());
                 }
                 return Poll::Ready(());
-            }
-            if !moved && !node.wait(cx) {
-                return Poll::Pending;
             }
         }
         cx.waker().wake_by_ref();

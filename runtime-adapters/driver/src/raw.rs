@@ -4,11 +4,12 @@
 use crate::{
     Incoming, OpenFailure, Stream,
     link::{Order, Orders},
-    stream::{Pipe, Shared, lock},
+    stream::{Pipe, Shared, begin, hand_over, lock},
 };
+use core::time::Duration;
 use futures_channel::oneshot;
-use libp2p_proto_core::{PeerId, ProtocolName, StreamId};
-use libp2p_proto_stream_protocol::{Closed, OpenError};
+use libp2p_proto_core::{Instant, PeerId, ProtocolName, StreamId};
+use libp2p_proto_stream_protocol::{Closed, OpenError, ToConnection};
 use libp2p_proto_streams::{self as streams, Event, Streams, Ticket};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -24,6 +25,10 @@ pub(crate) struct Raw {
     capacity: usize,
     /// Where the bytes of each stream go, and who takes its orders.
     pipes: BTreeMap<StreamId, (Shared, Orders)>,
+    /// How long a stream waits for the application's first act, which leaves with the proposal.
+    gather: Duration,
+    /// Streams that wait so, by the end of that time.
+    unopened: VecDeque<(Instant, StreamId)>,
     opens: BTreeMap<Ticket, Opener>,
     arrived: VecDeque<Incoming>,
     acceptors: VecDeque<oneshot::Sender<Incoming>>,
@@ -33,12 +38,16 @@ impl Raw {
     pub(crate) fn new(names: &[ProtocolName], limits: &streams::Config) -> Result<Self, streams::Error> {
         let config = streams::Config {
             hand_over: true,
+            // It is done here already.
+            gather: Duration::ZERO,
             ..limits.clone()
         };
         Ok(Self {
             machine: Streams::new(names, config)?,
             capacity: limits.write_capacity,
             pipes: BTreeMap::new(),
+            gather: limits.gather,
+            unopened: VecDeque::new(),
             opens: BTreeMap::new(),
             arrived: VecDeque::new(),
             acceptors: VecDeque::new(),
@@ -59,12 +68,54 @@ impl Raw {
         self.hand_out();
     }
 
-    /// The machine has ordered a connection to hand a stream over: here is where its bytes go.
-    pub(crate) fn hand_over(&mut self, stream: StreamId, orders: &Orders) {
+    /// The machine has ordered a connection to hand a stream over: here is where its bytes go. `open`: the order that opens it, not given yet.
+    pub(crate) fn hand_over(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        orders: &Orders,
+        open: Option<ToConnection>,
+    ) {
         let pipe = Pipe::shared(self.capacity);
         self.pipes.insert(stream, (pipe.clone(), orders.clone()));
-        // A link that has ended has told so, and the pipe is closed with that news.
-        let _ended = orders.unbounded_send(Order::HandOver(stream, pipe));
+        match open {
+            Some(open) => {
+                lock(&pipe).open_later(open);
+                self.unopened.push_back((now + self.gather, stream));
+                if self.gather.is_zero() {
+                    self.begin(stream);
+                }
+            }
+            None => hand_over(stream, pipe, orders),
+        }
+    }
+
+    /// When a stream is to be opened although the application has done nothing with it.
+    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+        let waits = |stream: &StreamId| {
+            self.pipes
+                .get(stream)
+                .is_some_and(|(pipe, _)| lock(pipe).is_unopened())
+        };
+        while self.unopened.front().is_some_and(|(_, stream)| !waits(stream)) {
+            self.unopened.pop_front();
+        }
+        self.unopened.front().map(|(at, _)| *at)
+    }
+
+    /// Opens the streams whose time has come.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while let Some((_, stream)) = self.unopened.front().copied().filter(|(at, _)| *at <= now) {
+            self.unopened.pop_front();
+            self.begin(stream);
+        }
+    }
+
+    /// Something else is ordered of a stream: so it is opened first, if the application has not done that yet.
+    pub(crate) fn begin(&self, stream: StreamId) {
+        if let Some((pipe, orders)) = self.pipes.get(&stream) {
+            begin(stream, pipe, &mut lock(pipe), orders);
+        }
     }
 
     pub(crate) fn take_events(&mut self) {
@@ -113,8 +164,10 @@ impl Raw {
 
     fn closed(&mut self, id: StreamId, reason: Closed) {
         if let Some((pipe, orders)) = self.pipes.remove(&id) {
-            lock(&pipe).close(reason);
-            let _ended = orders.unbounded_send(Order::Forget(id));
+            // The link closes the pipes that it knows.
+            if lock(&pipe).close(reason) {
+                let _ended = orders.unbounded_send(Order::Forget(id));
+            }
         }
     }
 

@@ -17,6 +17,8 @@ use std::{
 
 /// Bytes that the application has read before their credit returns to the peer, unless nothing is left to read.
 const GRANT_SHARE: usize = 64 * 1024;
+/// Bytes of a remote that sends no more, whose credit returns with the end of the stream: so few that streams which are kept for writing hold up nobody.
+const LAST_SHARE: usize = 1024;
 
 /// Why a stream could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +52,8 @@ pub struct Incoming {
 /// What the application and the task of the connection share of one stream.
 #[derive(Debug)]
 pub(crate) struct Pipe {
+    /// The order that opens the stream, which leaves with the application's first act.
+    open: Option<ToConnection>,
     /// Bounded by the receive window, whose credit returns as the application reads.
     unread: VecDeque<Bytes>,
     /// Bytes read whose credit has not returned.
@@ -77,9 +81,24 @@ pub(crate) fn lock(shared: &Shared) -> MutexGuard<'_, Pipe> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Tells a link where the bytes of a stream go.
+pub(crate) fn hand_over(stream: StreamId, pipe: Shared, orders: &Orders) {
+    // A link that has ended has told so, and the pipe is closed with that news.
+    let _ended = orders.unbounded_send(Order::HandOver(stream, pipe));
+}
+
+/// Opens a stream if that is still to be done.
+pub(crate) fn begin(stream: StreamId, shared: &Shared, pipe: &mut Pipe, orders: &Orders) {
+    if let Some(open) = pipe.open.take() {
+        let _ended = orders.unbounded_send(Order::Machine(open));
+        hand_over(stream, shared.clone(), orders);
+    }
+}
+
 impl Pipe {
     pub(crate) fn shared(capacity: usize) -> Shared {
         Arc::new(Mutex::new(Self {
+            open: None,
             unread: VecDeque::new(),
             ungranted: 0,
             ended: false,
@@ -91,6 +110,15 @@ impl Pipe {
             dropped: false,
             closed: None,
         }))
+    }
+
+    /// The stream is not open yet: this order opens it.
+    pub(crate) fn open_later(&mut self, open: ToConnection) {
+        self.open = Some(open);
+    }
+
+    pub(crate) const fn is_unopened(&self) -> bool {
+        self.open.is_some()
     }
 
     /// Takes what the connection received. Answers how much credit returns at once, because nobody will read it.
@@ -117,14 +145,18 @@ impl Pipe {
         wake(&mut self.reader);
     }
 
-    /// The stream is gone.
-    pub(crate) fn close(&mut self, reason: Closed) {
+    /// The stream is gone. Says whether that is new.
+    pub(crate) fn close(&mut self, reason: Closed) -> bool {
+        if self.closed.is_some() {
+            return false;
+        }
         if reason == Closed::Finished {
             self.unsent = 0;
         }
-        self.closed.get_or_insert(reason);
+        self.closed = Some(reason);
         wake(&mut self.reader);
         wake(&mut self.writer);
+        true
     }
 
     /// Reads what there is and fits. `None`: nothing yet.
@@ -153,12 +185,18 @@ impl Pipe {
 
     /// The credit that returns now.
     fn take_credit(&mut self) -> Option<usize> {
-        let due = self.ungranted > 0 && (self.unread.is_empty() || self.ungranted >= GRANT_SHARE);
+        let enough = match (self.unread.is_empty(), self.ended) {
+            (false, _) => GRANT_SHARE,
+            (true, true) => LAST_SHARE,
+            (true, false) => 1,
+        };
+        let due = self.ungranted >= enough && self.closed.is_none();
         due.then(|| core::mem::take(&mut self.ungranted))
     }
 }
 
-/// A raw stream to a peer. Writing is bounded by the peer's reading, and the other way round. [`close`](futures_io::AsyncWrite::poll_close) says that no more
+/// A raw stream to a peer. Where the peer is known to speak the protocol, the stream is opened by what is done first, so that what is written leaves together with
+/// the proposal in one flight; if nothing is done, [`gather`](libp2p_proto_streams::Config::gather) later. Writing is bounded by the peer's reading, and the other way round. [`close`](futures_io::AsyncWrite::poll_close) says that no more
 /// follows; reading goes on. Dropped after that, what was written still arrives; dropped before, the stream is reset.
 pub struct Stream {
     id: StreamId,
@@ -176,7 +214,8 @@ impl Stream {
         self.id
     }
 
-    fn order(&self, message: ToConnection) {
+    fn order(&self, pipe: &mut Pipe, message: ToConnection) {
+        begin(self.id, &self.pipe, pipe, &self.orders);
         // A connection that has ended closes the pipe.
         let _ended = self.orders.unbounded_send(Order::Machine(message));
     }
@@ -184,11 +223,12 @@ impl Stream {
     fn read(&self, cx: &Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut pipe = lock(&self.pipe);
         let Some(result) = pipe.read(buf) else {
+            begin(self.id, &self.pipe, &mut pipe, &self.orders);
             return wait(&mut pipe.reader, cx);
         };
         if let Some(bytes) = pipe.take_credit() {
             let stream = self.id;
-            self.order(ToConnection::Grant { stream, bytes });
+            self.order(&mut pipe, ToConnection::Grant { stream, bytes });
         }
         Poll::Ready(result)
     }
@@ -208,10 +248,11 @@ impl Stream {
         let data = buf.get(..room).unwrap_or(buf);
         if !data.is_empty() {
             pipe.unsent = pipe.unsent.saturating_add(data.len());
-            self.order(ToConnection::Write {
+            let write = ToConnection::Write {
                 stream: self.id,
                 data: Bytes::copy_from_slice(data),
-            });
+            };
+            self.order(&mut pipe, write);
         }
         Poll::Ready(Ok(data.len()))
     }
@@ -231,10 +272,11 @@ impl Stream {
         let mut pipe = lock(&self.pipe);
         if !pipe.finished {
             pipe.finished = true;
-            self.order(ToConnection::Order {
+            let finish = ToConnection::Order {
                 stream: self.id,
                 order: StreamOrder::Finish,
-            });
+            };
+            self.order(&mut pipe, finish);
         }
         drop(pipe);
         self.flush(cx)
@@ -247,15 +289,16 @@ impl Drop for Stream {
         pipe.dropped = true;
         let stream = self.id;
         if !pipe.finished {
-            self.order(ToConnection::Order {
+            let reset = ToConnection::Order {
                 stream,
                 order: StreamOrder::Reset,
-            });
+            };
+            self.order(&mut pipe, reset);
         }
         let unread = pipe.unread.drain(..).map(|data| data.len());
         let bytes = unread.sum::<usize>().saturating_add(pipe.ungranted);
-        if bytes > 0 {
-            self.order(ToConnection::Grant { stream, bytes });
+        if bytes > 0 && pipe.closed.is_none() {
+            self.order(&mut pipe, ToConnection::Grant { stream, bytes });
         }
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 use libp2p_proto_core::{PeerId, ProtocolName};
+use libp2p_proto_identify::Identify;
 use libp2p_proto_identity::{Identity, Keypair};
 use libp2p_proto_stream_protocol::{Closed, Dial, DialError, Protocol};
 use libp2p_proto_tokio::{App, Config, DialFailure, Handle, OpenFailure, Stream, spawn};
@@ -249,5 +250,86 @@ fn a_dial_that_fails_says_why() {
             dial("/ip4/127.0.0.1/tcp/1").await,
             Err(DialFailure::Closed(_))
         ));
+    });
+}
+
+/// Learns what the other end speaks, so that streams open in one flight.
+struct Knowing(Identify);
+
+impl App for Knowing {
+    fn protocols(&mut self) -> Vec<&mut dyn Protocol> {
+        vec![&mut self.0]
+    }
+}
+
+fn knowing(seed: u8) -> Handle<Knowing> {
+    let identity = Identity::from(Keypair::ed25519_from_seed([seed; 32]));
+    let config = Config {
+        streams: vec![RAW],
+        ..Config::default()
+    };
+    let identify = Identify::new(identity.clone(), libp2p_proto_identify::Config::default()).unwrap();
+    spawn(identity, config, Knowing(identify)).unwrap()
+}
+
+#[test]
+fn a_stream_of_a_known_name_is_opened_by_what_is_done_first_or_a_moment_later() {
+    on_tokio(|| async {
+        let (a, b) = (knowing(1), knowing(2));
+        let peer = b.peer_id();
+        let addr = b.listen("/ip4/127.0.0.1/tcp/0".parse().unwrap()).await.unwrap();
+        a.dial(Dial::addr(addr)).await.unwrap();
+        a.next(move |app| app.0.info(&peer).map(|_| ())).await.unwrap();
+
+        // Nothing is done: it comes all the same.
+        let idle = a.open(peer, RAW).await.unwrap();
+        drop(b.accept().await.unwrap());
+        drop(idle);
+
+        // Who only reads hears a peer that speaks first.
+        let mut reading = a.open(peer, RAW).await.unwrap();
+        let talk = tokio::spawn({
+            let b = b.clone();
+            async move {
+                let mut incoming = b.accept().await.unwrap();
+                incoming.stream.write_all(b"you first").await.unwrap();
+                incoming.stream.shutdown().await.unwrap();
+            }
+        });
+        let mut text = String::new();
+        reading.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "you first");
+        talk.await.unwrap();
+
+        // What is shut down without a word arrives as an end.
+        let mut silent = a.open(peer, RAW).await.unwrap();
+        silent.shutdown().await.unwrap();
+        let mut incoming = b.accept().await.unwrap();
+        assert_eq!(incoming.stream.read(&mut [0; 8]).await.unwrap(), 0);
+
+        // More than may be open at a time are opened and dropped, and none is left.
+        for _ in 0..1000 {
+            while a.open(peer, RAW).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+            if let Ok(incoming) = tokio::time::timeout(Duration::ZERO, b.accept()).await {
+                drop(incoming.unwrap());
+            }
+        }
+        let mut last = loop {
+            match a.open(peer, RAW).await {
+                Ok(stream) => break stream,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        last.write_all(b"last").await.unwrap();
+        last.shutdown().await.unwrap();
+        loop {
+            let mut incoming = b.accept().await.unwrap();
+            let mut text = Vec::new();
+            if incoming.stream.read_to_end(&mut text).await.is_ok() && text == b"last" {
+                break;
+            }
+        }
     });
 }
