@@ -5,8 +5,10 @@ use libp2p_proto_connection::Connection;
 use libp2p_proto_core::{Instant, TransmitBuf};
 use std::io::{self, ErrorKind};
 
-/// Bytes that are read, or handed to the kernel, in one call.
+/// Bytes that are read, or handed to the kernel, in one call, at most.
 const CHUNK: usize = 256 * 1024;
+/// Bytes that are read in one call as long as no read has filled the memory: a node that hears small messages alone needs no more.
+const FIRST: usize = 16 * 1024;
 
 /// Carries bytes between a connection machine and a socket that does not block, and keeps what one of them did not take yet; that is nothing most of the time, so an
 /// idle link holds no memory. The socket is a closure: [`ErrorKind::WouldBlock`] says not yet, [`ErrorKind::Interrupted`] to come again,
@@ -42,10 +44,9 @@ impl Carrier {
             return false;
         }
         let kept = self.tail.len();
-        let room = kept.saturating_add(CHUNK);
+        let room = kept.saturating_add(FIRST);
         if scratch.len() < room {
-            // New memory that is zero already: pages that no read reaches are never touched.
-            *scratch = vec![0; room.next_power_of_two()];
+            scratch.resize(room, 0);
         }
         let (head, rest) = scratch.split_at_mut(kept);
         head.copy_from_slice(&self.tail);
@@ -58,7 +59,12 @@ impl Carrier {
                 return true;
             }
         };
-        let input = scratch.get_mut(..kept.saturating_add(got)).unwrap_or_default();
+        let end = kept.saturating_add(got);
+        if end == scratch.len() && got < CHUNK {
+            // There is more: the next read is twice as large.
+            scratch.resize(end.saturating_add(got).min(kept.saturating_add(CHUNK)), 0);
+        }
+        let input = scratch.get_mut(..end).unwrap_or_default();
         let mut taken = 0;
         if !input.is_empty() {
             // An error is also the machine's last message, which the swarm reports.
