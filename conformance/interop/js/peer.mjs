@@ -133,7 +133,7 @@ function parse (args) {
     return o.services == null ? !ON_REQUEST.includes(name) : o.services.includes(name)
   })
   if (dialing) {
-    o.listen = o.actions.some((action) => LISTENING.test(action)) ? [TRANSPORTS.tcp] : []
+    o.listen = o.listen.length > 0 ? o.listen : o.actions.some((action) => LISTENING.test(action)) ? [TRANSPORTS.tcp] : []
   } else if (o.listen.length === 0) {
     o.listen = (o.transports.length > 0 ? o.transports : ['tcp']).map((name) => TRANSPORTS[name])
   }
@@ -165,7 +165,11 @@ async function start (o) {
   Object.assign(services, reach.services(wants))
   const node = await createLibp2p({
     privateKey: await privateKey(o),
-    addresses: { listen: [...o.listen, ...(o.relay == null ? [] : [`${o.relay}/p2p-circuit`])] },
+    addresses: {
+      listen: [...o.listen, ...(o.relay == null ? [] : [`${o.relay}/p2p-circuit`])],
+      // Where others see us, which js-libp2p believes nobody but its user: behind a NAT of a test run.
+      appendAnnounce: (process.env.INTEROP_ANNOUNCE ?? '').split(',').filter((addr) => addr !== '')
+    },
     transports: [tcp(), webSockets(), circuitRelayTransport()],
     peerDiscovery: reach.discovery(wants),
     connectionEncrypters: (o.security.length > 0 ? o.security : ['noise', 'tls']).map((name) => SECURITY[name]()),
@@ -439,6 +443,8 @@ async function dial (o) {
   }
   let code = CODE.ok
   for (const action of o.actions) {
+    // After an upgrade js-libp2p itself closes the relayed connection.
+    connection = connection.status === 'open' ? connection : node.getConnections(connection.remotePeer).find(({ status }) => status === 'open') ?? connection
     try {
       const fields = await Promise.race([timedOut, act(node, connection, action, over.signal)])
       await line({ do: action, ok: true, ...fields })

@@ -42,13 +42,8 @@ pub(crate) fn run(args: &args::Listen) -> Result<Exit, Error> {
         return Ok(Exit::Unsupported);
     }
     let config = Config::of(&args.common)?;
-    if args.common.record.is_some() && args.relay.is_some() {
-        let line = "--record: a recording does not hold reservations: leave --relay out";
-        return Err(Error::Usage(String::from(line)));
-    }
     if args.common.record.is_some() && services(args).contains(&"mdns") {
-        let line =
-            "--record: a recording does not hold what is found on the link: leave mdns out of --services";
+        let line = "--record: a recording does not hold what is found on the link, whose datagrams go past the swarm: leave mdns out of --services";
         return Err(Error::Usage(String::from(line)));
     }
     if args.relay.as_ref().is_some_and(|relay| relay.peer_id().is_none()) {
@@ -78,6 +73,7 @@ async fn listen(
     let who = Who::Listener {
         services: services.iter().map(ToString::to_string).collect(),
         topics: topics(args),
+        reserves: args.relay.is_some(),
     };
     let built = Built::new(who, args.common.kad_protocol.as_deref(), &config.swarm);
     let record = args.common.record.as_deref();

@@ -39,6 +39,9 @@ pub(crate) enum Who {
     Listener {
         services: Vec<String>,
         topics: Vec<String>,
+        /// Whether it keeps slots at relays.
+        #[serde(default)]
+        reserves: bool,
     },
     Dialer(Dialing),
 }
@@ -70,14 +73,18 @@ impl Built {
     pub(crate) fn build(&self, identity: &Identity) -> Result<Box<dyn App>, Error> {
         let kad = self.kad_protocol.as_deref();
         Ok(match &self.who {
-            Who::Listener { services, topics } => {
+            Who::Listener {
+                services,
+                topics,
+                reserves,
+            } => {
                 let services: Vec<&str> = services.iter().map(String::as_str).collect();
                 Box::new(Listener::new(
                     identity,
                     &services,
                     topics,
                     kad,
-                    false,
+                    *reserves,
                     Lines::nowhere(),
                 )?)
             }

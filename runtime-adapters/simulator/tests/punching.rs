@@ -100,6 +100,7 @@ fn ten_kinds_of_nats_meet_ten_kinds_as_the_table_says_and_the_caller_is_the_dial
                 let expected = expected == b'1';
                 punchable += u64::from(expected);
                 punched += u64::from(expected && how.is_some());
+                assert!(expected || how.is_none(), "{a} to {b}, seed {seed}: {how:?}");
                 if expected != how.is_some() {
                     let told = &sim.app(CALLEE).unwrap().told;
                     wrong.push(format!("{a} to {b}, seed {seed}: {how:?}: {told:?}"));

@@ -103,6 +103,7 @@ func parse(args []string) (*Options, error) {
 		return nil, fmt.Errorf("no address")
 	case o.Dialing && len(o.Actions) == 0:
 		return nil, fmt.Errorf("no action")
+	case o.Dialing && o.Does(needsListener...) && len(o.Listen) > 0:
 	case o.Dialing && o.Does(needsListener...):
 		o.Listen = []string{loopback["tcp"]}
 	case o.Dialing:
@@ -268,6 +269,13 @@ func (o *Options) Uses(service, beginning string) bool {
 		return o.Does(beginning)
 	}
 	return o.Wants(service)
+}
+
+// OnLoopback says whether everything that is listened on is on this machine.
+func (o *Options) OnLoopback() bool {
+	return !slices.ContainsFunc(o.Listen, func(addr string) bool {
+		return !strings.HasPrefix(addr, "/ip4/127.") && !strings.HasPrefix(addr, "/ip6/::1/")
+	})
 }
 
 // Wants says whether a listener shall mount a service; a dialer mounts what identifies it.

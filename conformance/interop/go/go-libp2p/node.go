@@ -77,6 +77,9 @@ func start(ctx context.Context, options *contract.Options) (contract.Node, error
 	}
 	if options.Circuits() {
 		settings = append(settings, libp2p.EnableRelay())
+		if options.Uses("dcutr", "dcutr") && !options.OnLoopback() {
+			settings = append(settings, libp2p.EnableHolePunching())
+		}
 		if options.Relay != "" {
 			settings = append(settings, libp2p.AddrsFactory(n.withSlot))
 		}

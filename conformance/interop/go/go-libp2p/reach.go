@@ -101,8 +101,26 @@ func (n *node) mountRelay() error {
 	return err
 }
 
-// mountHolePunching does it for loopback addresses, too, for which go-libp2p by itself would wait for a public one.
+// mountHolePunching does it for loopback addresses, for which go-libp2p by itself would wait for a public one, and tells what came of it anywhere.
 func (n *node) mountHolePunching(options *contract.Options) error {
+	if options.OnLoopback() {
+		if err := n.punchOnLoopback(); err != nil {
+			return err
+		}
+	}
+	n.host.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, conn network.Conn) {
+		relayed := func(conn network.Conn) bool { return conn.Stat().Limited }
+		for _, other := range n.host.Network().ConnsToPeer(conn.RemotePeer()) {
+			if !options.Dialing && relayed(other) && !relayed(conn) {
+				n.events <- contract.Event{Name: "direct", Peer: conn.RemotePeer().String()}
+				return
+			}
+		}
+	}})
+	return nil
+}
+
+func (n *node) punchOnLoopback() error {
 	identifies, ok := n.host.(interface{ IDService() identify.IDService })
 	if !ok {
 		return errors.New("the host does not tell its identify service")
@@ -119,15 +137,6 @@ func (n *node) mountHolePunching(options *contract.Options) error {
 		return err
 	}
 	n.closers = append(n.closers, service)
-	n.host.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, conn network.Conn) {
-		relayed := func(conn network.Conn) bool { return conn.Stat().Limited }
-		for _, other := range n.host.Network().ConnsToPeer(conn.RemotePeer()) {
-			if !options.Dialing && relayed(other) && !relayed(conn) {
-				n.events <- contract.Event{Name: "direct", Peer: conn.RemotePeer().String()}
-				return
-			}
-		}
-	}})
 	return nil
 }
 

@@ -145,8 +145,9 @@ func settings(key crypto.PrivKey, options *contract.Options) (table, error) {
 		// Every address is a loopback address, which local networks are not told of by default.
 		"Routing": table{"Type": routing, "LoopbackAddressesOnLanDHT": true},
 		"Swarm": table{
-			"ConnMgr":            table{"Type": "none"},
-			"EnableHolePunching": false,
+			"ConnMgr": table{"Type": "none"},
+			// It waits for a public address, which nobody has on loopback.
+			"EnableHolePunching": !options.Dialing && options.Wants("dcutr"),
 			"RelayClient":        table{"Enabled": options.Relay != ""},
 			"RelayService":       table{"Enabled": relay, "MaxReservations": slots, "MaxReservationsPerIP": slots, "MaxReservationsPerASN": slots},
 			// All peers of a test run come from one host.

@@ -15,7 +15,7 @@ func main() {
 	contract.Main(&contract.Implementation{
 		Name:       "kubo",
 		Version:    version,
-		Services:   []string{"identify", "push", "ping", "gossip", "kad", "relay", "autonat", "autonat2", "mdns"},
+		Services:   []string{"identify", "push", "ping", "gossip", "kad", "relay", "dcutr", "autonat", "autonat2", "mdns"},
 		Keys:       keys.All,
 		Transports: []string{"tcp", "ws", "quic"},
 		Security:   []string{"noise", "tls"},

@@ -16,16 +16,19 @@ use std::{
 
 /// The verb of the run inside of the namespace.
 pub(crate) const INSIDE: &str = "mdns-link-inside";
-/// Our address there.
+/// Our addresses there.
 const IP: &str = "10.77.0.1";
+const IP6: &str = "fd77::1";
 /// What makes the link.
-const SETUP: [&str; 6] = [
+const SETUP: [&str; 8] = [
     "link set lo up",
     "link add link0 type veth peer name link1",
     "addr add 10.77.0.1/24 dev link0",
     "link set link0 up",
     "link set link1 up",
     "route add 224.0.0.0/4 dev link0",
+    "addr add fd77::1/64 dev link0 nodad",
+    "route add ff02::/16 dev link0 table local",
 ];
 /// How long one may take to find the other: js asks every ten seconds.
 const FINDING: Duration = Duration::from_secs(30);
@@ -71,30 +74,31 @@ pub(crate) fn run_inside(options: &Options) -> Result<bool, Box<dyn Error>> {
     let mut report = Report::new(options.json);
     let runtime = options.runtime.as_deref();
     if options.only.is_none() {
-        pair(
-            &mut report,
-            "another of ours",
-            &options.ours,
-            &options.ours,
-            runtime,
-        );
+        for (name, listen) in [
+            ("another of ours", format!("/ip4/{IP}/tcp/0")),
+            ("another of ours over IPv6", format!("/ip6/{IP6}/tcp/0")),
+        ] {
+            pair(
+                &mut report,
+                name,
+                [&options.ours, &options.ours],
+                runtime,
+                &listen,
+            );
+        }
     }
     for peer in install::peers().filter(|peer| options.only.as_deref().is_none_or(|only| only == *peer)) {
-        pair(
-            &mut report,
-            peer,
-            &install::program(peer)?,
-            &options.ours,
-            runtime,
-        );
+        let listen = format!("/ip4/{IP}/tcp/0");
+        let programs = [&*install::program(peer)?, &*options.ours];
+        pair(&mut report, peer, programs, runtime, &listen);
     }
     Ok(report.finish(now().duration_since(began).as_secs()))
 }
 
 /// Each has to find the other. A peer that has no discovery is passed over with a word.
-fn pair(report: &mut Report, name: &str, program: &Path, ours: &Path, runtime: Option<&str>) {
-    let listen = format!("/ip4/{IP}/tcp/0");
-    let args = ["--services", "identify,ping,mdns", "--listen", &listen];
+fn pair(report: &mut Report, name: &str, programs: [&Path; 2], runtime: Option<&str>, listen: &str) {
+    let [program, ours] = programs;
+    let args = ["--services", "identify,ping,mdns", "--listen", listen];
     let theirs = match Listener::start(program, &args) {
         Ok(theirs) => theirs,
         Err(error) if error.to_string().starts_with("unsupported") => {

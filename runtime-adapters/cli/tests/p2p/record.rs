@@ -52,6 +52,25 @@ fn repeated(path: &str) -> Vec<Value> {
     lines
 }
 
+#[test]
+fn a_listener_at_a_relay_is_recorded_with_its_slot_and_what_came_over_it() {
+    let relay = Listener::start(&["--services", "identify,relay"]);
+    let (_folder, path) = new_file();
+    let args = ["--relay", &relay.addr(), "--record", &path, "--seed", "5"];
+    let mut listener = Listener::start(&args);
+    let addrs = listener.listening["addrs"].as_array().unwrap();
+    let mut addrs = addrs.iter().filter_map(Value::as_str);
+    let circuit = addrs
+        .find(|addr| addr.contains("p2p-circuit"))
+        .unwrap()
+        .to_owned();
+    let done = dial(&circuit, &["ping:1", "identify", "perf:1000:1000"], &[]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(listener.stop("TERM"), Some(0));
+    let lines = repeated(&path);
+    shows(&lines, "command", "reserve");
+}
+
 #[track_caller]
 fn shows(lines: &[Value], event: &str, words: &str) {
     let shown = |line: &Value| {
