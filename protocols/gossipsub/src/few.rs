@@ -1,15 +1,26 @@
-//! A map of few entries: of the connections, the topics and the addresses of a peer there are one or two, and a tree would take a node of eleven for each.
+//! A map of few entries: of the connections, the topics and the addresses of a peer there are one or two, and a tree would take a node of eleven for each, and keep it when
+//! it is empty again.
 
-use alloc::vec::Vec;
-use core::{borrow::Borrow, slice};
+use alloc::collections::{VecDeque, vec_deque};
+use core::borrow::Borrow;
 
 /// Entries in the order of their keys. Adding one costs as much as there are; what is kept here is bounded by its owner.
 #[derive(Clone, Debug)]
-pub(crate) struct Few<K, V>(Vec<(K, V)>);
+pub(crate) struct Few<K, V>(VecDeque<(K, V)>);
 
 impl<K, V> Default for Few<K, V> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(VecDeque::new())
+    }
+}
+
+impl<K: Ord, V> FromIterator<(K, V)> for Few<K, V> {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let mut few = Self::default();
+        for (key, value) in entries {
+            few.insert(key, value);
+        }
+        few
     }
 }
 
@@ -67,16 +78,25 @@ impl<K: Ord, V> Few<K, V> {
         K: Borrow<Q>,
     {
         let place = self.place(key).ok()?;
-        let (_, value) = self.0.remove(place);
+        let (_, value) = self.0.remove(place)?;
         if self.0.is_empty() {
-            self.0 = Vec::new();
+            self.0 = VecDeque::new();
         }
         Some(value)
     }
 
+    /// The entry with the least key.
+    pub(crate) fn first(&self) -> Option<&(K, V)> {
+        self.0.front()
+    }
+
     /// Takes out the entry with the least key.
     pub(crate) fn pop_first(&mut self) -> Option<(K, V)> {
-        (!self.0.is_empty()).then(|| self.0.remove(0))
+        let first = self.0.pop_front();
+        if self.0.is_empty() {
+            self.0 = VecDeque::new();
+        }
+        first
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
@@ -95,7 +115,7 @@ impl<K: Ord, V> Few<K, V> {
         self.0.iter_mut().map(|(_, value)| value)
     }
 
-    pub(crate) fn iter(&self) -> slice::Iter<'_, (K, V)> {
+    pub(crate) fn iter(&self) -> vec_deque::Iter<'_, (K, V)> {
         self.0.iter()
     }
 
@@ -106,7 +126,7 @@ impl<K: Ord, V> Few<K, V> {
     pub(crate) fn retain(&mut self, mut stays: impl FnMut(&V) -> bool) {
         self.0.retain(|(_, value)| stays(value));
         if self.0.is_empty() {
-            self.0 = Vec::new();
+            self.0 = VecDeque::new();
         }
     }
 
@@ -122,17 +142,18 @@ impl<K: Ord, V> Few<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::collections::BTreeMap;
+    use alloc::{collections::BTreeMap, vec::Vec};
     use proptest::prelude::*;
 
     proptest! {
         #[test]
-        fn it_does_what_a_tree_does(steps in proptest::collection::vec((0_u8..3, 0_u8..12, any::<u8>()), 0..100)) {
+        fn it_does_what_a_tree_does(steps in proptest::collection::vec((0_u8..4, 0_u8..12, any::<u8>()), 0..100)) {
             let (mut few, mut tree) = (Few::default(), BTreeMap::new());
             for (what, key, value) in steps {
                 match what {
                     0 => prop_assert_eq!(few.insert(key, value), tree.insert(key, value)),
                     1 => prop_assert_eq!(few.remove(&key), tree.remove(&key)),
+                    2 => prop_assert_eq!(few.pop_first(), tree.pop_first()),
                     _ => {
                         few.retain(|known| *known != value);
                         tree.retain(|_, known| *known != value);

@@ -1,7 +1,10 @@
 //! The heartbeat: every interval the meshes are mended, and what we have is gossiped about.
 
 use crate::{Event, Gossipsub, Topic, config::MeshParams, peers::Peer};
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 use libp2p_proto_core::PeerId;
 use libp2p_proto_stream_protocol::Context;
 
@@ -69,6 +72,10 @@ impl Gossipsub {
                 slow.push((*peer, counts.dropped_own, counts.dropped_others));
             }
             entry.unwanted.retain(|_, until| *until > tick);
+            if entry.unwanted.is_empty() {
+                // An empty tree keeps a node.
+                entry.unwanted = BTreeMap::new();
+            }
             entry.queue.shrink();
         }
         let now = self.now;

@@ -50,13 +50,13 @@ pub(crate) enum Change {
 pub(crate) struct Queue {
     /// The first frame of a stream must carry these.
     pub(crate) extensions: Option<Extensions>,
-    pub(crate) subscriptions: BTreeMap<Topic, Subscription>,
-    pub(crate) changes: BTreeMap<Topic, Change>,
+    pub(crate) subscriptions: Few<Topic, Subscription>,
+    pub(crate) changes: Few<Topic, Change>,
     /// CHOKE, or UNCHOKE, that waits.
     pub(crate) chokes: Few<Topic, bool>,
     pub(crate) idontwant: VecDeque<MessageId>,
     pub(crate) iwant: VecDeque<MessageId>,
-    pub(crate) ihave: BTreeMap<Topic, VecDeque<MessageId>>,
+    pub(crate) ihave: Few<Topic, VecDeque<MessageId>>,
     ihave_len: usize,
     pub(crate) partial: VecDeque<Bytes>,
     own: VecDeque<Item>,
@@ -174,10 +174,12 @@ impl Queue {
             return;
         }
         self.ihave_len = self.ihave_len.saturating_add(taken);
-        self.ihave
-            .entry(topic.clone())
-            .or_default()
-            .extend(ids.into_iter().take(taken));
+        let ids = ids.into_iter().take(taken);
+        if let Some(waiting) = self.ihave.get_mut(topic) {
+            waiting.extend(ids);
+        } else {
+            self.ihave.insert(topic.clone(), ids.collect());
+        }
     }
 
     /// Nothing more is announced of a topic.
@@ -260,15 +262,17 @@ impl Queue {
 
     fn take_subscriptions(&mut self, rpc: &mut Rpc, room: &mut usize, limits: &Limits) {
         while rpc.subscriptions.len() < limits.max_subscriptions_sent {
-            let Some(entry) = self.subscriptions.first_entry() else {
+            let Some((topic, _)) = self.subscriptions.first() else {
                 break;
             };
-            let cost = entry.key().as_str().len().saturating_add(AROUND);
+            let cost = topic.as_str().len().saturating_add(AROUND);
             if cost > *room && !rpc.subscriptions.is_empty() {
                 break;
             }
             *room = room.saturating_sub(cost);
-            rpc.subscriptions.push(entry.remove());
+            let first = self.subscriptions.pop_first();
+            rpc.subscriptions
+                .extend(first.map(|(_, subscription)| subscription));
         }
     }
 
@@ -280,25 +284,22 @@ impl Queue {
         meshes: &BTreeMap<Topic, BTreeSet<PeerId>>,
         alone: bool,
     ) {
-        while let Some(entry) = self.changes.first_entry() {
-            let px = match entry.get() {
+        while let Some((topic, change)) = self.changes.first() {
+            let px = match change {
                 Change::Graft => 0,
                 Change::Prune(prune) => prune.peers.iter().fold(0_usize, |sum, info| {
                     let record = info.record.as_ref().map_or(0, Bytes::len);
                     sum.saturating_add(record).saturating_add(64)
                 }),
             };
-            let cost = entry
-                .key()
-                .as_str()
-                .len()
-                .saturating_add(AROUND)
-                .saturating_add(px);
+            let cost = topic.as_str().len().saturating_add(AROUND).saturating_add(px);
             if cost > *room && !(alone && *control == Control::default()) {
                 break;
             }
             *room = room.saturating_sub(cost);
-            let (topic, change) = entry.remove_entry();
+            let Some((topic, change)) = self.changes.pop_first() else {
+                break;
+            };
             let is_member = meshes.get(&topic).is_some_and(|mesh| mesh.contains(&peer));
             match change {
                 Change::Graft if is_member => control.graft.push(topic),
@@ -309,19 +310,22 @@ impl Queue {
     }
 
     fn take_ihave(&mut self, control: &mut Control, room: &mut usize, alone: bool) {
-        while let Some(mut entry) = self.ihave.first_entry() {
-            let topic = entry.key().clone();
+        while let Some((topic, _)) = self.ihave.first() {
+            let topic = topic.clone();
             let cost = topic.as_str().len().saturating_add(AROUND);
             let first = alone && *control == Control::default();
             if cost >= *room && !first {
                 break;
             }
             *room = room.saturating_sub(cost);
-            let ids = take_ids(entry.get_mut(), room, usize::MAX);
+            let Some(waiting) = self.ihave.get_mut(&topic) else {
+                break;
+            };
+            let ids = take_ids(waiting, room, usize::MAX);
             self.ihave_len = self.ihave_len.saturating_sub(ids.len());
-            let done = entry.get().is_empty();
+            let done = waiting.is_empty();
             if done {
-                entry.remove();
+                self.ihave.remove(&topic);
             }
             if ids.is_empty() {
                 // An id that fits into no frame: it can't be told.
