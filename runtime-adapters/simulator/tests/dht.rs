@@ -54,6 +54,7 @@ fn a_run_is_a_function_of_its_plan_and_its_seed() {
     assert_ne!(hash(5), hash(6));
 }
 
+// covers: SIM-027
 #[test]
 fn of_a_network_in_which_one_in_five_lies_nineteen_of_twenty_lookups_succeed() {
     let mut plan = DhtPlan::new(100);
@@ -63,6 +64,7 @@ fn of_a_network_in_which_one_in_five_lies_nineteen_of_twenty_lookups_succeed() {
     at_least(report.got, report.gets, 950);
 }
 
+// covers: SIM-027
 #[test]
 fn of_a_network_in_which_two_in_five_lie_four_of_five_lookups_succeed_over_disjoint_paths() {
     let mut plan = DhtPlan::new(100);
