@@ -30,5 +30,6 @@ pub mod wire;
 pub use autonat::{Autonat, Census, DIAL_BACK, DIAL_REQUEST, Stats, V1};
 pub use command::Command;
 pub use config::{ClientConfig, Config, Serve, ServerConfig};
-pub use error::{Error, Failure, Malformed};
+pub use error::{Error, Failure};
 pub use event::{Event, Outcome, QuestionId, Verdict, Version};
+pub use libp2p_proto_core::protobuf::Malformed;

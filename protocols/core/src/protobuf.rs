@@ -102,6 +102,37 @@ impl ProtobufError {
     }
 }
 
+/// What is wrong with a message of a protocol whose messages have a type, a part for each type, and answers with a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// It is no protobuf, or a known field has another wire type.
+    #[error("not a message: {0}")]
+    Protobuf(#[from] ProtobufError),
+    /// It has no type.
+    #[error("no type")]
+    MissingType,
+    /// Its type is none of the protocol's.
+    #[error("unknown type {0}")]
+    UnknownType(u64),
+    /// The part that its type promises is missing, or any part at all.
+    #[error("the part of this type is missing")]
+    MissingPart,
+    /// An answer without a status.
+    #[error("no status")]
+    MissingStatus,
+}
+
+impl Malformed {
+    /// Whom the error accuses.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Protobuf(error) => error.fault(),
+            _ => Fault::Peer,
+        }
+    }
+}
+
 /// How much of a message is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

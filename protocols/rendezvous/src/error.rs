@@ -1,7 +1,7 @@
-//! What can go wrong with a configuration, a command, a message, and a request.
+//! What can go wrong with a configuration, a command, and a request.
 
 use crate::Status;
-use libp2p_proto_core::{Fault, protobuf::ProtobufError};
+use libp2p_proto_core::Fault;
 use libp2p_proto_stream_protocol::Closed;
 
 /// Why a configuration or a command was refused.
@@ -28,37 +28,6 @@ impl Error {
         match self {
             Self::TooManyRequests => Fault::Limit,
             _ => Fault::Local,
-        }
-    }
-}
-
-/// What is wrong with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Malformed {
-    /// It is no protobuf, or a known field has another wire type.
-    #[error("not a message: {0}")]
-    Protobuf(#[from] ProtobufError),
-    /// It has no type.
-    #[error("no type")]
-    MissingType,
-    /// Its type is none of the five.
-    #[error("unknown type {0}")]
-    UnknownType(u64),
-    /// The part that its type promises is missing.
-    #[error("the part of this type is missing")]
-    MissingPart,
-    /// An answer without a status.
-    #[error("no status")]
-    MissingStatus,
-}
-
-impl Malformed {
-    /// Whom the error accuses.
-    pub const fn fault(&self) -> Fault {
-        match self {
-            Self::Protobuf(error) => error.fault(),
-            _ => Fault::Peer,
         }
     }
 }

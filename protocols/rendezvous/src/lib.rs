@@ -24,7 +24,8 @@ mod wire;
 
 pub use command::Command;
 pub use config::{Config, DEFAULT_TTL, MAX_NAMESPACE, MAX_TTL};
-pub use error::{Error, Failure, Malformed};
+pub use error::{Error, Failure};
 pub use event::{Event, Found, QueryId};
+pub use libp2p_proto_core::protobuf::Malformed;
 pub use rendezvous::{Census, NAME, Rendezvous, Stats};
 pub use wire::{Message, Registration, Status};
