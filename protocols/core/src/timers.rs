@@ -1,32 +1,42 @@
 //! Many deadlines in one machine: the earliest is found at once, whatever their number.
 
 use crate::Instant;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BinaryHeap};
+use core::cmp::Reverse;
+
+/// Deadlines that no longer count and may wait to be swept out, beyond as many as do count.
+const STALE: usize = 16;
 
 /// At most one deadline for each key, ordered by time and then by key, so equal times fire in the same order everywhere.
 ///
-/// Every call costs the logarithm of the number of keys.
+/// Setting one costs the logarithm of the number of keys. What was replaced or removed leaves its place in the order when its time comes, or once there is more of it than of
+/// what counts.
 #[derive(Clone, Debug)]
 pub struct Timers<K> {
-    by_time: BTreeSet<(Instant, K)>,
     by_key: BTreeMap<K, Instant>,
+    /// All that count, and some that do not. The first always counts.
+    by_time: BinaryHeap<Reverse<(Instant, K)>>,
 }
 
 impl<K: Ord + Copy> Timers<K> {
     /// No deadlines.
     pub const fn new() -> Self {
         Self {
-            by_time: BTreeSet::new(),
             by_key: BTreeMap::new(),
+            by_time: BinaryHeap::new(),
         }
     }
 
     /// Sets the deadline of `key`, in place of the one it had.
     pub fn set(&mut self, key: K, at: Instant) {
-        if let Some(old) = self.by_key.insert(key, at) {
-            self.by_time.remove(&(old, key));
+        let old = self.by_key.insert(key, at);
+        if old == Some(at) {
+            return;
         }
-        self.by_time.insert((at, key));
+        self.by_time.push(Reverse((at, key)));
+        if old.is_some() {
+            self.sweep(key);
+        }
     }
 
     /// Sets the deadline of `key`, or removes it.
@@ -39,8 +49,8 @@ impl<K: Ord + Copy> Timers<K> {
 
     /// Removes the deadline of `key`, if it has one.
     pub fn clear(&mut self, key: K) {
-        if let Some(old) = self.by_key.remove(&key) {
-            self.by_time.remove(&(old, key));
+        if self.by_key.remove(&key).is_some() {
+            self.sweep(key);
         }
     }
 
@@ -51,7 +61,7 @@ impl<K: Ord + Copy> Timers<K> {
 
     /// The earliest deadline.
     pub fn next(&self) -> Option<(Instant, K)> {
-        self.by_time.first().copied()
+        self.by_time.peek().map(|Reverse(first)| *first)
     }
 
     /// Removes and answers the key of the earliest deadline, if it is due.
@@ -72,6 +82,25 @@ impl<K: Ord + Copy> Timers<K> {
     /// Whether there is no deadline.
     pub fn is_empty(&self) -> bool {
         self.by_key.is_empty()
+    }
+
+    /// A deadline of `key` counts no longer: the first must be one that does, and the others must not be too many.
+    fn sweep(&mut self, key: K) {
+        if self.by_key.is_empty() {
+            // With its memory.
+            self.by_time = BinaryHeap::new();
+            return;
+        }
+        if self.next().is_some_and(|(_, first)| first == key) {
+            while self.next().is_some_and(|(at, first)| self.get(first) != Some(at)) {
+                self.by_time.pop();
+            }
+        }
+        let most = self.by_key.len().saturating_mul(2).saturating_add(STALE);
+        if self.by_time.len() > most {
+            let known = self.by_key.iter();
+            self.by_time = known.map(|(key, at)| Reverse((*at, *key))).collect();
+        }
     }
 }
 
@@ -98,5 +127,36 @@ mod tests {
         let order: alloc::vec::Vec<_> = core::iter::from_fn(|| timers.pop_due(Instant::MAX)).collect();
         assert_eq!(order, [1, 2, 3]);
         assert!(timers.is_empty());
+    }
+
+    #[test]
+    fn deadlines_are_those_of_two_sorted_lists_whatever_is_set_and_removed_and_what_is_past_takes_no_room() {
+        let (mut timers, mut list) = (Timers::new(), BTreeMap::new());
+        let mut dice = crate::Rng::from_seed([7; 32]);
+        for _ in 0..20_000 {
+            let (key, at) = (dice.below(40), Instant::from_nanos(dice.below(30)));
+            match dice.below(4) {
+                0 => {
+                    timers.clear(key);
+                    list.remove(&key);
+                }
+                1 => {
+                    let first = list.iter().map(|(key, at)| (*at, *key)).min();
+                    let due = first.filter(|(due, _)| *due <= at).map(|(_, key)| key);
+                    due.map(|key| list.remove(&key));
+                    assert_eq!(timers.pop_due(at), due);
+                }
+                _ => {
+                    timers.set(key, at);
+                    list.insert(key, at);
+                }
+            }
+            assert_eq!(timers.next(), list.iter().map(|(key, at)| (*at, *key)).min());
+            assert_eq!(
+                (timers.len(), timers.get(key)),
+                (list.len(), list.get(&key).copied())
+            );
+            assert!(timers.by_time.len() <= 2 * list.len() + STALE);
+        }
     }
 }

@@ -74,8 +74,8 @@ struct Link {
 /// What can become due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    /// The round of a run must be answered.
-    Echo(PeerId),
+    /// The round of the run on this connection must be answered.
+    Echo(ConnectionId),
     /// The next round by interval; unset while one is under way, and for a peer that doesn't speak ping.
     Interval(ConnectionId),
     /// An inbound stream may send, or has been silent for too long.
@@ -245,7 +245,8 @@ impl Ping {
             retried: false,
         };
         run.send(cx);
-        self.timers.set(Timer::Echo(peer), cx.now + self.config.timeout);
+        self.timers
+            .set(Timer::Echo(stream.conn), cx.now + self.config.timeout);
         self.runs.insert(peer, run);
     }
 
@@ -264,12 +265,13 @@ impl Ping {
         if left == 0 {
             cx.finish(stream);
             self.runs.remove(&peer);
-            self.timers.clear(Timer::Echo(peer));
+            self.timers.clear(Timer::Echo(stream.conn));
             self.rest(cx, stream.conn);
         } else {
             run.block = Bytes::copy_from_slice(&cx.rng.bytes32());
             run.send(cx);
-            self.timers.set(Timer::Echo(peer), cx.now + self.config.timeout);
+            self.timers
+                .set(Timer::Echo(stream.conn), cx.now + self.config.timeout);
         }
         if let Some(link) = self.links.get_mut(&stream.conn) {
             link.timeouts = 0;
@@ -299,8 +301,8 @@ impl Ping {
         let Some(run) = self.runs.remove(&peer) else {
             return;
         };
-        self.timers.clear(Timer::Echo(peer));
         let conn = run.stream.conn;
+        self.timers.clear(Timer::Echo(conn));
         self.emit(
             cx.seq,
             Event::Failed {
@@ -431,11 +433,14 @@ impl Ping {
     fn handle_timeout(&mut self, cx: &mut Context<'_>) {
         self.begin_wishes(cx);
         match self.timers.pop_due(cx.now) {
-            Some(Timer::Echo(peer)) => {
-                if let Some(stream) = self.runs.get(&peer).map(|run| run.stream) {
-                    cx.reset(stream);
+            Some(Timer::Echo(conn)) => {
+                let Some(peer) = self.links.get(&conn).map(|link| link.peer) else {
+                    return;
+                };
+                if let Some(run) = self.runs.get(&peer).filter(|run| run.stream.conn == conn) {
+                    cx.reset(run.stream);
+                    self.fail(cx, peer, Failure::TimedOut);
                 }
-                self.fail(cx, peer, Failure::TimedOut);
             }
             Some(Timer::Interval(conn)) => self.begin_round(cx, conn),
             Some(Timer::Inbound(stream)) => {

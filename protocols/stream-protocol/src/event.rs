@@ -34,11 +34,11 @@ impl<T> EventQueue<T> {
 
     /// The oldest event.
     pub fn pop(&mut self) -> Option<T> {
-        let event = self.events.pop_front().map(|(_, event)| event);
+        let (_, event) = self.events.pop_front()?;
         if self.events.is_empty() {
             self.events.shrink_to(8);
         }
-        event
+        Some(event)
     }
 
     /// The number of the drive that made the oldest event.

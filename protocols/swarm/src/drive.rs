@@ -149,6 +149,9 @@ impl Swarm {
             self.deliver_all(unix, protocols, None, &Input::DialFailed { dial, peer, error });
             return true;
         }
+        if self.core.listening_changed.is_empty() {
+            return false;
+        }
         if let Some(addr) = self.core.listening_changed.pop_first() {
             let up = self.core.listening.contains(&addr);
             self.core.events.push_back(if up {

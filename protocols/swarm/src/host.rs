@@ -129,14 +129,15 @@ impl Core {
             .ok_or(OpenError::LimitedConnection)
     }
 
-    /// Streams of ours of this spec on this connection.
-    fn count_ours(&self, conn: ConnectionId, spec: SpecId) -> usize {
+    /// Streams of ours on this connection: of this spec, and in all.
+    fn count_ours(&self, conn: ConnectionId, spec: SpecId) -> (usize, usize) {
         let all = StreamId::ours(conn, 0)..=StreamId::theirs(conn, u64::MAX);
-        let ours = self
-            .slots
-            .range(all)
-            .filter(|(id, slot)| !id.is_inbound() && slot.spec == spec && slot.phase != Phase::Gone);
-        ours.count()
+        let stands = |(id, slot): &(&StreamId, &Slot)| !id.is_inbound() && slot.phase != Phase::Gone;
+        let ours = self.slots.range(all).filter(stands);
+        ours.fold((0_usize, 0_usize), |(of_spec, all), (_, slot)| {
+            let same = usize::from(slot.spec == spec);
+            (of_spec.saturating_add(same), all.saturating_add(1))
+        })
     }
 }
 
@@ -149,10 +150,8 @@ impl Host for Core {
         let conn = self.choose(target, spec.on_limited)?;
         let entry = self.conns.get(&conn).ok_or(OpenError::NotConnected)?;
         let peer = entry.peer.ok_or(OpenError::NotConnected)?;
-        let limits = &self.config.streams;
-        let max_streams = limits.outbound.saturating_add(limits.inbound);
-        let too_many = self.count_ours(conn, first) >= usize::from(max)
-            || usize::try_from(entry.streams).is_ok_and(|streams| streams >= max_streams);
+        let (of_spec, ours) = self.count_ours(conn, first);
+        let too_many = of_spec >= usize::from(max) || ours >= self.config.streams.outbound;
         let owner = Owner {
             inbound: false,
             service: protocol,

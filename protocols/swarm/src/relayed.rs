@@ -10,8 +10,8 @@ use bytes::Bytes;
 use core::time::Duration;
 use libp2p_proto_core::{ConnectionId, Multiaddr, PeerId, Side, StreamId};
 use libp2p_proto_stream_protocol::{
-    AttemptError, ConnectionInfo, Framing, FromConnection, Host as _, Link, OrderError, PromoteError, Seat,
-    StreamOrder, ToConnection,
+    AttemptError, ConnectionInfo, Framing, Host as _, Link, OrderError, PromoteError, Seat, StreamOrder,
+    ToConnection,
 };
 
 /// How much longer a connection may take to say that its upgrade was too slow.
@@ -61,22 +61,10 @@ impl Core {
         (outer, order)
     }
 
-    /// The connection that news is of. `None`: of one that does not run inside of `link`.
-    pub(crate) fn whose(
-        &self,
-        link: ConnectionId,
-        message: FromConnection,
-    ) -> Option<(ConnectionId, FromConnection)> {
-        let (conn, message) = match message {
-            FromConnection::Inner { conn, news } => (conn, *news),
-            message => (message.stream().map_or(link, |stream| stream.conn), message),
-        };
-        let inside = || {
-            self.conns
-                .get(&conn)
-                .is_some_and(|known| known.outer == Some(link))
-        };
-        (conn == link || inside()).then_some((conn, message))
+    /// Whether a connection runs inside of another.
+    pub(crate) fn is_inside(&self, conn: ConnectionId, link: ConnectionId) -> bool {
+        let known = self.conns.get(&conn);
+        known.is_some_and(|known| known.outer == Some(link))
     }
 
     /// The connections that run inside of this one.

@@ -237,10 +237,20 @@ impl Swarm {
     }
 
     /// News of a connection; processed by [`drive`](Self::drive). Ask [`wants_messages`](Self::wants_messages) before.
-    pub fn handle_message(&mut self, now: Instant, conn: ConnectionId, message: FromConnection) {
-        let Some((conn, message)) = self.core.whose(conn, message) else {
+    pub fn handle_message(&mut self, now: Instant, link: ConnectionId, message: FromConnection) {
+        if let FromConnection::Inner { conn, news } = message {
+            if conn == link || self.core.is_inside(conn, link) {
+                self.hear(now, conn, *news);
+            }
             return;
-        };
+        }
+        let conn = message.stream().map_or(link, |stream| stream.conn);
+        if conn == link || self.core.is_inside(conn, link) {
+            self.hear(now, conn, message);
+        }
+    }
+
+    fn hear(&mut self, now: Instant, conn: ConnectionId, message: FromConnection) {
         self.tell_watcher(now, || Call::Message {
             conn,
             message: message.clone(),
