@@ -11,6 +11,7 @@ use litep2p::protocol::libp2p::identify::{Config as IdentifyConfig, IdentifyEven
 use litep2p::protocol::libp2p::ping::{ConfigBuilder as PingConfig, PingEvent};
 use litep2p::protocol::mdns::{Config as MdnsConfig, MdnsEvent};
 use litep2p::transport::tcp::config::Config as TcpConfig;
+use litep2p::transport::websocket::config::Config as WebSocketConfig;
 use litep2p::types::multiaddr::{Multiaddr, Protocol};
 use litep2p::{Litep2p, Litep2pEvent, PeerId};
 use serde_json::{Value, json};
@@ -70,7 +71,7 @@ impl interop_contract::Node for Node {
     const IMPL: &'static str = "litep2p";
     const VERSION: &'static str = VERSION;
     // litep2p neither sends nor takes identify pushes.
-    const WEBSOCKET: bool = false;
+    const WEBSOCKET: bool = true;
     const SERVICES: &'static [&'static str] = &[
         "identify", "ping", "perf", "echo", "reqresp", "fetch", "kad", "mdns",
     ];
@@ -85,15 +86,23 @@ impl interop_contract::Node for Node {
             .iter()
             .map(|addr| addr.parse().map_err(|error| Failure::of(&error)))
             .collect::<Outcome<Vec<Multiaddr>>>()?;
+        let is_websocket = |addr: &Multiaddr| addr.iter().any(|part| matches!(part, Protocol::Ws(_)));
+        let (over_websocket, over_tcp) = listen_addresses.into_iter().partition(is_websocket);
         let tcp = TcpConfig {
-            listen_addresses,
+            listen_addresses: over_tcp,
             nodelay: true,
             ..TcpConfig::default()
+        };
+        let websocket = WebSocketConfig {
+            listen_addresses: over_websocket,
+            nodelay: true,
+            ..WebSocketConfig::default()
         };
         let mut config = ConfigBuilder::new()
             .with_keypair(keypair(options)?)
             .with_keep_alive_timeout(Duration::from_secs(24 * 60 * 60))
-            .with_tcp(tcp);
+            .with_tcp(tcp)
+            .with_websocket(websocket);
         let (mut identify_events, mut ping_events): (Events<IdentifyEvent>, Events<PingEvent>) = (None, None);
         if !listening || options.wants("identify") {
             let (identify, events) =
