@@ -80,6 +80,7 @@ fn main() -> ExitCode {
         args.remove(0);
     }
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    simulation::wish_for_large_pages(&args);
     match run(&args, runtime) {
         Ok(Some(result)) => {
             println!("{result}");

@@ -3,7 +3,23 @@
 use crate::{Failure, ratio, usage::Watch};
 use libp2p_proto_simulator::{Chances, Depth, Plan};
 use serde_json::{Value, json};
-use std::{process::Command, time::Duration};
+use std::{env, os::unix::process::CommandExt as _, process::Command, time::Duration};
+
+/// Where the C library reads its settings, and the one that asks for pages of 2 MiB where the system lets programs ask.
+const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
+
+/// A simulation of many hosts touches all of its memory in no order, and a fifth of its time goes into finding pages. The setting is read when a program starts, so this one starts
+/// again, unless somebody has set something.
+pub(crate) fn wish_for_large_pages(args: &[&str]) {
+    let large = args.first().is_some_and(|name| name.contains("simulation"));
+    let (name, value) = TUNABLES;
+    if large && env::var_os(name).is_none() {
+        if let Ok(program) = env::current_exe() {
+            // Comes back only if it fails, and then the pages are small.
+            let _error = Command::new(program).args(args).env(name, value).exec();
+        }
+    }
+}
 
 /// Hosts with ping and identify at swarm level, each with twenty connections: ten that it dialed, and ten of others.
 fn crowd(hosts: usize, minutes: u64) -> Plan {
@@ -91,6 +107,8 @@ pub(crate) fn instructions(hosts: usize) -> Result<Value, Failure> {
             .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
             .arg(&program)
             .args(["simulation", &hosts.to_string(), minutes])
+            // Whatever it is: the program is not to start again behind valgrind's back.
+            .env(TUNABLES.0, "")
             .output()?;
         let told = String::from_utf8_lossy(&output.stderr);
         let collected = told.lines().find_map(|line| line.split_once("Collected : "));

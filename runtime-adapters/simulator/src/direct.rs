@@ -261,8 +261,7 @@ impl Direct {
             ToConnection::Write { stream, data } => {
                 if let Some((place, known)) = self.by_id(stream) {
                     if !known.finishing {
-                        known.outbox.push_back(data);
-                        self.pump(place, out);
+                        self.write(place, data, out);
                     }
                 }
             }
@@ -528,6 +527,15 @@ impl Direct {
         };
         let bytes = data.len();
         stream.unread = stream.unread.saturating_add(bytes);
+        // Most frames have nothing to wait for, and need no room to wait in.
+        if let Framing::Fixed { .. } | Framing::Raw = stream.framing {
+            if stream.inbox.is_empty() && !stream.held {
+                let stream = stream.id;
+                self.unread = self.unread.saturating_add(bytes);
+                out.news.push_back(FromConnection::Frame { stream, data });
+                return;
+            }
+        }
         stream.inbox.push_back(data);
         // Whoever gathers a whole message returns its credit meanwhile, since it might not fit the window.
         if matches!(stream.framing, Framing::UntilEnd { .. }) && !stream.held {
@@ -576,6 +584,28 @@ impl Direct {
     }
 
     // ── the parts ──
+
+    /// Sends a frame, or lets it wait for the window.
+    fn write(&mut self, place: usize, data: Bytes, out: &mut Out) {
+        let Some(stream) = self.streams.get_mut(place) else {
+            return;
+        };
+        let waits = matches!(stream.stage, Stage::Opening { lazy: false, .. });
+        if waits || stream.window <= 0 || !stream.outbox.is_empty() || stream.flush_wanted || data.is_empty()
+        {
+            stream.outbox.push_back(data);
+            return self.pump(place, out);
+        }
+        // As `pump` would, without a place to wait in.
+        let (key, bytes) = (stream.key, data.len());
+        stream.window = stream
+            .window
+            .saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
+        stream.flushed = stream.flushed.saturating_add(1);
+        let stream = stream.id;
+        out.wires.push(Wire::Frame { key, data });
+        out.news.push_back(FromConnection::Sent { stream, bytes });
+    }
 
     /// Sends what the window allows.
     fn pump(&mut self, place: usize, out: &mut Out) {

@@ -2,15 +2,17 @@
 
 use crate::{
     check::Violation,
-    nat::Usage,
+    nat::{Nat, Usage},
     net::{Chunks, Net, Passage},
     pipe::{Body, Load, Parcel, Pipe, PipeId, Way},
     queue::{Due, Queue},
+    scenario::Scenario,
+    sim::address,
     stats::Stats,
     trace::Trace,
 };
 use libp2p_proto_core::{Instant, Rng};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// How long a multiplexer takes to notice that the other side is silent: the 30 s between two pings, and the 10 s for an answer.
 const KEEPALIVE: Duration = Duration::from_secs(40);
@@ -36,6 +38,41 @@ pub(crate) struct Fabric {
 }
 
 impl Fabric {
+    /// What lies between the hosts of a scenario, at its first moment.
+    pub(crate) fn new(scenario: &Scenario, dice: &Rng) -> Self {
+        let mut nat_ips = BTreeMap::new();
+        let mut nats = Vec::new();
+        for (index, nat) in (0_u32..).zip(&scenario.nats) {
+            let ip = address(if nat.outer.is_some() { 100 } else { 80 }, index);
+            nat_ips.insert(ip, nats.len());
+            nats.push(Nat::new(nat.kind, ip, nat.outer));
+        }
+        Self {
+            now: Instant::ZERO,
+            queue: Queue::new(scenario.order.clone(), dice.fork("order", 0)),
+            pipes: Vec::new(),
+            net: Net {
+                link: scenario.link,
+                rules: Vec::new(),
+                ports: Vec::new(),
+                nats,
+                places: BTreeMap::new(),
+                nat_ips,
+                seed: dice.fork("distance", 0).next_u64(),
+                peers: Vec::new(),
+                direct: Vec::new(),
+                uplinks: Vec::new(),
+            },
+            trace: Trace::new(scenario.lines),
+            stats: Stats::default(),
+            dice: dice.fork("network", 0),
+            knife: dice.fork("knife", 0),
+            violation: None,
+            open_pipes: 0,
+            scratch: Vec::new(),
+        }
+    }
+
     pub(crate) fn pipe(&mut self, id: PipeId) -> Option<&mut Pipe> {
         let index = usize::try_from(id).ok()?;
         self.pipes.get_mut(index)?.as_deref_mut()

@@ -12,7 +12,7 @@ use libp2p_proto_identify as identify;
 use libp2p_proto_identity::Identity;
 use libp2p_proto_kad as kad;
 use libp2p_proto_ping as ping;
-use libp2p_proto_stream_protocol::{Dial, DialOutcome, Protocol};
+use libp2p_proto_stream_protocol::{Dial, DialOutcome};
 use libp2p_proto_swarm::Event;
 use std::collections::BTreeMap;
 
@@ -214,13 +214,16 @@ impl App for Node {
         let mut lent = Lent::new();
         lent.push(&mut self.ping);
         lent.push(&mut self.identify);
-        lent.extend(self.kad.as_mut().map(|kad| kad as &mut dyn Protocol));
-        lent.extend(
-            self.gossipsub
-                .as_mut()
-                .map(|gossipsub| gossipsub as &mut dyn Protocol),
-        );
-        lent.extend(self.autonat.as_mut().map(|autonat| autonat as &mut dyn Protocol));
+        // One by one: this is asked for at every step of every host.
+        if let Some(kad) = &mut self.kad {
+            lent.push(kad);
+        }
+        if let Some(gossipsub) = &mut self.gossipsub {
+            lent.push(gossipsub);
+        }
+        if let Some(autonat) = &mut self.autonat {
+            lent.push(autonat);
+        }
         lent
     }
 

@@ -10,7 +10,7 @@ use crate::{
     queue::Order,
 };
 use core::time::Duration;
-use libp2p_proto_identity::KeyType;
+use libp2p_proto_identity::{Identity, KeyType};
 use libp2p_proto_swarm as swarm;
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
@@ -25,10 +25,12 @@ pub struct Scenario {
     pub link: Link,
     /// Limits of every swarm. Default: the swarm's own, but that idle connections stay.
     pub swarm: swarm::Config,
-    /// Types of the hosts' keys, in turn. Default: Ed25519 alone.
+    /// Types of the hosts' keys, in turn. Default: Ed25519 alone. RSA keys can't be drawn: see `identities`.
     pub keys: Vec<KeyType>,
     /// Seeds of Ed25519 keys of hosts whose identity is not drawn: peers that somebody has placed in a key space.
     pub seeds: BTreeMap<usize, [u8; 32]>,
+    /// Hosts whose identity is given as it is, before all other ways to get one: keys that no dice of ours can make.
+    pub identities: BTreeMap<usize, Identity>,
     /// Addresses of hosts that are not drawn, each of its own.
     pub ips: BTreeMap<usize, Ipv4Addr>,
     /// Clocks that differ from the simulation's; the first that fits counts.
@@ -74,6 +76,7 @@ impl Default for Scenario {
             },
             keys: vec![KeyType::Ed25519],
             seeds: BTreeMap::new(),
+            identities: BTreeMap::new(),
             ips: BTreeMap::new(),
             skews: Vec::new(),
             nats: Vec::new(),

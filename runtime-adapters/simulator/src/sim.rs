@@ -9,14 +9,13 @@ use crate::{
     fabric::Fabric,
     fault::Fault,
     host::{Depth, Host, UNREAD, UPGRADE},
-    nat::Nat,
-    net::{LISTEN, Net, Port, socket_addr},
+    net::{LISTEN, Port, socket_addr},
     pipe::{Body, Load, PipeId, other},
-    queue::{Due, Queue},
+    queue::Due,
     record::Recording,
     scenario::Scenario,
     stats::{Histogram, Sample, Stats},
-    trace::{Line, Trace, TraceHash},
+    trace::{Line, TraceHash},
 };
 use core::{fmt, time::Duration};
 use libp2p_proto_connection::Config as Keys;
@@ -24,7 +23,7 @@ use libp2p_proto_core::{Instant, Multiaddr, PeerId, Rng};
 use libp2p_proto_identity::{Identity, KeyType, Keypair};
 use libp2p_proto_stream_protocol::Dial;
 use libp2p_proto_swarm::Swarm;
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
+use std::{net::Ipv4Addr, sync::Arc};
 
 /// What makes an application, at the start of a host and after each crash.
 pub(crate) type Make<A> = Box<dyn FnMut(Birth<'_>) -> Result<A, Error>>;
@@ -98,7 +97,7 @@ impl<A: App> Sim<A> {
             faults.extend(chances.draw(scenario.hosts, &mut dice.fork("faults", 0)));
         }
         let mut sim = Self {
-            fabric: fabric(&scenario, &dice),
+            fabric: Fabric::new(&scenario, &dice),
             places: Vec::new(),
             syns: Vec::new(),
             faults,
@@ -118,17 +117,7 @@ impl<A: App> Sim<A> {
 
     fn add_host(&mut self, place: usize) -> Result<(), Error> {
         let number = u32::try_from(place).map_err(|_| Error::OutOfRange("hosts"))?;
-        let kind = place
-            .checked_rem(self.scenario.keys.len())
-            .and_then(|at| self.scenario.keys.get(at))
-            .copied()
-            .unwrap_or(KeyType::Ed25519);
-        let keys = match (kind, self.scenario.seeds.get(&place)) {
-            (_, Some(seed)) => Keypair::ed25519_from_seed(*seed),
-            (KeyType::Ed25519, None) => Keypair::ed25519_from_seed(self.dice.fork_seed("key", place as u64)),
-            (other, None) => Keypair::generate(other, &mut self.dice.fork("key", place as u64))?,
-        };
-        let identity = Identity::from(keys);
+        let identity = self.identity(place)?;
         let nat = self
             .scenario
             .nats
@@ -152,6 +141,26 @@ impl<A: App> Sim<A> {
         host.strict = self.scenario.strict;
         self.places.push(Place::Host(Box::new(host)));
         self.boot(place)
+    }
+
+    /// Who a host is: given, made of a seed that is given, or drawn.
+    fn identity(&self, place: usize) -> Result<Identity, Error> {
+        if let Some(identity) = self.scenario.identities.get(&place) {
+            return Ok(identity.clone());
+        }
+        let kind = place
+            .checked_rem(self.scenario.keys.len())
+            .and_then(|at| self.scenario.keys.get(at))
+            .copied()
+            .unwrap_or(KeyType::Ed25519);
+        let keys = match (kind, self.scenario.seeds.get(&place)) {
+            (_, Some(seed)) => Keypair::ed25519_from_seed(*seed),
+            (KeyType::Ed25519, None) => Keypair::ed25519_from_seed(self.dice.fork_seed("key", place as u64)),
+            // Its library takes randomness of its own, which no seed decides.
+            (KeyType::Rsa, None) => return Err(Error::OutOfRange("keys")),
+            (other, None) => Keypair::generate(other, &mut self.dice.fork("key", place as u64))?,
+        };
+        Ok(Identity::from(keys))
     }
 
     /// Starts a host: for the first time, or again with nothing left but its identity.
@@ -758,38 +767,4 @@ pub(crate) fn numbered(number: u32) -> [u8; 32] {
 pub(crate) fn address(net: u8, number: u32) -> Ipv4Addr {
     let spread = number.saturating_add(1).wrapping_mul(0x009e_3779) & 0x00ff_ffff;
     Ipv4Addr::from((u32::from(net) << 24) | spread)
-}
-
-fn fabric(scenario: &Scenario, dice: &Rng) -> Fabric {
-    let mut nat_ips = BTreeMap::new();
-    let mut nats = Vec::new();
-    for (index, nat) in (0_u32..).zip(&scenario.nats) {
-        let ip = address(if nat.outer.is_some() { 100 } else { 80 }, index);
-        nat_ips.insert(ip, nats.len());
-        nats.push(Nat::new(nat.kind, ip, nat.outer));
-    }
-    Fabric {
-        now: Instant::ZERO,
-        queue: Queue::new(scenario.order.clone(), dice.fork("order", 0)),
-        pipes: Vec::new(),
-        net: Net {
-            link: scenario.link,
-            rules: Vec::new(),
-            ports: Vec::new(),
-            nats,
-            places: BTreeMap::new(),
-            nat_ips,
-            seed: dice.fork("distance", 0).next_u64(),
-            peers: Vec::new(),
-            direct: Vec::new(),
-            uplinks: Vec::new(),
-        },
-        trace: Trace::new(scenario.lines),
-        stats: Stats::default(),
-        dice: dice.fork("network", 0),
-        knife: dice.fork("knife", 0),
-        violation: None,
-        open_pipes: 0,
-        scratch: Vec::new(),
-    }
 }

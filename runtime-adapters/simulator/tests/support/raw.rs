@@ -23,8 +23,12 @@ pub struct Raw {
 
 impl Raw {
     pub fn new(target: usize, key: u8, script: Vec<Vec<u8>>) -> Self {
-        let identity = Identity::from(Keypair::ed25519_from_seed([key; 32]));
-        let keys = noise::Config::new(&identity, &mut Rng::from_seed([key; 32])).unwrap();
+        Self::with_seed(target, [key; 32], script)
+    }
+
+    pub fn with_seed(target: usize, seed: [u8; 32], script: Vec<Vec<u8>>) -> Self {
+        let identity = Identity::from(Keypair::ed25519_from_seed(seed));
+        let keys = noise::Config::new(&identity, &mut Rng::from_seed(seed)).unwrap();
         Self {
             target,
             keys: Arc::new(keys),
