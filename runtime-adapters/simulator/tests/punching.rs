@@ -83,7 +83,7 @@ fn sides(sim: &Sim<Node>, host: usize, other: usize) -> Vec<Side> {
     direct.map(|info| info.side).collect()
 }
 
-// covers: SIM-18, DCU-033, CON-067
+// covers: SIM-18, DCU-033, CON-067, MSS-063, NOI-005
 #[test]
 fn ten_kinds_of_nats_meet_ten_kinds_as_the_table_says_and_the_caller_is_the_dialer_of_every_punched_connection()
  {
