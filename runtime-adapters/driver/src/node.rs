@@ -58,8 +58,8 @@ pub struct Node<A, R: Runtime> {
     links: BTreeMap<ConnectionId, Orders>,
     /// Links that wait to hear what the swarm says to a new stream.
     asking: BTreeSet<ConnectionId>,
-    /// The last order, if it was to open a stream that the application may get at once.
-    opening: Option<(StreamId, ToConnection)>,
+    /// The last order and its link, if it was to open a stream that the application may get at once.
+    opening: Option<(ConnectionId, StreamId, ToConnection)>,
     /// Both ends of the channel of links. The node gives its own sender up when it closes, so that the channel ends with the last link.
     news: (Option<mpsc::Sender<News>>, mpsc::Receiver<News>),
     links_are_over: bool,
@@ -298,8 +298,8 @@ impl<A: App, R: Runtime> Node<A, R> {
                 stream,
                 order: StreamOrder::HandOver,
             } => {
-                let (own, other): (Option<_>, Option<_>) = match open {
-                    Some((of, open)) if of == stream => (Some(open), None),
+                let (own, other) = match open {
+                    Some((_, of, open)) if of == stream => (Some(open), None),
                     other => (None, other),
                 };
                 self.send_open(other);
@@ -312,7 +312,7 @@ impl<A: App, R: Runtime> Node<A, R> {
                 stream, lazy: true, ..
             } => {
                 self.send_open(open);
-                self.opening = Some((stream, message));
+                self.opening = Some((conn, stream, message));
             }
             message => {
                 self.send_open(open);
@@ -328,9 +328,9 @@ impl<A: App, R: Runtime> Node<A, R> {
     }
 
     /// Sends an open that was kept back.
-    fn send_open(&self, open: Option<(StreamId, ToConnection)>) {
-        let Some((stream, open)) = open else { return };
-        if let Some(orders) = self.links.get(&stream.conn) {
+    fn send_open(&self, open: Option<(ConnectionId, StreamId, ToConnection)>) {
+        let Some((conn, _, open)) = open else { return };
+        if let Some(orders) = self.links.get(&conn) {
             let _ended = orders.unbounded_send(Order::Machine(open));
         }
     }

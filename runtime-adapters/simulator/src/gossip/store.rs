@@ -40,7 +40,7 @@ impl Outcome {
                 .buckets()
                 .map(|(size, times)| json!([micros(size), times]))
                 .collect();
-            json!({"max us": micros(histogram.max()), "us, times": buckets})
+            json!({"max ns": nanos(histogram.max()), "us, times": buckets})
         };
         let text = json!({
             "experiment": self.experiment.stamp(),
@@ -95,12 +95,16 @@ impl Outcome {
     }
 }
 
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn histogram(value: &Value) -> Option<Histogram> {
-    let max = Duration::from_micros(value.get("max us")?.as_u64()?);
+    let max = Duration::from_nanos(value.get("max ns")?.as_u64()?);
     let mut histogram = Histogram::default();
     for bucket in value.get("us, times")?.as_array()? {
         let size = Duration::from_micros(bucket.get(0)?.as_u64()?);
