@@ -117,8 +117,6 @@ pub struct Node {
     output: Vec<u8>,
     resolves: Vec<Resolve>,
     waker: Option<Waker>,
-    /// The last turn did not ask the kernel.
-    owes: bool,
     #[cfg(feature = "mdns")]
     discovery: Option<Multicast<mio::net::UdpSocket>>,
     /// Whether something may have come for discovery.
@@ -164,7 +162,6 @@ impl Node {
             output: Vec::new(),
             resolves: Vec::new(),
             waker: None,
-            owes: false,
             #[cfg(feature = "mdns")]
             discovery,
             #[cfg(feature = "mdns")]
@@ -239,13 +236,8 @@ impl Node {
     ///
     /// The error of the operating system's poll.
     pub fn turn(&mut self, protocols: Protocols<'_, '_>, wait: Option<Duration>) -> Result<(), Error> {
-        let busy = self.work(protocols);
-        if busy && !mem::replace(&mut self.owes, busy) {
-            // The application may have events to read by now. The kernel has its turn with the next one.
-            return Ok(());
-        }
-        self.owes = false;
-        let wait = if busy {
+        let wait = if self.work(protocols) {
+            // The application may have events to read by now.
             Some(Duration::ZERO)
         } else {
             self.sleep_for(protocols, wait)
