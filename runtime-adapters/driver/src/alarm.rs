@@ -38,3 +38,45 @@ impl<T: Timer> Alarm<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::{task::Poll, time::Duration};
+    use std::{task::Waker, time};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Counts how often it is set to another time, and never goes off.
+    struct Counted {
+        at: Option<time::Instant>,
+        settings: usize,
+    }
+
+    impl Timer for Counted {
+        fn new() -> Self {
+            let (at, settings) = (None, 0);
+            Self { at, settings }
+        }
+
+        fn poll_at(&mut self, at: time::Instant, _: &mut Context<'_>) -> Poll<()> {
+            if self.at.replace(at) != Some(at) {
+                self.settings = self.settings.saturating_add(1);
+            }
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn a_timer_is_set_for_the_first_deadline_and_for_earlier_ones_not_for_later_ones() {
+        let (clock, mut alarm) = (Clock::start(), Alarm::<Counted>::new());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut ask = |at: Instant| (alarm.is_due(clock, at, &mut cx), alarm.timer.settings);
+        assert_eq!(ask(Instant::ZERO + HOUR / 2), (false, 1));
+        assert_eq!(ask(Instant::ZERO + HOUR / 2), (false, 1));
+        assert_eq!(ask(Instant::ZERO + HOUR * 20), (false, 1));
+        assert_eq!(ask(Instant::ZERO + HOUR / 4), (false, 2));
+        assert_eq!(ask(Instant::MAX), (false, 2));
+        assert_eq!(ask(Instant::ZERO), (true, 2));
+    }
+}

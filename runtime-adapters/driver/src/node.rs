@@ -12,7 +12,6 @@ use crate::{
 use core::{
     fmt,
     future::Future,
-    mem,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -44,6 +43,9 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// What resolvers answered; bounded by the questions of the swarm.
 type Answers = (ResolveId, Result<Vec<Record>, &'static str>);
 
+/// The order to open a stream that the application may get at once, and the link that it is for.
+type Opening = (ConnectionId, StreamId, ToConnection);
+
 /// A node, as a task: a future that ends once the node is closed, or its last handle is gone.
 pub struct Node<A, R: Runtime> {
     app: A,
@@ -58,8 +60,6 @@ pub struct Node<A, R: Runtime> {
     links: BTreeMap<ConnectionId, Orders>,
     /// Links that wait to hear what the swarm says to a new stream.
     asking: BTreeSet<ConnectionId>,
-    /// The last order and its link, if it was to open a stream that the application may get at once.
-    opening: Option<(ConnectionId, StreamId, ToConnection)>,
     /// Both ends of the channel of links. The node gives its own sender up when it closes, so that the channel ends with the last link.
     news: (Option<mpsc::Sender<News>>, mpsc::Receiver<News>),
     links_are_over: bool,
@@ -110,7 +110,6 @@ impl<A: App, R: Runtime> Node<A, R> {
             sockets: Sockets::new(),
             links: BTreeMap::new(),
             asking: BTreeSet::new(),
-            opening: None,
             news: (Some(sender_of_news), news),
             links_are_over: false,
             resolver: config.resolver,
@@ -239,11 +238,11 @@ impl<A: App, R: Runtime> Node<A, R> {
         let mut protocols = lend(&mut self.app, &mut self.raw);
         let more = self.swarm.drive(now, Clock::unix(), &mut protocols, self.budget);
         drop(protocols);
+        let mut opening = None;
         while let Some(action) = self.swarm.poll_action() {
-            self.act(now, action);
+            self.act(now, action, &mut opening);
         }
-        let open = self.opening.take();
-        self.send_open(open);
+        self.open(opening);
         self.answer();
         while let Some(event) = self.swarm.poll_event() {
             self.desk.tell(&event);
@@ -257,14 +256,12 @@ impl<A: App, R: Runtime> Node<A, R> {
 
     /// Lets links go on to whose new streams nobody has said anything.
     fn answer(&mut self) {
-        for conn in mem::take(&mut self.asking) {
-            if let Some(orders) = self.links.get(&conn) {
-                let _ended = orders.unbounded_send(Order::Heard);
-            }
+        while let Some(conn) = self.asking.pop_first() {
+            self.send(conn, Order::Heard);
         }
     }
 
-    fn act(&mut self, now: Instant, action: Action) {
+    fn act(&mut self, now: Instant, action: Action, opening: &mut Option<Opening>) {
         match action {
             Action::Dial {
                 conn,
@@ -284,54 +281,64 @@ impl<A: App, R: Runtime> Node<A, R> {
                     None => answer(Err("no-resolver")),
                 }
             }
-            Action::Order { conn, message } => self.order(conn, message),
+            Action::Order { conn, message } => self.order(now, (conn, message), opening),
             _ => {}
         }
     }
 
     /// Hands an order to its link. An open is kept back until the next order says whether the application gets the stream at once: then what it does first opens it.
-    fn order(&mut self, conn: ConnectionId, message: ToConnection) {
-        self.asking.remove(&conn);
-        let open = self.opening.take();
+    fn order(
+        &mut self,
+        now: Instant,
+        (conn, message): (ConnectionId, ToConnection),
+        opening: &mut Option<Opening>,
+    ) {
+        let kept = opening.take();
         match message {
+            ToConnection::Open {
+                stream, lazy: true, ..
+            } => {
+                self.open(kept);
+                *opening = Some((conn, stream, message));
+            }
             ToConnection::Order {
                 stream,
                 order: StreamOrder::HandOver,
             } => {
-                let (own, other) = match open {
+                let (own, other) = match kept {
                     Some((_, of, open)) if of == stream => (Some(open), None),
                     other => (None, other),
                 };
-                self.send_open(other);
+                self.open(other);
+                if own.is_none() {
+                    self.asking.remove(&conn);
+                }
                 if let Some(orders) = self.links.get(&conn) {
-                    let now = self.clock.now();
                     self.raw.hand_over(now, stream, orders, own);
                 }
             }
-            ToConnection::Open {
-                stream, lazy: true, ..
-            } => {
-                self.send_open(open);
-                self.opening = Some((conn, stream, message));
-            }
             message => {
-                self.send_open(open);
+                self.open(kept);
                 if let Some(stream) = message.stream() {
                     self.raw.begin(stream);
                 }
-                // A link that has ended has told so.
-                if let Some(orders) = self.links.get(&conn) {
-                    let _ended = orders.unbounded_send(Order::Machine(message));
-                }
+                self.send(conn, Order::Machine(message));
             }
         }
     }
 
     /// Sends an open that was kept back.
-    fn send_open(&self, open: Option<(ConnectionId, StreamId, ToConnection)>) {
-        let Some((conn, _, open)) = open else { return };
+    fn open(&mut self, kept: Option<Opening>) {
+        if let Some((conn, _, open)) = kept {
+            self.send(conn, Order::Machine(open));
+        }
+    }
+
+    fn send(&mut self, conn: ConnectionId, order: Order) {
+        self.asking.remove(&conn);
+        // A link that has ended has told so.
         if let Some(orders) = self.links.get(&conn) {
-            let _ended = orders.unbounded_send(Order::Machine(open));
+            let _ended = orders.unbounded_send(order);
         }
     }
 

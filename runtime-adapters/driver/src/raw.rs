@@ -91,24 +91,28 @@ impl Raw {
     }
 
     /// When a stream is to be opened although the application has done nothing with it.
-    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
-        let waits = |stream: &StreamId| {
-            self.pipes
-                .get(stream)
-                .is_some_and(|(pipe, _)| lock(pipe).is_unopened())
-        };
-        while self.unopened.front().is_some_and(|(_, stream)| !waits(stream)) {
-            self.unopened.pop_front();
-        }
-        self.unopened.front().map(|(at, _)| *at)
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let mut waiting = self
+            .unopened
+            .iter()
+            .filter(|(_, stream)| self.is_unopened(*stream));
+        waiting.next().map(|(at, _)| *at)
     }
 
-    /// Opens the streams whose time has come.
+    /// Opens the streams whose time has come, and forgets those that are open.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        while let Some((_, stream)) = self.unopened.front().copied().filter(|(at, _)| *at <= now) {
-            self.unopened.pop_front();
+        while let Some((at, stream)) = self.unopened.front().copied() {
+            if at > now && self.is_unopened(stream) {
+                return;
+            }
             self.begin(stream);
+            self.unopened.pop_front();
         }
+    }
+
+    fn is_unopened(&self, stream: StreamId) -> bool {
+        let pipe = self.pipes.get(&stream);
+        pipe.is_some_and(|(pipe, _)| lock(pipe).is_unopened())
     }
 
     /// Something else is ordered of a stream: so it is opened first, if the application has not done that yet.

@@ -196,8 +196,9 @@ impl Pipe {
 }
 
 /// A raw stream to a peer. Where the peer is known to speak the protocol, the stream is opened by what is done first, so that what is written leaves together with
-/// the proposal in one flight; if nothing is done, [`gather`](libp2p_proto_streams::Config::gather) later. Writing is bounded by the peer's reading, and the other way round. [`close`](futures_io::AsyncWrite::poll_close) says that no more
-/// follows; reading goes on. Dropped after that, what was written still arrives; dropped before, the stream is reset.
+/// the proposal in one flight; if nothing is done, [`gather`](libp2p_proto_streams::Config::gather) later. Writing is bounded by the peer's reading, and the other way
+/// round. [`close`](futures_io::AsyncWrite::poll_close) says that no more follows; reading goes on. Dropped after that, what was written still arrives; dropped before,
+/// the stream is reset.
 pub struct Stream {
     id: StreamId,
     pipe: Shared,

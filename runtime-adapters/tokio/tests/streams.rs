@@ -11,7 +11,7 @@
 use libp2p_proto_core::{PeerId, ProtocolName};
 use libp2p_proto_identify::Identify;
 use libp2p_proto_identity::{Identity, Keypair};
-use libp2p_proto_stream_protocol::{Closed, Dial, DialError, Protocol};
+use libp2p_proto_stream_protocol::{Closed, Context, Dial, DialError, Framing, Input, Protocol, StreamSpec};
 use libp2p_proto_tokio::{App, Config, DialFailure, Handle, OpenFailure, Stream, spawn};
 use std::{future::Future, io::ErrorKind, time::Duration};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -250,6 +250,36 @@ fn a_dial_that_fails_says_why() {
             dial("/ip4/127.0.0.1/tcp/1").await,
             Err(DialFailure::Closed(_))
         ));
+    });
+}
+
+/// Takes streams and says nothing to them.
+struct Silent([StreamSpec; 1]);
+
+impl Protocol for Silent {
+    fn specs(&self) -> &[StreamSpec] {
+        &self.0
+    }
+
+    fn handle(&mut self, _: &mut Context<'_>, _: Input) {}
+}
+
+impl App for Silent {
+    fn protocols(&mut self) -> Vec<&mut dyn Protocol> {
+        vec![self]
+    }
+}
+
+#[test]
+fn a_stream_is_agreed_on_although_the_other_ends_protocol_says_nothing_to_it() {
+    on_tokio(|| async {
+        let a = node(1, &[RAW]);
+        let identity = Identity::from(Keypair::ed25519_from_seed([2; 32]));
+        let silent = Silent([StreamSpec::new(RAW, Framing::Raw)]);
+        let b = spawn(identity, Config::default(), silent).unwrap();
+        let addr = b.listen("/ip4/127.0.0.1/tcp/0".parse().unwrap()).await.unwrap();
+        let (peer, _) = a.dial(Dial::addr(addr)).await.unwrap();
+        a.open(peer, RAW).await.unwrap();
     });
 }
 
