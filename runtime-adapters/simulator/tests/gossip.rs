@@ -31,6 +31,23 @@ fn small(attack: Attack, router: Router) -> Outcome {
     experiment.run(|_| {}).unwrap()
 }
 
+/// SIM-030 at a thirtieth of its size; `p2p sim gossipsub-paper` runs it whole.
+#[test]
+fn silent_censoring_and_turning_sybils_lose_nothing_for_a_small_network() {
+    for attack in [
+        Attack::ColdBoot,
+        Attack::CovertFlash,
+        Attack::CensorSingle,
+        Attack::Degrade,
+    ] {
+        let outcome = small(attack, Router::Ours);
+        // Settled are, of the covert flash, messages from the hundredth heartbeat after it on.
+        let settled = outcome.settled.per_mille(990);
+        let recovered = settled < Duration::from_millis(400);
+        assert!(outcome.lost() == 0.0 && recovered, "{}", table(&[outcome]));
+    }
+}
+
 // covers: GSP-583
 #[test]
 fn four_sybils_to_one_eclipse_a_network_of_version_1_0_and_not_one_with_scores() {

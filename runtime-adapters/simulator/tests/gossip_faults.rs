@@ -16,7 +16,6 @@ use libp2p_proto_gossipsub::{
 };
 use libp2p_proto_simulator::{
     App, Fault, FaultKind, Lent, Link, Node, NodeConfig, Places, Scenario, Sim, Step, TOPIC,
-    gossip::{Attack, Experiment, Outcome, Router, Scale, table},
 };
 use libp2p_proto_stream_protocol::{Context, Framing, Input, Protocol, StreamSpec, Target};
 use libp2p_proto_swarm::Event;
@@ -264,39 +263,6 @@ fn messages_of_a_megabyte_press_on_slow_links_and_no_queue_or_cache_passes_its_b
         sim.run_for(secs(30)).unwrap();
     }
     assert_eq!(sim.deliveries().count() - before, 3 * 9);
-}
-
-fn small(attack: Attack, router: Router) -> Outcome {
-    let experiment = Experiment {
-        attack,
-        router,
-        scale: Scale {
-            honest: 30,
-            dials: 8,
-            degree_percent: 20,
-            rate: 2.0,
-            size: 500,
-        },
-        seed: 1,
-    };
-    experiment.run(|_| {}).unwrap()
-}
-
-/// SIM-030 at a thirtieth of its size; `p2p sim gossipsub-paper` runs it whole.
-#[test]
-fn silent_censoring_and_turning_sybils_lose_nothing_for_a_small_network() {
-    for attack in [
-        Attack::ColdBoot,
-        Attack::CovertFlash,
-        Attack::CensorSingle,
-        Attack::Degrade,
-    ] {
-        let outcome = small(attack, Router::Ours);
-        // Settled are, of the covert flash, messages from the hundredth heartbeat after it on.
-        let settled = outcome.settled.per_mille(990);
-        let recovered = settled < Duration::from_millis(400);
-        assert!(outcome.lost() == 0.0 && recovered, "{}", table(&[outcome]));
-    }
 }
 
 /// Says everything that costs others something, ten times a second, to whoever connects or is connected.
