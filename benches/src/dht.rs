@@ -23,7 +23,7 @@ pub(crate) fn churn(hosts: usize, hours: u64) -> Result<Value, Failure> {
         down: MINUTE * 5,
     });
     plan.during = Duration::from_secs(hours * 3600);
-    plan.config.refresh_interval = MINUTE * 10;
+    plan.config.refresh_interval = Some(MINUTE * 10);
     measure(plan, 4)
 }
 
@@ -53,7 +53,7 @@ fn large(hosts: usize, lookups: usize) -> DhtPlan {
     let mut plan = DhtPlan::new(hosts);
     plan.lookups = lookups;
     // One refresh of each table, soon after it has joined; the lookups come before the next one.
-    plan.config.refresh_interval = Duration::from_secs(3600);
+    plan.config.refresh_interval = Some(MINUTE * 60);
     plan.join = Duration::from_secs(300);
     plan.settle = Duration::from_secs(180);
     plan.during = MINUTE * 3;

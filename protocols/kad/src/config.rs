@@ -70,8 +70,8 @@ pub struct Config {
     /// An inbound stream on which no whole request came for so long is reset, as is one whose answer is not read. Default 60 s.
     pub inbound_timeout: Duration,
 
-    /// Average time between refreshes of the table, which vary by a tenth. Default 10 min.
-    pub refresh_interval: Duration,
+    /// Average time between refreshes of the table, which vary by a tenth. `None`: only [`Kad::refresh`](crate::Kad::refresh) refreshes it. Default 10 min.
+    pub refresh_interval: Option<Duration>,
     /// A peer of the table that was silent for so long is asked whether it is still there. Default 43 min, as go-libp2p-kad-dht computes.
     pub grace: Duration,
     /// Below so many peers the bootstrap peers are dialed. Default 10.
@@ -157,7 +157,7 @@ impl Default for Config {
             store_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(10),
             inbound_timeout: Duration::from_secs(60),
-            refresh_interval: Duration::from_secs(600),
+            refresh_interval: Some(Duration::from_secs(600)),
             grace: Duration::from_secs(43 * 60),
             low_mark: 10,
             value_age: hours(48),
@@ -246,7 +246,8 @@ impl Config {
             ("max_crawled", self.max_crawled >= self.replication),
             (
                 "refresh_interval",
-                self.refresh_interval >= Duration::from_secs(1),
+                self.refresh_interval
+                    .is_none_or(|interval| interval >= Duration::from_secs(1)),
             ),
             ("republish", self.republish >= Duration::from_secs(1)),
             ("query_timeout", self.query_timeout >= Duration::from_millis(10)),

@@ -301,7 +301,9 @@ impl Kad {
 
     /// The next refresh: about an interval from now, so that nodes that started together part.
     fn plan_refresh(&mut self, cx: &mut Context<'_>) {
-        let interval = self.config.refresh_interval;
+        let Some(interval) = self.config.refresh_interval else {
+            return;
+        };
         let spread = u64::try_from(part(interval, 5).as_millis()).unwrap_or(u64::MAX);
         let extra = Duration::from_millis(cx.rng.below(spread.saturating_add(1)));
         let at = cx.now + interval.saturating_sub(part(interval, 10)) + extra;
@@ -525,7 +527,8 @@ impl Kad {
         if first && !self.table.is_empty() {
             self.wake_waiting();
             let soon = cx.now + THROTTLE;
-            if self.timers.get(Timer::Refresh).is_none_or(|at| at > soon) {
+            let late = self.timers.get(Timer::Refresh).is_none_or(|at| at > soon);
+            if late && self.config.refresh_interval.is_some() {
                 self.timers.set(Timer::Refresh, soon);
             }
         }

@@ -642,7 +642,7 @@ fn vul_116_times_at_the_ends_of_their_range_do_no_harm() {
         republish: Duration::MAX,
         inbound_timeout: Duration::MAX,
         query_timeout: Duration::MAX,
-        refresh_interval: Duration::MAX,
+        refresh_interval: Some(Duration::MAX),
         grace: Duration::MAX,
         ..private()
     };

@@ -23,7 +23,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn config() -> Config {
     Config {
         republish: HOUR,
-        refresh_interval: HOUR * 24,
+        refresh_interval: Some(HOUR * 24),
         max_events: 100_000,
         ..private()
     }

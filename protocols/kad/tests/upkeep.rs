@@ -258,7 +258,7 @@ fn peers_that_were_silent_for_long_are_asked_and_leave_if_they_do_not_answer() {
     });
     let config = Config {
         grace: SECOND * 30,
-        refresh_interval: SECOND * 60,
+        refresh_interval: Some(SECOND * 60),
         ..private()
     };
     let mut net = Net::with(config, vec![Node::Fake(alive), Node::Fake(dying)]);
@@ -268,6 +268,23 @@ fn peers_that_were_silent_for_long_are_asked_and_leave_if_they_do_not_answer() {
     assert_eq!(table(&mut net).len(), 2);
     net.run(SECOND * 150);
     assert_eq!(table(&mut net), [peer(1)].into());
+}
+
+#[test]
+fn without_an_interval_only_the_owner_refreshes_the_table() {
+    let config = Config {
+        refresh_interval: None,
+        ..private()
+    };
+    let mut net = Net::with(config, vec![Node::Fake(good())]);
+    net.connect(0, 1);
+    net.run(SECOND * 7200);
+    assert_eq!(table(&mut net), [peer(1)].into());
+    // The check that brought it in.
+    assert_eq!(net.kad(0).stats().requests_sent, 1);
+    net.kad(0).refresh();
+    net.run(SECOND * 60);
+    assert!(net.kad(0).stats().requests_sent > 1);
 }
 
 fn with_id(index: usize) -> libp2p_proto_core::Multiaddr {

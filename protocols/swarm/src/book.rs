@@ -189,6 +189,10 @@ impl AddressBook {
                     None => {}
                 }
             }
+            // Most peers have one address, and there are thousands of them.
+            if addrs.len() == addrs.capacity() {
+                addrs.reserve_exact(addrs.len().max(1));
+            }
             addrs.push(Known {
                 addr,
                 source,
