@@ -16,6 +16,8 @@ use libp2p_proto_stream_protocol::{Context, Fact, Input, Reachability, Target, T
 
 /// Commands that wait.
 const MAX_COMMANDS: usize = 256;
+/// Addresses of a relay that are kept.
+const MAX_ADDRS: usize = 8;
 /// The shortest wait before a renewal is tried again.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -46,10 +48,12 @@ struct Slot {
 }
 
 /// A peer that offers to be a relay.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Candidate {
     until: Instant,
     not_before: Instant,
+    /// Where it is, if it was suggested. One that made its own offer is asked while it is connected.
+    addrs: Vec<Multiaddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +69,7 @@ enum Timer {
 #[derive(Debug)]
 enum Command {
     Reserve(PeerId, Vec<Multiaddr>),
+    Suggest(PeerId, Vec<Multiaddr>),
     Release(PeerId),
 }
 
@@ -78,6 +83,8 @@ pub(crate) struct Client {
     reachability: Reachability,
     /// When an unknown reachability counts as private. Set by the first input.
     private_from: Option<Instant>,
+    /// When more candidates may be asked for.
+    ask_from: Instant,
     circuits: Circuits,
     timers: Timers<Timer>,
 }
@@ -92,20 +99,27 @@ impl Client {
             candidates: BTreeMap::new(),
             reachability: Reachability::Unknown,
             private_from: None,
+            ask_from: Instant::ZERO,
             circuits: Circuits::new(),
             timers: Timers::new(),
         }
     }
 
     pub(crate) fn reserve(&mut self, relay: PeerId, addrs: Vec<Multiaddr>) {
-        if self.commands.len() < MAX_COMMANDS {
-            self.commands.push_back(Command::Reserve(relay, addrs));
-        }
+        self.note(Command::Reserve(relay, addrs));
+    }
+
+    pub(crate) fn suggest(&mut self, relay: PeerId, addrs: Vec<Multiaddr>) {
+        self.note(Command::Suggest(relay, addrs));
     }
 
     pub(crate) fn release(&mut self, relay: PeerId) {
+        self.note(Command::Release(relay));
+    }
+
+    fn note(&mut self, command: Command) {
         if self.commands.len() < MAX_COMMANDS {
-            self.commands.push_back(Command::Release(relay));
+            self.commands.push_back(command);
         }
     }
 
@@ -140,6 +154,11 @@ impl Client {
         while let Some(command) = self.commands.pop_front() {
             match command {
                 Command::Reserve(relay, addrs) => self.want(cx, desk, relay, addrs, true),
+                Command::Suggest(relay, mut addrs) => {
+                    addrs.truncate(MAX_ADDRS);
+                    self.offer(cx, relay, addrs);
+                    self.choose(cx, desk);
+                }
                 Command::Release(relay) => self.forget(cx, desk, relay),
             }
         }
@@ -174,7 +193,7 @@ impl Client {
         if let Some(wish) = self.wishes.get_mut(&relay) {
             wish.manual |= manual;
             wish.addrs.extend(addrs);
-            wish.addrs.truncate(8);
+            wish.addrs.truncate(MAX_ADDRS);
             if wish.stage == Stage::Resting && wish.held.is_none() {
                 self.ask(cx, desk, relay);
             }
@@ -388,7 +407,7 @@ impl Client {
         match fact {
             Fact::PeerProtocols { peer, protocols } => {
                 if protocols.binary_search(&HOP).is_ok() {
-                    self.offer(cx, *peer);
+                    self.offer(cx, *peer, Vec::new());
                 } else {
                     self.candidates.remove(peer);
                 }
@@ -408,17 +427,21 @@ impl Client {
         self.choose(cx, desk);
     }
 
-    /// A peer offers to be a relay.
-    fn offer(&mut self, cx: &Context<'_>, peer: PeerId) {
+    /// A peer offers to be a relay, or others say that it may be one.
+    fn offer(&mut self, cx: &Context<'_>, peer: PeerId, addrs: Vec<Multiaddr>) {
         let now = cx.now;
         self.candidates.retain(|_, candidate| candidate.until > now);
         let until = now + self.config.candidate_age;
         if let Some(candidate) = self.candidates.get_mut(&peer) {
             candidate.until = until;
-        } else if self.candidates.len() < self.config.max_candidates {
+            if !addrs.is_empty() {
+                candidate.addrs = addrs;
+            }
+        } else if self.candidates.len() < self.config.max_candidates && peer != cx.local {
             let candidate = Candidate {
                 until,
                 not_before: now,
+                addrs,
             };
             self.candidates.insert(peer, candidate);
         }
@@ -440,28 +463,43 @@ impl Client {
         let now = cx.now;
         self.candidates.retain(|_, candidate| candidate.until > now);
         let alive = |wish: &&Wish| wish.held.is_some() || wish.stage != Stage::Resting;
-        let mut missing = self
-            .config
-            .wanted
-            .saturating_sub(self.wishes.values().filter(alive).count());
+        let alive = self.wishes.values().filter(alive).count();
+        let missing = self.config.wanted.saturating_sub(alive);
         let fit = |relay: &PeerId, candidate: &Candidate| {
-            candidate.not_before <= now && !self.wishes.contains_key(relay) && direct(cx, *relay).is_some()
+            let reached = direct(cx, *relay).is_some() || !candidate.addrs.is_empty();
+            candidate.not_before <= now && !self.wishes.contains_key(relay) && reached
         };
         let fit: Vec<_> = self
             .candidates
             .iter()
             .filter(|(relay, candidate)| fit(relay, candidate))
-            .map(|(relay, _)| *relay)
+            .map(|(relay, candidate)| (*relay, candidate.addrs.clone()))
+            .take(missing)
             .collect();
-        for relay in fit {
-            if missing == 0 {
-                return;
-            }
-            missing = missing.saturating_sub(1);
-            self.want(cx, desk, relay, Vec::new(), false);
+        let missing = missing.saturating_sub(fit.len());
+        for (relay, addrs) in fit {
+            self.want(cx, desk, relay, addrs, false);
+        }
+        self.look_around(cx, desk, missing);
+    }
+
+    /// Asks for more candidates if few are left, and says when to choose again.
+    fn look_around(&mut self, cx: &Context<'_>, desk: &mut Desk, missing: usize) {
+        let now = cx.now;
+        let held = self.wishes.values().filter(|wish| wish.held.is_some()).count();
+        if held >= self.config.wanted {
+            return;
         }
         let rested = self.candidates.values().map(|candidate| candidate.not_before);
-        if let Some(at) = rested.filter(|at| *at > now).min().filter(|_| missing > 0) {
+        let again = rested.clone().filter(|at| *at > now && missing > 0).min();
+        let ready = rested.filter(|at| *at <= now).count();
+        let few = ready < self.config.min_candidates;
+        if few && self.ask_from <= now {
+            self.ask_from = now + self.config.ask_interval;
+            desk.tell(cx, Event::CandidatesWanted);
+        }
+        let asks = Some(self.ask_from).filter(|_| few);
+        if let Some(at) = again.into_iter().chain(asks).min() {
             self.timers.set(Timer::Choose, at);
         }
     }

@@ -15,6 +15,13 @@ commands! {
             /// Where that is.
             addrs: Vec<Multiaddr>,
         },
+        /// [`Relay::suggest`].
+        "suggest" => Suggest {
+            /// Who.
+            relay: PeerId,
+            /// Where that is.
+            addrs: Vec<Multiaddr>,
+        },
         /// [`Relay::release`].
         "release" => Release {
             /// Where.
@@ -30,6 +37,7 @@ impl Relay {
     pub fn apply(&mut self, command: Command) {
         match command {
             Command::Reserve { relay, addrs } => self.reserve(relay, addrs),
+            Command::Suggest { relay, addrs } => self.suggest(relay, addrs),
             Command::Release { relay } => self.release(relay),
             Command::Poll => drop(self.poll_event()),
         }

@@ -126,6 +126,10 @@ pub struct ClientConfig {
     pub max_relays: usize,
     /// Peers that offer to be a relay and are remembered. Default 20, as go-libp2p.
     pub max_candidates: usize,
+    /// As long as fewer are known that could be asked, and a slot is missing, more are asked for. Default 4, as go-libp2p.
+    pub min_candidates: usize,
+    /// The least time between two such questions. Default 30 s, as go-libp2p.
+    pub ask_interval: Duration,
     /// How long such an offer counts. Default 30 min, as go-libp2p.
     pub candidate_age: Duration,
     /// How long a relay that refused is left alone. Default 1 h, as go-libp2p.
@@ -158,6 +162,8 @@ impl Default for ClientConfig {
             boot_delay: Duration::from_secs(180),
             max_relays: 16,
             max_candidates: 20,
+            min_candidates: 4,
+            ask_interval: Duration::from_secs(30),
             candidate_age: Duration::from_secs(1800),
             backoff: Duration::from_secs(3600),
             retry: Duration::from_secs(30),
@@ -183,6 +189,7 @@ impl ClientConfig {
         let checks = [
             ("retry", self.retry >= Duration::from_secs(1)),
             ("backoff", self.backoff >= self.retry),
+            ("ask_interval", !self.ask_interval.is_zero()),
             ("reserve_timeout", !self.reserve_timeout.is_zero()),
             ("connect_timeout", !self.connect_timeout.is_zero()),
             ("min_life", self.min_life >= Duration::from_secs(1)),

@@ -33,6 +33,9 @@ pub enum Event {
         /// The relay.
         relay: PeerId,
     },
+    /// A slot is missing, and few peers are known that offer one: whoever knows more may [`suggest`](crate::Relay::suggest) them, or connect to peers that do. Comes at most
+    /// once in [`ClientConfig::ask_interval`](crate::ClientConfig::ask_interval).
+    CandidatesWanted,
     /// A circuit came in, and is being upgraded to a connection.
     Accepted {
         /// The relay that brought it.
@@ -81,6 +84,8 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
+    /// Whether we offer to be a relay: there is an address to tell, and nobody tried in vain to reach us.
+    pub serving: bool,
     /// Slots that we keep for others.
     pub reservations: usize,
     /// Circuits that we carry or are making.

@@ -2,21 +2,37 @@
 
 use alloc::vec::Vec;
 use libp2p_proto_core::{AddressClass, Component, Multiaddr, PeerId};
-use libp2p_proto_stream_protocol::{Fact, OwnAddresses};
+use libp2p_proto_stream_protocol::{Fact, OwnAddresses, Reachability};
 
-/// Our own direct addresses.
+/// Our own direct addresses, and whether others reach us.
 #[derive(Debug, Default)]
-pub(crate) struct Own(OwnAddresses);
+pub(crate) struct Own {
+    addrs: OwnAddresses,
+    reachability: Reachability,
+}
 
 impl Own {
     pub(crate) fn learn(&mut self, fact: &Fact) {
-        let _changed = self.0.learn(fact);
+        if let Fact::Reachability(reachability) = fact {
+            self.reachability = *reachability;
+        }
+        let _changed = self.addrs.learn(fact);
     }
 
     /// What clients are told: each with our id.
     pub(crate) fn told(&self, local: PeerId, private: bool) -> Vec<Multiaddr> {
-        let fit = self.0.all().filter(|addr| is_usable(addr, private));
-        fit.filter_map(|addr| addr.with_peer_id(local).ok()).collect()
+        self.usable(private)
+            .filter_map(|addr| addr.with_peer_id(local).ok())
+            .collect()
+    }
+
+    /// Whether clients could reach us: there is an address to tell, and others have not tried in vain. Among private addresses only the first counts, since those who try stand elsewhere.
+    pub(crate) fn can_serve(&self, private: bool) -> bool {
+        (private || self.reachability != Reachability::Private) && self.usable(private).next().is_some()
+    }
+
+    fn usable(&self, private: bool) -> impl Iterator<Item = &Multiaddr> {
+        self.addrs.all().filter(move |addr| is_usable(addr, private))
     }
 }
 

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use libp2p_proto_core::{ConnectionId, Deadline, Instant, Multiaddr, PeerId, ProtocolName};
 use libp2p_proto_identity::Identity;
 use libp2p_proto_stream_protocol::{
-    BadCommand, Context, EventQueue, Fact, Framing, Input, Journal, Protocol, StreamSpec, Traffic,
+    BadCommand, Context, EventQueue, Framing, Input, Journal, Protocol, StreamSpec, Traffic,
 };
 
 /// `/libp2p/circuit/relay/0.2.0/hop`.
@@ -70,7 +70,8 @@ impl Relay {
         // A request over a relayed connection is answered, with a refusal.
         let hop = StreamSpec {
             on_limited: true,
-            ..spec(HOP, if server.is_some() { 10 } else { 0 })
+            // Nobody is served before there is an address to tell.
+            ..spec(HOP, 0)
         };
         let stop = spec(STOP, if client.is_some() { 32 } else { 0 });
         Ok(Self {
@@ -94,6 +95,17 @@ impl Relay {
         });
         if let Some(client) = &mut self.client {
             client.reserve(relay, addrs);
+        }
+    }
+
+    /// Names a peer that may be a relay, and where it is: it is dialed if a slot is missing. [`Event::CandidatesWanted`] asks for such peers.
+    pub fn suggest(&mut self, relay: PeerId, addrs: Vec<Multiaddr>) {
+        self.journal.note(|| Command::Suggest {
+            relay,
+            addrs: addrs.clone(),
+        });
+        if let Some(client) = &mut self.client {
+            client.suggest(relay, addrs);
         }
     }
 
@@ -172,8 +184,9 @@ impl Protocol for Relay {
                 }
             }
             Input::Fact(fact) => {
-                if let Fact::ListenAddress { .. } | Fact::ExternalAddress { .. } = fact {
-                    self.own.learn(&fact);
+                self.own.learn(&fact);
+                if let Some(server) = &mut self.server {
+                    server.update(cx, &self.own);
                 }
                 if let Some(client) = &mut self.client {
                     client.handle_fact(cx, &mut self.desk, &fact);
@@ -181,7 +194,7 @@ impl Protocol for Relay {
             }
             Input::Disconnected { peer, conn, .. } => {
                 if let Some(server) = &mut self.server {
-                    server.handle_disconnected(cx, &mut self.desk, peer);
+                    server.handle_disconnected(cx, &mut self.desk, peer, conn);
                 }
                 if let Some(client) = &mut self.client {
                     client.handle_disconnected(cx, &mut self.desk, peer, conn);

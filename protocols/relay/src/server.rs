@@ -3,7 +3,7 @@
 use crate::{
     Event, HopMessage, Request, Reservation, ServerConfig, Stats, Status, StopMessage, Voucher,
     own::Own,
-    relay::{Desk, STOP_SPEC, direct},
+    relay::{Desk, HOP_SPEC, STOP_SPEC, direct},
 };
 use alloc::collections::BTreeMap;
 use bytes::Bytes;
@@ -14,13 +14,15 @@ use libp2p_proto_stream_protocol::{Context, Input, Target};
 
 /// Between two signatures for one peer. What it asks within that time is answered with what it has.
 const SIGNED_AGAIN: Duration = Duration::from_secs(60);
+/// Requests that one connection may make at a time, as in rust-libp2p.
+const MAX_REQUESTS: u16 = 10;
 /// How long a client may take to end its stream after our answer.
 const ENDING: Duration = Duration::from_secs(10);
 
 /// A slot of a peer.
 #[derive(Debug)]
 struct Slot {
-    /// The connection that it keeps.
+    /// The connection that it keeps, and that circuits to the peer take.
     conn: ConnectionId,
     ip: Option<IpAddr>,
     network: Option<u128>,
@@ -66,6 +68,8 @@ enum Timer {
 pub(crate) struct Server {
     identity: Identity,
     config: ServerConfig,
+    /// Whether the protocol is announced.
+    serving: bool,
     slots: BTreeMap<PeerId, Slot>,
     streams: BTreeMap<StreamId, Role>,
     circuits: BTreeMap<u64, Circuit>,
@@ -79,6 +83,7 @@ impl Server {
     pub(crate) fn new(identity: Identity, config: ServerConfig) -> Self {
         Self {
             identity,
+            serving: false,
             slots: BTreeMap::new(),
             streams: BTreeMap::new(),
             circuits: BTreeMap::new(),
@@ -90,11 +95,23 @@ impl Server {
         }
     }
 
+    /// Begins or ceases to serve, as our own addresses say. What stands goes on.
+    pub(crate) fn update(&mut self, cx: &mut Context<'_>, own: &Own) {
+        let serving = own.can_serve(self.config.private_addrs);
+        if serving != self.serving {
+            self.serving = serving;
+            let max = if serving { MAX_REQUESTS } else { 0 };
+            // The spec is ours.
+            let _known = cx.set_inbound(HOP_SPEC, max);
+        }
+    }
+
     pub(crate) fn knows(&self, stream: StreamId) -> bool {
         self.streams.contains_key(&stream)
     }
 
     pub(crate) fn count(&self, stats: &mut Stats) {
+        stats.serving = self.serving;
         stats.reservations = self.slots.len();
         stats.circuits = self.circuits.len();
         let asks = |role: &&Role| matches!(role, Role::Asking | Role::Answered);
@@ -128,15 +145,22 @@ impl Server {
         }
     }
 
-    pub(crate) fn handle_disconnected(&mut self, cx: &mut Context<'_>, desk: &mut Desk, peer: PeerId) {
-        let left = direct(cx, peer);
-        match (left, self.slots.get_mut(&peer)) {
-            (Some(conn), Some(slot)) => {
-                slot.conn = conn;
-                cx.keep(conn, true);
-            }
-            (None, _) => self.drop_slot(cx, desk, peer),
-            _ => {}
+    /// The slot of a peer whose connection is gone moves to another direct one.
+    pub(crate) fn handle_disconnected(
+        &mut self,
+        cx: &mut Context<'_>,
+        desk: &mut Desk,
+        peer: PeerId,
+        gone: ConnectionId,
+    ) {
+        let Some(slot) = self.slots.get_mut(&peer).filter(|slot| slot.conn == gone) else {
+            return;
+        };
+        if let Some(conn) = direct(cx, peer) {
+            slot.conn = conn;
+            cx.keep(conn, true);
+        } else {
+            self.drop_slot(cx, desk, peer);
         }
     }
 
@@ -229,8 +253,11 @@ impl Server {
         (peer, conn): (PeerId, ConnectionId),
         ip: Option<IpAddr>,
     ) -> Result<HopMessage, Status> {
+        // Whoever holds a slot renews it, whatever others ask from the same address.
+        let renewed = self.slots.contains_key(&peer);
+        let ip_to_rate = ip.filter(|_| !renewed);
         if self.by_peer.take(cx.now, peer).is_err()
-            || ip.is_some_and(|ip| self.by_ip.take(cx.now, ip).is_err())
+            || ip_to_rate.is_some_and(|ip| self.by_ip.take(cx.now, ip).is_err())
         {
             return Err(Status::ResourceLimitExceeded);
         }
@@ -239,10 +266,9 @@ impl Server {
         }
         let addrs = own.told(cx.local, self.config.private_addrs);
         let network = ip.and_then(self.config.network);
-        if addrs.is_empty() || !self.has_room(&peer, ip, network) {
+        if !self.serving || addrs.is_empty() || !self.has_room(&peer, ip, network) {
             return Err(Status::ReservationRefused);
         }
-        let renewed = self.slots.contains_key(&peer);
         let is_old = |slot: &Slot| slot.signed_at + SIGNED_AGAIN <= cx.now;
         if self.slots.get(&peer).is_none_or(is_old) {
             self.grant(cx, desk, (peer, conn), ip, network);
@@ -319,9 +345,7 @@ impl Server {
         if from == to || !(self.config.access)(&Request::Connect { from, to }) {
             return Err(Status::PermissionDenied);
         }
-        if !self.slots.contains_key(&to) {
-            return Err(Status::NoReservation);
-        }
+        let conn = self.slots.get(&to).ok_or(Status::NoReservation)?.conn;
         let (max, config) = (self.config.max_circuits_per_peer, &self.config);
         let count = |counts: &dyn Fn(&Circuit) -> bool| self.circuits.values().filter(|c| counts(c)).count();
         if self.circuits.len() >= config.max_circuits
@@ -331,7 +355,6 @@ impl Server {
         {
             return Err(Status::ResourceLimitExceeded);
         }
-        let conn = direct(cx, to).ok_or(Status::NoReservation)?;
         let target = cx
             .open(Target::Connection(conn), &[STOP_SPEC])
             .map_err(|_| Status::ConnectionFailed)?;

@@ -97,7 +97,7 @@ impl Duo {
     }
 }
 
-// covers: RLY-010, RLY-011, RLY-016, RLY-017, RLY-021, RLY-028
+// covers: RLY-010, RLY-011, RLY-013, RLY-016, RLY-017, RLY-021, RLY-028
 #[test]
 fn a_slot_gives_addresses_that_others_are_told_of_and_no_longer_when_it_is_lost() {
     let mut duo = Duo::new(ClientConfig::default());
@@ -224,7 +224,7 @@ fn addresses_of_the_relay_are_filtered_and_the_dialed_one_stands_in() {
     assert_eq!(addrs, [addr(&dialed)]);
 }
 
-// covers: RLY-013, RLY-024
+// covers: RLY-024
 #[test]
 fn over_a_relayed_connection_no_slot_is_asked_for() {
     let mut bench = bench(2);
@@ -241,7 +241,7 @@ fn over_a_relayed_connection_no_slot_is_asked_for() {
     assert!(matches!(events(&mut client)[..], [Event::NotReserved { .. }]));
 }
 
-// covers: RLY-025, RLY-026
+// covers: RLY-026
 #[test]
 fn relays_are_chosen_while_we_are_private_and_given_up_when_we_are_not() {
     let mut duo = Duo::new(ClientConfig::default());
@@ -282,6 +282,109 @@ fn relays_are_chosen_while_we_are_private_and_given_up_when_we_are_not() {
     duo.bench.inject(1, Input::Fact(offers()));
     duo.wait(1000);
     assert_eq!(duo.relay.opened().len(), asked);
+}
+
+fn offers(from: u8) -> Input {
+    Input::Fact(Fact::PeerProtocols {
+        peer: peer(from),
+        protocols: vec![libp2p_proto_relay::HOP].into(),
+    })
+}
+
+/// How often candidates were asked for.
+fn asked_for(client: &mut Relay) -> usize {
+    let told = events(client);
+    told.iter()
+        .filter(|event| **event == Event::CandidatesWanted)
+        .count()
+}
+
+// covers: RLY-025
+#[test]
+fn two_slots_are_kept_and_candidates_asked_for_twice_a_minute_while_few_are_known() {
+    // Five that offer, of whom the first refuses and the others grant.
+    let mut bench = bench(7);
+    let mut relays: Vec<Puppet> = (0..5)
+        .map(|_| {
+            puppet().reacting(|cx, input| {
+                if let Input::Frame { stream, .. } = input {
+                    let refused = HopMessage::status(Status::ReservationRefused);
+                    let granted = HopMessage::Status {
+                        status: Status::Ok,
+                        reservation: Some(libp2p_proto_relay::Reservation {
+                            expire: cx.unix.as_secs() + 7200,
+                            addrs: vec![addr("/ip4/198.51.100.8/tcp/4001")],
+                            voucher: None,
+                        }),
+                        limit: Limit::default(),
+                    };
+                    let answer = if cx.local == peer(1) { refused } else { granted };
+                    cx.write(*stream, answer.encode()).unwrap();
+                    cx.finish(*stream);
+                }
+            })
+        })
+        .collect();
+    let mut client = client(2, ClientConfig::default());
+    let run = |bench: &mut Bench, client: &mut Relay, relays: &mut Vec<Puppet>, time| {
+        let (first, rest) = relays.split_first_mut().unwrap();
+        let mut all: Vec<&mut dyn libp2p_proto_stream_protocol::Protocol> = vec![first, client];
+        all.extend(rest.iter_mut().map(|relay| relay as _));
+        bench.run(&mut all, secs(time));
+    };
+    // Nobody knows whether we are private: for three minutes nothing is asked, then twice a minute.
+    bench.inject(1, Input::Fact(Fact::Reachability(Reachability::Unknown)));
+    run(&mut bench, &mut client, &mut relays, 179);
+    assert_eq!(asked_for(&mut client), 0);
+    run(&mut bench, &mut client, &mut relays, 300);
+    assert_eq!(asked_for(&mut client), 10);
+    // One that is suggested is dialed at once.
+    client.suggest(peer(7), vec![addr("/ip4/198.51.100.9/tcp/4001")]);
+    run(&mut bench, &mut client, &mut relays, 1);
+    assert!(matches!(bench.dials(1), [dial] if dial.peer == Some(peer(7)) && dial.addrs.len() == 1));
+    // It is not there; four that are connected offer. One refuses, two keep a slot, the fourth is not asked.
+    bench.inject(
+        1,
+        Input::DialFailed {
+            dial: libp2p_proto_core::DialId::new(1),
+            peer: Some(peer(7)),
+            error: DialError::TimedOut,
+        },
+    );
+    for node in [0, 2, 3, 4] {
+        bench.connect(1, node);
+    }
+    run(&mut bench, &mut client, &mut relays, 1);
+    for from in [1, 3, 4, 5] {
+        bench.inject(1, offers(from));
+    }
+    run(&mut bench, &mut client, &mut relays, 5);
+    assert_eq!(client.stats().slots, 2);
+    let asked: Vec<_> = relays.iter().map(|relay| relay.opened().len()).collect();
+    assert!(asked.iter().sum::<usize>() <= 3, "{asked:?}");
+    asked_for(&mut client);
+    run(&mut bench, &mut client, &mut relays, 600);
+    assert_eq!(asked_for(&mut client), 0, "nothing is missing");
+}
+
+// covers: RLY-025
+#[test]
+fn offers_age_and_there_is_room_for_twenty() {
+    let mut duo = Duo::new(ClientConfig::default());
+    // 25 that were heard of and are not connected: the first twenty are remembered, so the connected one that offers last has no room.
+    for from in 50..75 {
+        duo.bench.inject(1, offers(from));
+    }
+    duo.bench.inject(1, offers(1));
+    duo.bench
+        .inject(1, Input::Fact(Fact::Reachability(Reachability::Private)));
+    duo.wait(1);
+    assert!(duo.relay.opened().is_empty());
+    // Half an hour later the twenty are forgotten.
+    duo.wait(1801);
+    duo.bench.inject(1, offers(1));
+    duo.wait(1);
+    assert_eq!(duo.relay.opened().len(), 1);
 }
 
 // ── circuits of a client ──
@@ -574,4 +677,166 @@ fn a_relay_that_says_nothing_is_cut_off() {
     assert_eq!(closed(&duo.relay, stream), None);
     duo.wait(2);
     assert_eq!(closed(&duo.relay, stream), Some(Closed::Reset));
+}
+
+/// A message of this type with these of the parts 2 to 4.
+fn stop(kind: u8, parts: u8) -> Vec<u8> {
+    let id = peer(5).as_bytes().to_vec();
+    let len = u8::try_from(id.len()).unwrap();
+    let peer = [&[0x12, len + 2, 0x0a, len][..], &id].concat();
+    let all = [peer, vec![0x1a, 2, 8, 1], vec![0x20, 100]];
+    let chosen = all
+        .into_iter()
+        .enumerate()
+        .filter(|(place, _)| parts >> place & 1 == 1)
+        .flat_map(|(_, part)| part);
+    [8, kind].into_iter().chain(chosen).collect()
+}
+
+// covers: RLY-086
+#[test]
+fn vul_137_an_offer_is_judged_by_its_type_and_its_peer_whatever_else_it_has() {
+    for kind in 0..2 {
+        for parts in 0..8 {
+            let mut duo = Duo::new(ClientConfig::default());
+            duo.reserve();
+            let wanted = match (kind, parts & 1) {
+                (0, 1) => Status::Ok,
+                (0, _) => Status::MalformedMessage,
+                _ => Status::UnexpectedMessage,
+            };
+            let (_, answer) = duo.offer(stop(kind, parts));
+            let wanted_answer = StopMessage::Status { status: wanted };
+            assert_eq!(answer, Some(wanted_answer), "type {kind}, parts {parts:03b}");
+            assert_eq!(duo.client.stats().inbound, usize::from(wanted == Status::Ok));
+            let [.., Link::Accepted { limited, .. }] = duo
+                .bench
+                .promoted(1)
+                .iter()
+                .map(|(_, link)| link.clone())
+                .collect::<Vec<_>>()[..]
+            else {
+                assert_ne!(wanted, Status::Ok);
+                continue;
+            };
+            assert_eq!(limited, parts & 2 == 2);
+        }
+    }
+}
+
+// covers: RLY-022, RLY-097
+#[test]
+fn vul_137_limits_of_any_size_are_no_limit_at_zero_only_and_ends_of_any_size_are_within_a_day() {
+    let durations = [0, u32::MAX];
+    let amounts = [0, u64::from(u32::MAX), u64::MAX];
+    for (duration, data) in durations
+        .into_iter()
+        .flat_map(|time| amounts.map(|data| (time, data)))
+    {
+        let mut duo = Duo::new(ClientConfig::default());
+        duo.bench.inject(1, wanted(77));
+        duo.wait(1);
+        let answer = HopMessage::Status {
+            status: Status::Ok,
+            reservation: None,
+            limit: Limit { duration, data },
+        };
+        let at = duo.bench.now();
+        duo.say(duo.last(), answer.encode());
+        let conn = libp2p_proto_core::ConnectionId::new(77);
+        let limited = (duration, data) != (0, 0);
+        assert_eq!(
+            duo.bench
+                .promoted(1)
+                .iter()
+                .map(|(_, link)| link.clone())
+                .collect::<Vec<_>>(),
+            [Link::Dialed { conn, limited }]
+        );
+        let left = duo.client.left(at, conn, Traffic::default()).unwrap();
+        assert_eq!(left.bytes, Some(data).filter(|data| *data > 0));
+        let time = Some(secs(u64::from(duration))).filter(|time| !time.is_zero());
+        assert_eq!(left.time, time);
+    }
+    for (expire, held) in [
+        (0, false),
+        (1_699_999_999, false),
+        (1 << 33, true),
+        (u64::MAX, true),
+        ((1 << 33) * 31_557_600, true),
+    ] {
+        let mut duo = Duo::new(ClientConfig::default());
+        duo.client.reserve(peer(1), Vec::new());
+        duo.wait(1);
+        let HopMessage::Status { reservation, .. } = duo.grant(0) else {
+            panic!("a grant")
+        };
+        let reservation = reservation.map(|granted| libp2p_proto_relay::Reservation { expire, ..granted });
+        let answer = HopMessage::Status {
+            status: Status::Ok,
+            reservation,
+            limit: Limit::default(),
+        };
+        duo.say(duo.last(), answer.encode());
+        assert_eq!(duo.client.stats().slots, usize::from(held), "{expire}");
+        // Nobody renews it.
+        duo.wait(24 * 3600 + 1);
+        assert_eq!(duo.client.stats().slots, 0);
+    }
+}
+
+// covers: RLY-095
+#[test]
+fn a_relay_that_is_reached_through_a_relay_brings_nothing_and_its_own_circuits_are_no_addresses() {
+    let mut bench = bench(2);
+    let (mut relay, mut client) = (
+        puppet(),
+        client(
+            2,
+            ClientConfig {
+                unreserved: true,
+                ..ClientConfig::default()
+            },
+        ),
+    );
+    let conn = bench.connect_with(1, 0, true);
+    bench.run(&mut [&mut relay, &mut client], secs(1));
+    let stream = bench
+        .with(0, &relay, |cx| cx.open(Target::Connection(conn), &[STOP_SPEC]))
+        .unwrap();
+    bench.run(&mut [&mut relay, &mut client], secs(1));
+    let _gone = bench.with(0, &relay, |cx| cx.write(stream, stop_connect(5)));
+    bench.run(&mut [&mut relay, &mut client], secs(1));
+    assert!(closed(&relay, stream).is_some() && relay.frames(stream).is_empty());
+    assert!(bench.promoted(1).is_empty());
+    // A slot whose only addresses lead through relays is worth what the dialed address is.
+    let mut duo = Duo::new(ClientConfig::default());
+    duo.client.reserve(peer(1), Vec::new());
+    duo.wait(1);
+    let HopMessage::Status {
+        reservation, limit, ..
+    } = duo.grant(3600)
+    else {
+        panic!("a grant")
+    };
+    let nested = addr(&format!("/ip4/203.0.113.9/tcp/1/p2p/{}/p2p-circuit", peer(9)));
+    let reservation = reservation.map(|granted| libp2p_proto_relay::Reservation {
+        addrs: vec![nested],
+        ..granted
+    });
+    let answer = HopMessage::Status {
+        status: Status::Ok,
+        reservation,
+        limit,
+    };
+    duo.say(duo.last(), answer.encode());
+    let Some(Event::Reserved { addrs, .. }) = duo.client.poll_event() else {
+        panic!("not reserved")
+    };
+    assert!(
+        addrs
+            .iter()
+            .all(|addr| addr.to_string().matches("p2p-circuit").count() == 1),
+        "{addrs:?}"
+    );
 }

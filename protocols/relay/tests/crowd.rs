@@ -43,6 +43,12 @@ fn accepting(cx: &mut Context<'_>, input: &Input) {
 impl Crowd {
     /// So many clients, each from an address of its own.
     fn new(clients: usize, config: ServerConfig) -> Self {
+        let own = |client: usize| [81, 0, (client / 250) as u8, (client % 250) as u8];
+        Self::from(clients, config, |client| Multiaddr::tcp(own(client).into(), 4001))
+    }
+
+    /// So many clients, the first of which is 1, from where `from` says.
+    fn from(clients: usize, config: ServerConfig, from: impl Fn(usize) -> Multiaddr) -> Self {
         let mut dice = Rng::from_seed([7; 32]);
         let mut peers = vec![identity(1).peer_id()];
         peers.extend((0..clients).map(|_| PeerId::random(&mut dice)));
@@ -58,7 +64,7 @@ impl Crowd {
             dial: None,
         };
         let conns = (1..=clients).map(|client| {
-            let from = Multiaddr::tcp([81, 0, (client / 250) as u8, (client % 250) as u8].into(), 4001);
+            let from = from(client);
             bench.connect_as([
                 (client, info(Side::Dialer, addr("/ip4/198.51.100.7/tcp/4001"))),
                 (0, info(Side::Listener, from)),
@@ -127,7 +133,6 @@ fn weight<T>(value: T) -> usize {
     usize::try_from(-freed).unwrap()
 }
 
-// covers: RLY-034, RLY-093
 #[test]
 fn ten_thousand_slots_and_a_thousand_circuits_take_what_the_page_says_and_the_next_of_each_is_refused() {
     let config = ServerConfig {
@@ -166,4 +171,93 @@ fn ten_thousand_slots_and_a_thousand_circuits_take_what_the_page_says_and_the_ne
     let held = weight(crowd.relay);
     println!("{held} bytes");
     assert!(held <= 10_000 * SLOT + 1000 * CIRCUIT, "{held}");
+}
+
+/// How often each answer was given.
+fn tally(answers: &[Option<Status>]) -> Vec<(Status, usize)> {
+    let mut tally: Vec<(Status, usize)> = Vec::new();
+    for status in answers.iter().map(|status| status.unwrap()) {
+        match tally.iter_mut().find(|(known, _)| *known == status) {
+            Some((_, count)) => *count += 1,
+            None => tally.push((status, 1)),
+        }
+    }
+    tally
+}
+
+// covers: RLY-034
+#[test]
+fn vul_135_of_a_thousand_that_ask_no_more_get_a_slot_than_the_address_the_network_and_the_relay_allow() {
+    let refused = Status::ReservationRefused;
+    // 200 addresses of IPv4, five peers at each: the relay has 128 slots.
+    let ip4 = |client: usize| Multiaddr::tcp([81, 0, 0, (client % 200) as u8].into(), 4001);
+    let mut crowd = Crowd::from(1000, ServerConfig::default(), ip4);
+    let answers = crowd.ask(0..1000, |_| HopMessage::Reserve);
+    assert_eq!(tally(&answers), [(Status::Ok, 128), (refused, 872)]);
+    // One /48, an address for each: 32 of one network, whatever the rest of the address is.
+    let ip6 = |network: u16, client: usize| {
+        let ip = [0x2001, network, 0xa, 0, 0, 0, 0, client as u16];
+        Multiaddr::tcp(core::net::Ipv6Addr::from(ip).into(), 4001)
+    };
+    let mut crowd = Crowd::from(1001, ServerConfig::default(), |client| {
+        ip6(if client == 1001 { 0xdb9 } else { 0xdb8 }, client)
+    });
+    let answers = crowd.ask(0..1000, |_| HopMessage::Reserve);
+    assert_eq!(tally(&answers), [(Status::Ok, 32), (refused, 968)]);
+    let answers = crowd.ask(1000..1001, |_| HopMessage::Reserve);
+    assert_eq!(tally(&answers), [(Status::Ok, 1)], "another network");
+    // One address: eight get a slot, and behind 60 nobody is even looked at.
+    let mut crowd = Crowd::from(1000, ServerConfig::default(), |_| {
+        Multiaddr::tcp([81, 0, 0, 1].into(), 4001)
+    });
+    let answers = crowd.ask(0..1000, |_| HopMessage::Reserve);
+    let (ok, busy) = (Status::Ok, Status::ResourceLimitExceeded);
+    assert_eq!(tally(&answers), [(ok, 8), (refused, 52), (busy, 940)]);
+    // One slot for each peer: who asks again has one.
+    crowd.run(120);
+    assert_eq!(tally(&crowd.ask(0..8, |_| HopMessage::Reserve)), [(ok, 8)]);
+    assert_eq!(crowd.relay.stats().reservations, 8);
+}
+
+// covers: RLY-093
+#[test]
+fn ten_thousand_identities_at_a_hundred_addresses_get_eight_slots_of_each_and_their_holders_keep_them() {
+    let config = ServerConfig {
+        max_reservations: 10_000,
+        max_rated: 20_000,
+        ..ServerConfig::default()
+    };
+    let at = |client: usize| Multiaddr::tcp([81, 0, 0, (client % 100) as u8].into(), 4001);
+    let mut crowd = Crowd::from(10_000, config, at);
+    let (ok, busy) = (Status::Ok, Status::ResourceLimitExceeded);
+    let answers = crowd.ask(0..10_000, |_| HopMessage::Reserve);
+    let wanted = [(ok, 800), (Status::ReservationRefused, 5200), (busy, 4000)];
+    assert_eq!(tally(&answers), wanted);
+    // The holders are the first 800: they renew right in the crowd, whose addresses may ask no more.
+    assert_eq!(tally(&crowd.ask(0..800, |_| HopMessage::Reserve)), [(ok, 800)]);
+    assert!(
+        crowd
+            .ask(9000..9100, |_| HopMessage::Reserve)
+            .iter()
+            .all(|status| *status != Some(ok))
+    );
+    // A slot comes back with its holder's connection, and all of them when they are not renewed.
+    crowd.bench.disconnect(crowd.conns[7]);
+    crowd.run(60);
+    assert_eq!(crowd.relay.stats().reservations, 799);
+    let (same, other) = (907, 908);
+    assert_eq!(
+        tally(&crowd.ask(same..same + 1, |_| HopMessage::Reserve)),
+        [(ok, 1)]
+    );
+    assert_eq!(
+        tally(&crowd.ask(other..other + 1, |_| HopMessage::Reserve)),
+        [(Status::ReservationRefused, 1)]
+    );
+    crowd.run(3700);
+    assert_eq!(crowd.relay.stats().reservations, 0);
+    assert_eq!(
+        tally(&crowd.ask(other..other + 1, |_| HopMessage::Reserve)),
+        [(ok, 1)]
+    );
 }

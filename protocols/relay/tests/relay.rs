@@ -164,29 +164,24 @@ fn a_reservation_names_public_addresses_with_the_id_and_three_times_the_same_end
     );
 }
 
-// covers: RLY-039
-#[test]
-fn without_a_public_address_there_is_no_reservation() {
-    let mut bench = Bench::with_peers(1, &[peer(1), peer(2)], LATENCY);
-    publish(&mut bench, "/ip4/10.0.0.1/tcp/4001");
-    let (mut relay, mut other) = (server(ServerConfig::default()), puppet());
-    let conn = bench.connect(1, 0);
-    run_all(&mut bench, &mut relay, &mut [&mut other]);
-    let (_, answer) = ask(&mut bench, 1, &mut relay, &mut [&mut other], conn, RESERVE);
-    assert_eq!(status(answer), Some(Status::ReservationRefused));
-}
-
 // covers: RLY-030, RLY-095
 #[test]
-fn vul_136_over_a_relayed_connection_nothing_is_granted() {
-    let mut bench = bench(2);
-    let (mut relay, mut other) = (server(ServerConfig::default()), puppet());
-    let conn = bench.connect_with(1, 0, true);
-    run_all(&mut bench, &mut relay, &mut [&mut other]);
-    for message in [RESERVE.to_vec(), connect(3)] {
-        let (stream, answer) = ask(&mut bench, 1, &mut relay, &mut [&mut other], conn, &message);
-        assert_eq!(status(answer), Some(Status::PermissionDenied));
-        assert_eq!(other.frames(stream), [Bytes::from_static(&[8, 2, 0x28, 0xca, 1])]);
+fn vul_136_over_a_relayed_connection_nothing_is_granted_whether_it_is_limited_or_not() {
+    let through = format!("/ip4/203.0.113.9/tcp/1/p2p/{}/p2p-circuit", peer(9));
+    for limited in [true, false] {
+        let mut bench = bench(2);
+        let (mut relay, mut other) = (server(ServerConfig::default()), puppet());
+        let conn = if limited {
+            bench.connect_with(1, 0, true)
+        } else {
+            bench.connect_from(0, 1, addr(&through))
+        };
+        run_all(&mut bench, &mut relay, &mut [&mut other]);
+        for message in [RESERVE.to_vec(), connect(3)] {
+            let (stream, answer) = ask(&mut bench, 1, &mut relay, &mut [&mut other], conn, &message);
+            assert_eq!(status(answer), Some(Status::PermissionDenied));
+            assert_eq!(other.frames(stream), [Bytes::from_static(&[8, 2, 0x28, 0xca, 1])]);
+        }
     }
 }
 

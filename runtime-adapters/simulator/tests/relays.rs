@@ -15,7 +15,7 @@ use libp2p_proto_relay::{
     ClientConfig, HOP, HopMessage, Limit, Relay, Reservation, STOP, ServerConfig, Status, StopMessage,
 };
 use libp2p_proto_simulator::{App, Birth, Error, Fault, FaultKind, Lent, Places, Scenario, Sim, Step};
-use libp2p_proto_stream_protocol::{Context, Dial, Framing, Input, Protocol, StreamSpec, Target};
+use libp2p_proto_stream_protocol::{Context, Dial, Framing, Input, Link, Protocol, StreamSpec, Target};
 use libp2p_proto_swarm::Event;
 use std::{collections::BTreeMap, time::Duration};
 use support::{Tester, apart, millis, seconds};
@@ -42,6 +42,10 @@ enum Lie {
     Cuts(u64),
     /// It grants slots for a minute and a half, once to each.
     RefusesRenewals,
+    /// It leads to nobody, and plays the other end itself.
+    Answers,
+    /// It serves nobody, but opens so many requests to whoever it is connected to, and says nothing there.
+    Knocks(usize),
 }
 
 /// A relay by the book, but for its lie. It splices by hand.
@@ -55,12 +59,15 @@ struct Liar {
     passed: u64,
     held: Vec<(Instant, StreamId, Bytes)>,
     served: Vec<PeerId>,
+    /// When each of its streams ended.
+    ended: Vec<Instant>,
 }
 
 impl Liar {
     fn new(lie: Lie) -> Self {
         let spec = |name| StreamSpec {
             send_capacity: 1 << 20,
+            max_outbound: 200,
             carries_links: true,
             ..StreamSpec::new(name, Framing::Held { max: 4096 })
         };
@@ -72,6 +79,7 @@ impl Liar {
             passed: 0,
             held: Vec::new(),
             served: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -117,6 +125,21 @@ impl Liar {
                 let answer = self.reserve(cx, peer);
                 let _refused = cx.write(stream, answer.encode());
                 cx.finish(stream);
+            }
+            Ok(HopMessage::Connect { .. }) if self.lie == Lie::Answers => {
+                let answer = HopMessage::Status {
+                    status: Status::Ok,
+                    reservation: None,
+                    limit: Limit::default(),
+                };
+                let _refused = cx.write(stream, answer.encode());
+                let remote = cx.connection_info(stream.conn).unwrap().remote.clone();
+                let link = Link::Accepted {
+                    peer,
+                    remote,
+                    limited: false,
+                };
+                cx.promote(stream, link).unwrap();
             }
             Ok(HopMessage::Connect { peer: to }) => {
                 let to = match self.lie {
@@ -172,7 +195,15 @@ impl Protocol for Liar {
                 }
             }
             Input::Frame { stream, data } => self.handle_frame(cx, stream, data),
+            Input::Connected { conn, .. } => {
+                if let Lie::Knocks(times) = self.lie {
+                    for _ in 0..times {
+                        cx.open(Target::Connection(conn), &[0]).unwrap();
+                    }
+                }
+            }
             Input::Closed { stream, .. } => {
+                self.ended.push(cx.now);
                 if let Some((other, _)) = self.joined.remove(&stream) {
                     cx.reset(other);
                 }
@@ -356,6 +387,46 @@ fn whatever_a_relay_does_with_the_bytes_nothing_wrong_arrives_and_nobody_else_is
         }
     }
     assert!(broken.iter().all(|runs| *runs >= 6), "{broken:?}");
+}
+
+// covers: RLY-059
+#[test]
+fn a_relay_that_plays_the_other_end_itself_is_not_taken_for_it() {
+    let sim = through(Lie::Answers);
+    assert!(!is_connected(&sim));
+    let relay = sim.peer(RELAY).unwrap();
+    let wrong = |event: &Event| {
+        let text = format!("{event:?}");
+        text.contains("WrongPeer") && text.contains(&format!("{relay:?}"))
+    };
+    let events = &sim.app(CALLER).unwrap().tester.events;
+    assert!(events.iter().any(wrong), "{events:?}");
+}
+
+// covers: RLY-094
+#[test]
+fn of_a_hundred_requests_on_one_connection_ten_wait_and_end_after_a_minute() {
+    let scenario = Scenario::new(2).link(apart(millis(20)));
+    let mut sim = Sim::new(scenario, 1, |birth| {
+        let part = match birth.place {
+            RELAY => part(&birth, true, ClientConfig::default()),
+            _ => Part::Lying(Box::new(Liar::new(Lie::Knocks(100)))),
+        };
+        Node::new(&birth, part)
+    })
+    .unwrap();
+    let ended = |sim: &Sim<Node>| match &sim.app(CALLER).unwrap().part {
+        Part::Lying(liar) => liar.ended.len(),
+        Part::Honest(_) => panic!("no liar"),
+    };
+    let requests = |sim: &mut Sim<Node>| sim.command(RELAY, |app, _, _| app.relay().stats().requests);
+    assert!(sim.dial(CALLER, RELAY));
+    sim.run_for(seconds(5)).unwrap();
+    assert_eq!((ended(&sim), requests(&mut sim)), (90, Some(10)));
+    sim.run_for(seconds(50)).unwrap();
+    assert_eq!((ended(&sim), requests(&mut sim)), (90, Some(10)));
+    sim.run_for(seconds(10)).unwrap();
+    assert_eq!((ended(&sim), requests(&mut sim)), (100, Some(0)));
 }
 
 /// A host behind nothing, that takes itself for private, and three relays, of which one may lie. It is dialed to all.
