@@ -8,9 +8,15 @@ use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Hosts of which so many in a hundred lie, each in one of six ways.
-pub(crate) fn simulation(hosts: usize, liars: usize, lookups: usize) -> Result<Value, Failure> {
+/// With `known` they begin with so many peers of each bucket.
+pub(crate) fn simulation(hosts: usize, liars: usize, lookups: usize, known: usize) -> Result<Value, Failure> {
     let mut plan = large(hosts, lookups);
     plan.liars = hosts * liars.min(99) / 100;
+    if known > 0 {
+        plan.known = known;
+        plan.config.refresh_interval = None;
+        plan.scenario.swarm.book.max_peers = 512;
+    }
     measure(plan, 1)
 }
 
@@ -62,7 +68,7 @@ fn large(hosts: usize, lookups: usize) -> DhtPlan {
 
 fn measure(plan: DhtPlan, seed: u64) -> Result<Value, Failure> {
     let watch = Watch::start();
-    let (hosts, liars) = (plan.hosts, plan.liars);
+    let (hosts, liars, known) = (plan.hosts, plan.liars, plan.known);
     let mut dht = Dht::new(plan, seed)?;
     dht.join()?;
     let joined = watch.seconds();
@@ -72,7 +78,7 @@ fn measure(plan: DhtPlan, seed: u64) -> Result<Value, Failure> {
     let share = |part: usize, all: usize| ratio(part) / ratio(all.max(1));
     let worst = |sorted: &[usize]| sorted.get(sorted.len() * 99 / 100).copied();
     Ok(json!({
-        "hosts": hosts, "liars": liars, "virtualSeconds": dht.sim.now().since(libp2p_proto_core::Instant::ZERO).as_secs(),
+        "hosts": hosts, "liars": liars, "known": known, "virtualSeconds": dht.sim.now().since(libp2p_proto_core::Instant::ZERO).as_secs(),
         "lookups": report.lookups, "foundTheNearest": share(report.found, report.lookups),
         "ofTheTwentyNearest": share(report.recalled, report.lookups * 20),
         "gets": report.gets, "gotTheValue": share(report.got, report.gets),

@@ -17,7 +17,8 @@
 //!   kad [NODES=100] [LOOKUPS=2000]   Kademlia over loopback TCP: CPU of all nodes for each lookup of the nearest peers, memory of each node
 //!   simulation [HOSTS=10000] [MINUTES=10]   swarm-level hosts with 20 connections, ping and identify, in virtual time, on one core
 //!   simulation-full [HOSTS=200] [MINUTES=60]   full-path hosts, with faults
-//!   kad-simulation [HOSTS=10000] [LIARS=0] [LOOKUPS=1000]   a swarm-level network of Kademlia servers, of which LIARS of a hundred lie: lookups, hops, requests
+//!   kad-simulation [HOSTS=10000] [LIARS=0] [LOOKUPS=1000] [KNOWN=0]   a swarm-level network of Kademlia servers, of which LIARS of a hundred lie: lookups, hops, requests. With
+//!                                    KNOWN they begin with so many peers of each bucket, instead of joining one after the other: for 100 000
 //!   kad-churn [HOSTS=1000] [HOURS=1]   the same with a third behind NATs, and sessions of half an hour
 //!   kad-eclipse [HOSTS=1000]   half of all identities belong to one attacker in ten networks
 //!   simulation-instructions [HOSTS=100]   instructions of each delivered event (needs valgrind)
@@ -133,7 +134,7 @@ fn run(args: &[&str], runtime: Runtime) -> Result<Option<Value>, Failure> {
             let liars = args.get(2).map_or(Ok(0), |text| text.parse())?;
             (
                 *name,
-                dht::simulation(number(1, 10_000)?, liars, number(3, 1000)?)?,
+                dht::simulation(number(1, 10_000)?, liars, number(3, 1000)?, number(4, 0)?)?,
             )
         }
         [name @ "kad-churn", ..] => (*name, dht::churn(number(1, 1000)?, number(2, 1)? as u64)?),

@@ -21,6 +21,9 @@ use libp2p_proto_kad::{
 use libp2p_proto_stream_protocol::{Context, Fact, Framing, Input, Protocol, StreamSpec};
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
+mod population;
+use population::Population;
+
 /// The network's name.
 pub const NAME: ProtocolName = ProtocolName::from_static("/simulation/kad/1.0.0");
 /// Hosts that everybody knows, and that neither lie nor go.
@@ -106,6 +109,8 @@ pub struct DhtPlan {
     pub config: Config,
     /// How honest hosts come and go while lookups run.
     pub churn: Option<Churn>,
+    /// Peers of each bucket, at most, that every host knows from an earlier life, as from a snapshot; it checks them, and does not walk the network to join it. 0: all join anew.
+    pub known: usize,
     /// Time in which all have joined.
     pub join: Duration,
     /// Time until the first lookup.
@@ -131,6 +136,7 @@ impl DhtPlan {
             clients: 0,
             config: server(false),
             churn: None,
+            known: 0,
             join: Duration::from_secs(120),
             settle: Duration::from_secs(120),
             lookups: 100,
@@ -482,7 +488,15 @@ impl Dht {
             order.swap(last, usize::try_from(self.dice.below(bound)).unwrap_or(0));
         }
         let mut here: Vec<usize> = (0..KNOWN.min(self.plan.hosts)).collect();
+        let population = (self.plan.known > 0).then(|| Population::new(&self.directory.borrow().places));
         for place in here.clone().into_iter().chain(order) {
+            if let Some(population) = &population {
+                for friend in population.table_of(place, self.plan.known, &mut self.dice) {
+                    self.introduce(place, friend);
+                }
+                self.sim.run_for(gap)?;
+                continue;
+            }
             for number in 0..FRIENDS {
                 // Where some lie, one friend is of those whom everybody knows, as the bootstrap peers of a public network: whoever knows liars alone is lost before it begins.
                 let trusted = number == 0 && self.plan.liars > 0;

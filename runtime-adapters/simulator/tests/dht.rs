@@ -42,6 +42,22 @@ fn without_faults_every_lookup_finds_the_nearest_in_few_hops_and_every_value_is_
 }
 
 #[test]
+fn hosts_that_begin_with_their_tables_look_up_as_if_they_had_joined_with_fewer_events() {
+    let plan = |known| DhtPlan {
+        known,
+        lookups: 20,
+        ..DhtPlan::new(120)
+    };
+    let joined = run(plan(0), 1);
+    let mut begun = plan(8);
+    begun.config.refresh_interval = None;
+    let begun = run(begun, 1);
+    assert_eq!((begun.found, begun.got), (20, 20));
+    at_least(begun.recalled, 400, 990);
+    assert!(begun.events * 3 < joined.events * 2);
+}
+
+#[test]
 fn a_run_is_a_function_of_its_plan_and_its_seed() {
     let hash = |seed| {
         let mut plan = DhtPlan::new(30);
