@@ -58,7 +58,7 @@ impl Kad {
         self.step(cx, query, peer, Step::Failed(failure));
         // What we did not try says nothing of the peer.
         if !matches!(failure, Failure::NotDialed | Failure::Busy) {
-            self.dismiss(cx, &peer);
+            self.lose(cx, &peer);
         }
     }
 

@@ -40,6 +40,11 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 const MAX_PUBLISHING: usize = 8;
 /// A key that could not be published for want of an address waits so long.
 const PUBLISH_RETRY: Duration = Duration::from_secs(60);
+/// Peers that were in the table and could not be reached any more, how many of them a refresh asks again, and how long they are remembered. Without them a network that
+/// fell apart for long would stay so: each part has enough peers of its own.
+const MAX_LOST: usize = 64;
+const LOST_ASKED: usize = 8;
+const LOST_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Peers that an owner invites.
 const MAX_INVITED: usize = 5120;
 
@@ -51,6 +56,8 @@ pub(crate) struct Upkeep {
     bootstrapped: Instant,
     checks: BTreeSet<PeerId>,
     backoffs: BTreeMap<PeerId, Backoff>,
+    /// Who is asked next stands first.
+    lost: VecDeque<Lost>,
     pub(crate) invited: VecDeque<Contact>,
     pub(crate) refresh_now: bool,
     walk: Walk,
@@ -61,6 +68,15 @@ pub(crate) struct Upkeep {
 struct Backoff {
     failures: u32,
     until: Instant,
+}
+
+/// A peer that was in the table and could not be reached any more.
+#[derive(Clone, Debug)]
+struct Lost {
+    contact: Contact,
+    at: Instant,
+    /// How long it had been in the table.
+    tenure: Duration,
 }
 
 /// The lookups of one refresh: our own id, then buckets.
@@ -175,6 +191,18 @@ impl Upkeep {
             Duration::from_secs(1).saturating_mul(1_u32.checked_shl(known.failures).unwrap_or(u32::MAX));
         known.failures = known.failures.saturating_add(1).min(16);
         known.until = now + wait.min(MAX_BACKOFF);
+    }
+
+    /// Remembers a peer that was lost; of too many, those that were here longest.
+    fn remember(&mut self, lost: Lost) {
+        if self.lost.len() >= MAX_LOST {
+            let least = self.lost.iter().map(|known| known.tenure).min();
+            if least.is_some_and(|least| least >= lost.tenure) {
+                return;
+            }
+            self.lost.retain(|known| Some(known.tenure) != least);
+        }
+        self.lost.push_back(lost);
     }
 
     fn may_check(&self, now: Instant, peer: &PeerId) -> bool {
@@ -312,6 +340,7 @@ impl Kad {
 
     fn begin_refresh(&mut self, cx: &mut Context<'_>) {
         self.ask_the_silent(cx);
+        self.ask_the_lost(cx);
         if self.table.is_empty() {
             return;
         }
@@ -428,6 +457,22 @@ impl Kad {
         }
     }
 
+    /// Peers that could not be reached any more are asked again, some at each refresh.
+    fn ask_the_lost(&mut self, cx: &mut Context<'_>) {
+        self.upkeep
+            .lost
+            .retain(|known| cx.now.since(known.at) < LOST_AGE && !self.table.contains(&known.contact.peer));
+        for _ in 0..LOST_ASKED.min(self.upkeep.lost.len()) {
+            let Some(lost) = self.upkeep.lost.pop_front() else {
+                break;
+            };
+            let contact = lost.contact.clone();
+            self.upkeep.lost.push_back(lost);
+            self.upkeep.backoffs.remove(&contact.peer);
+            self.check(cx, contact);
+        }
+    }
+
     fn bootstrap(&mut self, cx: &mut Context<'_>) {
         let mut peers: Vec<Contact> = Vec::new();
         for addr in &self.config.bootstrap {
@@ -488,7 +533,7 @@ impl Kad {
             self.admit(cx, peer);
         } else {
             self.upkeep.back_off(cx.now, peer);
-            self.dismiss(cx, &peer);
+            self.lose(cx, &peer);
         }
         if !self.upkeep.has_hope() {
             self.wake_waiting();
@@ -534,7 +579,23 @@ impl Kad {
         }
     }
 
-    /// A peer that failed, or no longer belongs here, leaves the table.
+    /// A peer that failed leaves the table, and is remembered.
+    pub(crate) fn lose(&mut self, cx: &mut Context<'_>, peer: &PeerId) {
+        if let Some(known) = self.table.get(peer) {
+            let lost = Lost {
+                contact: Contact {
+                    peer: *peer,
+                    addrs: known.addrs.clone(),
+                },
+                at: cx.now,
+                tenure: cx.now.since(known.added),
+            };
+            self.upkeep.remember(lost);
+        }
+        self.dismiss(cx, peer);
+    }
+
+    /// A peer that no longer belongs here leaves the table.
     pub(crate) fn dismiss(&mut self, cx: &mut Context<'_>, peer: &PeerId) {
         let (gone, came) = self.table.remove(cx.now, peer);
         if gone {

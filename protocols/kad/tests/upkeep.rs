@@ -105,6 +105,40 @@ fn checks_are_bounded_and_a_failing_peer_is_asked_ever_more_rarely() {
 }
 
 #[test]
+fn a_peer_that_was_lost_is_asked_again_at_each_refresh_and_comes_back_although_nobody_names_it() {
+    let config = Config {
+        refresh_interval: SECOND * 60,
+        ..private()
+    };
+    let up = std::rc::Rc::new(std::cell::Cell::new(true));
+    let theirs = std::rc::Rc::clone(&up);
+    let fickle = Fake::new(move |_, request| {
+        if theirs.get() {
+            naming(request, &[900])
+        } else {
+            Reply::Reset
+        }
+    });
+    let mut nodes = vec![Node::Fake(fickle)];
+    nodes.extend((0..4).map(|_| Node::Fake(good())));
+    let mut net = Net::with(config, nodes);
+    for index in 1..=5 {
+        net.connect(0, index);
+    }
+    net.run(SECOND);
+    assert_eq!(table(&mut net).len(), 5);
+    up.set(false);
+    net.run(SECOND * 140);
+    assert!(!table(&mut net).contains(&peer(1)));
+    let asked = net.fake(1).asked.len();
+    net.run(SECOND * 70);
+    assert!((1..=2).contains(&(net.fake(1).asked.len() - asked)));
+    up.set(true);
+    net.run(SECOND * 70);
+    assert_eq!(table(&mut net).len(), 5);
+}
+
+#[test]
 fn a_newcomer_to_a_full_bucket_is_not_asked_whether_it_works() {
     let ours = Key::of_peer(&peer(0));
     let far = (1..).filter(|index| ours.common_prefix(&Key::of_peer(&peer(*index))) == 0);

@@ -2,6 +2,8 @@
 //!
 //! What identify would tell of a peer is told at once when a connection stands, from a directory: whether it serves, and where it is.
 
+mod liar;
+
 use crate::{
     app::{App, Birth, Lent, Step},
     check::Violation,
@@ -11,15 +13,17 @@ use crate::{
     scenario::Scenario,
     sim::Sim,
 };
-use bytes::Bytes;
 use core::time::Duration;
-use libp2p_proto_core::{Deadline, Instant, Multiaddr, PeerId, ProtocolName, Rng, StreamId, UnixTime};
+use liar::Liar;
+use libp2p_proto_core::{Instant, Multiaddr, PeerId, ProtocolName, Rng, UnixTime};
 use libp2p_proto_kad::{
-    Config, Contact, Effort, Event, Invalid, Kad, Key, Message, MessageType, Mode, Outcome, QueryError,
-    QueryId, Record, Validator, Validators,
+    Config, Contact, Effort, Event, Invalid, Kad, Key, Mode, Outcome, QueryError, QueryId, Validator,
+    Validators,
 };
-use libp2p_proto_stream_protocol::{Context, Fact, Framing, Input, Protocol, StreamSpec};
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use libp2p_proto_stream_protocol::{Context, Fact, Input, Protocol, StreamSpec};
+use std::{cell::RefCell, collections::BTreeMap, net::Ipv4Addr, rc::Rc};
+
+pub use liar::{LIES, Lie};
 
 mod population;
 use population::Population;
@@ -57,33 +61,6 @@ pub fn server(diverse: bool) -> Config {
         ..private
     }
 }
-
-/// What a liar does with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lie {
-    /// Nothing.
-    Silence,
-    /// Names peers that do not exist.
-    Invent,
-    /// Names liars only, and provides nothing.
-    Promote,
-    /// Names liars only, and takes eight seconds.
-    Slow,
-    /// Names providers that do not exist, and values that are old.
-    Bogus,
-    /// Names a thousand peers that do not exist.
-    Huge,
-}
-
-/// The lies of a mixed crowd.
-pub const LIES: [Lie; 6] = [
-    Lie::Silence,
-    Lie::Invent,
-    Lie::Promote,
-    Lie::Slow,
-    Lie::Bogus,
-    Lie::Huge,
-];
 
 /// How hosts come and go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +176,12 @@ struct Directory {
     /// By place.
     places: Vec<PeerId>,
     liars: Vec<Contact>,
+    /// The first so many places are honest.
+    honest: usize,
+    /// Third parties that liars aim at.
+    victims: Vec<Ipv4Addr>,
+    /// When those begin who act unasked.
+    begin: Instant,
 }
 
 /// Tells of every peer what identify would.
@@ -231,121 +214,6 @@ impl Protocol for Introducer {
         });
         let protocols = protocols.into();
         let _told = cx.tell(Fact::PeerProtocols { peer, protocols });
-    }
-}
-
-/// A server that lies.
-#[derive(Debug)]
-struct Liar {
-    specs: [StreamSpec; 1],
-    lie: Lie,
-    dice: Rng,
-    directory: Rc<RefCell<Directory>>,
-    /// Answers that wait.
-    later: Vec<(Instant, StreamId, Vec<u8>)>,
-}
-
-impl Liar {
-    fn new(lie: Lie, dice: Rng, directory: Rc<RefCell<Directory>>) -> Self {
-        let framing = Framing::LengthDelimited { max: 512 * 1024 };
-        let spec = StreamSpec {
-            max_inbound: 64,
-            send_capacity: 1 << 20,
-            ..StreamSpec::new(NAME, framing)
-        };
-        Self {
-            specs: [spec],
-            lie,
-            dice,
-            directory,
-            later: Vec::new(),
-        }
-    }
-
-    fn invented(&mut self, count: usize) -> Vec<Contact> {
-        let dice = &mut self.dice;
-        let invent = |_| {
-            let [a, b, c, ..] = dice.bytes32();
-            Contact {
-                peer: PeerId::random(dice),
-                addrs: vec![Multiaddr::tcp([46, a, b, c].into(), 4001)],
-            }
-        };
-        (0..count).map(invent).collect()
-    }
-
-    fn friends(&mut self) -> Vec<Contact> {
-        let directory = Rc::clone(&self.directory);
-        let liars = &directory.borrow().liars;
-        let bound = u64::try_from(liars.len()).unwrap_or(1).max(1);
-        let any = |_| {
-            liars
-                .get(usize::try_from(self.dice.below(bound)).unwrap_or(0))
-                .cloned()
-        };
-        (0..20).filter_map(any).collect()
-    }
-
-    fn answer(&mut self, request: &Message) -> Option<Message> {
-        let mut answer = Message::new(request.kind, Bytes::new());
-        match request.kind {
-            MessageType::AddProvider => return None,
-            // It keeps nothing, and says that it did.
-            MessageType::PutValue => answer.record.clone_from(&request.record),
-            _ => {}
-        }
-        match self.lie {
-            Lie::Silence => return None,
-            Lie::Invent => answer.closer = self.invented(20),
-            Lie::Promote | Lie::Slow => answer.closer = self.friends(),
-            Lie::Huge => answer.closer = self.invented(1000),
-            Lie::Bogus => {
-                answer.closer = self.friends();
-                answer.providers = self.invented(20);
-                if request.kind == MessageType::GetValue {
-                    answer.record = Some(Record {
-                        key: request.key.clone(),
-                        value: Bytes::from_static(&[0; 8]),
-                        ..Record::default()
-                    });
-                }
-            }
-        }
-        Some(answer)
-    }
-}
-
-impl Protocol for Liar {
-    fn specs(&self) -> &[StreamSpec] {
-        &self.specs
-    }
-
-    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
-        match input {
-            Input::Frame { stream, data } if stream.is_inbound() => {
-                let request = Message::decode(&data, 4 << 20, 100).ok();
-                let Some(answer) = request.and_then(|request| self.answer(&request)) else {
-                    return;
-                };
-                let wait = if self.lie == Lie::Slow { 8 } else { 0 };
-                self.later
-                    .push((cx.now + Duration::from_secs(wait), stream, answer.encode()));
-            }
-            Input::Finished { stream } => cx.finish(stream),
-            Input::Timeout => {}
-            _ => return,
-        }
-        let now = cx.now;
-        let due = |(at, ..): &(Instant, StreamId, Vec<u8>)| *at <= now;
-        while let Some(place) = self.later.iter().position(due) {
-            let (_, stream, answer) = self.later.remove(place);
-            let _gone = cx.write(stream, answer);
-        }
-    }
-
-    fn poll_timeout(&self) -> Option<Deadline> {
-        let next = self.later.iter().map(|(at, ..)| *at).min();
-        next.map(|at| Deadline::new(at, "lie"))
     }
 }
 
@@ -452,6 +320,8 @@ impl Dht {
         let sim = Sim::new(scenario, seed, make)?;
         {
             let mut directory = directory.borrow_mut();
+            directory.honest = plan.honest();
+            directory.begin = Instant::ZERO + plan.join.saturating_add(plan.settle);
             for place in 0..plan.hosts {
                 let (Some(peer), Some(addr)) = (sim.peer(place), sim.address_of(place)) else {
                     continue;
@@ -471,6 +341,11 @@ impl Dht {
             directory,
             dice,
         })
+    }
+
+    /// Third parties at whose addresses [`Lie::Poison`] places peers.
+    pub fn aim(&mut self, victims: Vec<Ipv4Addr>) {
+        self.directory.borrow_mut().victims = victims;
     }
 
     /// Lets everybody join, one after the other, and waits.
@@ -613,7 +488,7 @@ impl Dht {
         let mut open = Vec::new();
         for round in 0..rounds {
             let key = Key::from_raw(self.dice.bytes32());
-            let name = format!("/x/{round}").into_bytes();
+            let name = format!("/x/{}/{round}", self.sim.now().since(Instant::ZERO).as_nanos()).into_bytes();
             let value = u64::from(round).saturating_add(1).to_be_bytes();
             let putter = self.anybody();
             let put = self.begin(putter, |kad| kad.put_value(name.clone(), value.to_vec()));
@@ -698,7 +573,12 @@ fn born(plan: &DhtPlan, directory: &Rc<RefCell<Directory>>, birth: Birth<'_>) ->
     let role = if birth.place >= plan.honest() {
         let turn = birth.place.checked_rem(plan.lies.len()).unwrap_or(0);
         let lie = plan.lies.get(turn).copied().unwrap_or(Lie::Silence);
-        Role::Liar(Box::new(Liar::new(lie, birth.dice, Rc::clone(directory))))
+        Role::Liar(Box::new(Liar::new(
+            birth.identity.peer_id(),
+            lie,
+            birth.dice,
+            Rc::clone(directory),
+        )))
     } else {
         let mode = if plan.is_client(birth.place) {
             Mode::Client

@@ -31,7 +31,7 @@ pub struct Scenario {
     pub seeds: BTreeMap<usize, [u8; 32]>,
     /// Hosts whose identity is given as it is, before all other ways to get one: keys that no dice of ours can make.
     pub identities: BTreeMap<usize, Identity>,
-    /// Addresses of hosts that are not drawn, each of its own.
+    /// Addresses of hosts and actors that are not drawn, each of its own.
     pub ips: BTreeMap<usize, Ipv4Addr>,
     /// Clocks that differ from the simulation's; the first that fits counts.
     pub skews: Vec<(Places, Skew)>,

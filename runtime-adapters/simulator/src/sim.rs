@@ -215,7 +215,8 @@ impl<A: App> Sim<A> {
     pub fn add_actor(&mut self, actor: impl Actor + 'static) -> Result<usize, Error> {
         let place = self.places.len();
         let number = u32::try_from(place).map_err(|_| Error::OutOfRange("hosts"))?;
-        let ip = address(45, number);
+        let ip = self.scenario.ips.get(&place).copied();
+        let ip = ip.unwrap_or_else(|| address(45, number));
         let net = &mut self.fabric.net;
         net.ports.push(Port { ip, nat: None });
         net.places.insert(ip, number);

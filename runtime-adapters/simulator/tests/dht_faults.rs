@@ -1,0 +1,163 @@
+//! Networks of Kademlia nodes under faults: partitions that heal, half of them gone at once, crowds of identities around a key, floods of records, addresses of
+//! third parties. Small ones; `DHT_HOSTS=1000` runs the tests that say so with as many hosts.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests fail by panicking"
+)]
+
+use libp2p_proto_core::Instant;
+use libp2p_proto_kad::Key;
+use libp2p_proto_simulator::{
+    Fault, FaultKind, Places,
+    dht::{Dht, DhtPlan, DhtReport},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How many hosts: the size of the requirement takes minutes.
+fn hosts(small: usize) -> usize {
+    let text = std::env::var("DHT_HOSTS");
+    text.map_or(small, |text| text.parse().unwrap())
+}
+
+fn at_least(part: usize, all: usize, per_mille: usize, what: &str) {
+    eprintln!("{what}: {part} of {all}");
+    assert!(
+        all > 0 && part * 1000 >= all * per_mille,
+        "{what}: {part} of {all}"
+    );
+}
+
+fn run_until(dht: &mut Dht, at: Duration) {
+    let left = (Instant::ZERO + at).since(dht.sim.now());
+    dht.sim.run_for(left).unwrap();
+}
+
+/// Groups of hosts that hear nothing of each other; of the first group the others are heard, if it is `deaf` alone.
+fn apart(at: Duration, during: Duration, hosts: usize, groups: usize, deaf: bool) -> Vec<Fault> {
+    let group = |number: usize| -> Vec<usize> { (0..hosts).filter(|host| host % groups == number).collect() };
+    let cut = |number| FaultKind::Cut {
+        from: Places::Some(group(number)),
+        to: Places::But(group(number)),
+    };
+    let numbers = usize::from(deaf)..groups;
+    numbers
+        .map(|number| Fault::during(at, during, cut(number)))
+        .collect()
+}
+
+/// The part of SIM-008 that is Kademlia's; for the others see `files.rs` and `gossip_faults.rs`.
+// covers: SIM-008
+#[test]
+fn when_a_network_that_fell_apart_heals_lookups_succeed_within_two_refreshes() {
+    let hosts = hosts(30);
+    let mut plan = DhtPlan::new(hosts);
+    plan.config.refresh_interval = MINUTE;
+    plan.lookups = 20;
+    let mut heals = Vec::new();
+    let mut at = MINUTE * 5;
+    for (groups, deaf) in [(2, true), (3, false), (4, true), (5, false)] {
+        let faults = apart(at, MINUTE * 3, hosts, groups, deaf);
+        plan.scenario.faults.extend(faults);
+        heals.push((format!("{groups} groups, deaf: {deaf}"), at + MINUTE * 3));
+        at += MINUTE * 12;
+    }
+    for seconds in [1, 60] {
+        let flap = Duration::from_secs(seconds);
+        for turn in 0..4 {
+            let faults = apart(at + flap * 2 * turn, flap, hosts, 2 + turn as usize % 2, false);
+            plan.scenario.faults.extend(faults);
+        }
+        heals.push((format!("flapping every {seconds} s"), at + flap * 7));
+        at += flap * 7 + MINUTE * 9;
+    }
+    let mut dht = Dht::new(plan, 8).unwrap();
+    dht.join().unwrap();
+    for (what, healed) in heals {
+        run_until(&mut dht, healed + MINUTE * 2);
+        let report: DhtReport = dht.look_up().unwrap();
+        at_least(report.found, report.lookups, 990, &what);
+        at_least(report.got, report.gets, 990, &what);
+    }
+}
+
+/// Of the live peers that the table of each host has room for, how many it has: the part in it, all of them, and how many of its peers are gone.
+fn filled(dht: &Dht, hosts: usize) -> (usize, usize, usize) {
+    let live: Vec<_> = (0..hosts).filter(|place| dht.sim.app(*place).is_some()).collect();
+    let mut sum = (0, 0, 0);
+    for place in &live {
+        let own = Key::of_peer(&dht.sim.peer(*place).unwrap());
+        let mut buckets: BTreeMap<u16, (usize, usize)> = BTreeMap::new();
+        for other in live.iter().filter(|other| *other != place) {
+            let key = Key::of_peer(&dht.sim.peer(*other).unwrap());
+            buckets.entry(own.common_prefix(&key)).or_default().0 += 1;
+        }
+        for known in dht.sim.app(*place).unwrap().kad().unwrap().table() {
+            let lives = live.iter().any(|other| dht.sim.peer(*other) == Some(known.peer));
+            if lives {
+                buckets.entry(own.common_prefix(&known.key)).or_default().1 += 1;
+            } else {
+                sum.2 += 1;
+            }
+        }
+        for (there, here) in buckets.into_values() {
+            sum.0 += here.min(there.min(20));
+            sum.1 += there.min(20);
+        }
+    }
+    sum
+}
+
+// covers: SIM-014
+#[test]
+fn tables_fill_when_ten_times_as_many_join_in_a_minute_and_again_after_half_of_all_have_left_in_a_second() {
+    let hosts = hosts(90);
+    let mut plan = DhtPlan::new(hosts);
+    plan.config.refresh_interval = MINUTE;
+    plan.join = Duration::from_secs(66);
+    plan.settle = MINUTE * 2;
+    let leave = MINUTE * 6;
+    for place in (5..hosts).step_by(2) {
+        let at =
+            leave + Duration::from_secs(1) * u32::try_from(place).unwrap() / u32::try_from(hosts).unwrap();
+        let hosts = Places::one(place);
+        plan.scenario
+            .faults
+            .push(Fault::at(at, FaultKind::Kill { hosts }));
+    }
+    let mut dht = Dht::new(plan, 14).unwrap();
+    dht.join().unwrap();
+    let (has, all, _) = filled(&dht, hosts);
+    at_least(
+        has,
+        all,
+        950,
+        "places of tables, two refreshes after the crowd came",
+    );
+    run_until(&mut dht, leave + Duration::from_secs(1));
+    let (has, all, gone) = filled(&dht, hosts);
+    eprintln!("{has} of {all}, {gone} gone");
+    assert!(gone * 3 > has, "half of all have left");
+    run_until(&mut dht, leave + MINUTE * 2);
+    let (has, all, gone) = filled(&dht, hosts);
+    at_least(
+        has,
+        all,
+        850,
+        "places of tables, two refreshes after half have left",
+    );
+    at_least(has, has + gone, 850, "peers of tables that are there");
+    run_until(&mut dht, leave + MINUTE * 4);
+    let (has, all, gone) = filled(&dht, hosts);
+    at_least(
+        has,
+        all,
+        950,
+        "places of tables, four refreshes after half have left",
+    );
+    at_least(has, has + gone, 950, "peers of tables that are there");
+}
