@@ -107,7 +107,7 @@ fn checks_are_bounded_and_a_failing_peer_is_asked_ever_more_rarely() {
 #[test]
 fn a_peer_that_was_lost_is_asked_again_at_each_refresh_and_comes_back_although_nobody_names_it() {
     let config = Config {
-        refresh_interval: SECOND * 60,
+        refresh_interval: Some(SECOND * 60),
         ..private()
     };
     let up = std::rc::Rc::new(std::cell::Cell::new(true));

@@ -56,7 +56,7 @@ fn apart(at: Duration, during: Duration, hosts: usize, groups: usize, deaf: bool
 fn when_a_network_that_fell_apart_heals_lookups_succeed_within_two_refreshes() {
     let hosts = hosts(30);
     let mut plan = DhtPlan::new(hosts);
-    plan.config.refresh_interval = MINUTE;
+    plan.config.refresh_interval = Some(MINUTE);
     plan.lookups = 20;
     let mut heals = Vec::new();
     let mut at = MINUTE * 5;
@@ -117,7 +117,7 @@ fn filled(dht: &Dht, hosts: usize) -> (usize, usize, usize) {
 fn tables_fill_when_ten_times_as_many_join_in_a_minute_and_again_after_half_of_all_have_left_in_a_second() {
     let hosts = hosts(90);
     let mut plan = DhtPlan::new(hosts);
-    plan.config.refresh_interval = MINUTE;
+    plan.config.refresh_interval = Some(MINUTE);
     plan.join = Duration::from_secs(66);
     plan.settle = MINUTE * 2;
     let leave = MINUTE * 6;
