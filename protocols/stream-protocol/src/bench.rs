@@ -92,6 +92,13 @@ impl Bench {
         self.nodes.get(node).map_or_else(|| peer(node), |node| node.local)
     }
 
+    /// Lets a node that is not connected be another peer from now on.
+    pub fn rename(&mut self, node: usize, peer: PeerId) {
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.local = peer;
+        }
+    }
+
     /// Connects `dialer` to `listener`; both ends have this id. The inputs arrive with the next run.
     pub fn connect(&mut self, dialer: usize, listener: usize) -> ConnectionId {
         self.connect_with(dialer, listener, false)

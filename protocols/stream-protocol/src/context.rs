@@ -277,8 +277,8 @@ impl<'a> Context<'a> {
         self.host.set_aside(conn);
     }
 
-    /// Keeps a connection without a stream on it, as a stream would that keeps it alive: it does not count as idle or needless, and is trimmed late. `false` takes that
-    /// back. A connection that is gone is no error.
+    /// Keeps a connection without a stream on it, as a stream would that keeps it alive: it does not count as idle or needless, and is trimmed later than those that
+    /// streams alone keep. `false` takes that back. A connection that is gone is no error.
     pub fn keep(&mut self, conn: ConnectionId, keep: bool) {
         self.host.keep(self.protocol, conn, keep);
     }

@@ -25,10 +25,10 @@ pub struct Noted {
 ///
 /// Inputs, and these commands between them, are all that decides what a protocol does; taking an event is a command too, since it makes room for another one. At most 65,536
 /// commands wait; what is more is lost, and [`take_lost`](Self::take_lost) says so.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Journal(Option<Box<Notes>>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Notes {
     waiting: VecDeque<Noted>,
     lost: bool,

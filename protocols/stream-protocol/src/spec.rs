@@ -37,7 +37,7 @@ pub enum Matching {
     /// Byte for byte.
     #[default]
     Exact,
-    /// The proposed name starts with the spec's name; [`Input::Opened`](crate::Input::Opened) says the whole name.
+    /// The proposed name starts with the spec's name; [`Input::Opened`](crate::Input::Opened) says the whole name. A beginning is no name: peers are not told of it.
     Prefix,
 }
 

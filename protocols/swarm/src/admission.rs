@@ -122,7 +122,8 @@ impl Core {
         self.watch_crowd();
     }
 
-    /// Established connections that may be trimmed, those worth least first: fewest tags, no stream that keeps it, theirs before ours, the youngest.
+    /// Established connections that may be trimmed, those worth least first: fewest tags, not kept by a protocol's word, no stream that keeps it, theirs before
+    /// ours, the youngest.
     fn by_worth(&self, may_go: impl Fn(ConnectionId, Instant) -> bool) -> Vec<ConnectionId> {
         let mut found: Vec<_> = self
             .conns
@@ -133,7 +134,15 @@ impl Core {
                 };
                 let spared = conn.exempt || self.worth.is_protected(peer) || !may_go(*id, *since);
                 let ours = !conn.is_inbound();
-                (!spared).then(|| (self.worth.value(peer), conn.is_kept(), ours, Reverse(*id)))
+                (!spared).then(|| {
+                    (
+                        self.worth.value(peer),
+                        conn.kept,
+                        conn.is_kept(),
+                        ours,
+                        Reverse(*id),
+                    )
+                })
             })
             .collect();
         found.sort_unstable();

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use libp2p_proto_core::{ConnectionId, DialId, Multiaddr, PeerId, ProtocolName, StreamId};
 use libp2p_proto_stream_protocol::{
     AttemptError, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Expected, Fact, Framing, Host,
-    Link, OpenError, OrderError, PromoteError, SpecId, StreamOrder, Target, TellError, ToConnection,
-    WriteError,
+    Link, Matching, OpenError, OrderError, PromoteError, SpecId, StreamOrder, Target, TellError,
+    ToConnection, WriteError,
 };
 use smallvec::SmallVec;
 
@@ -328,6 +328,7 @@ impl Host for Core {
             .filter(|(id, entry)| {
                 self.max_inbound(*id).is_some_and(|max| max > 0) && (entry.spec.on_limited || !limited)
             })
+            .filter(|(_, entry)| entry.spec.matching == Matching::Exact)
             .map(|(_, entry)| entry.spec.name.clone())
             .collect();
         names.sort();

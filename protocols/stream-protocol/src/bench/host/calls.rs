@@ -3,8 +3,8 @@
 use super::{Node, Slot, Wire, fits};
 use crate::{
     AttemptError, Closed, ConnectionInfo, Dial, DialError, DialOutcome, DialRefused, Expected, Fact, Framing,
-    Host, Input, Link, OpenError, OrderError, PromoteError, StreamOrder, Target, TellError, WriteError,
-    bench::limit_of,
+    Host, Input, Link, Matching, OpenError, OrderError, PromoteError, StreamOrder, Target, TellError,
+    WriteError, bench::limit_of,
 };
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -253,6 +253,7 @@ impl Host for Node {
         let mut names: Vec<_> = (0u8..)
             .zip(&self.specs)
             .filter(|(index, spec)| self.max_inbound(*index) > 0 && (spec.on_limited || !limited))
+            .filter(|(_, spec)| spec.matching == Matching::Exact)
             .map(|(_, spec)| spec.name.clone())
             .collect();
         names.sort();
