@@ -12,7 +12,7 @@ struct Standing {
 }
 
 /// Back-offs by topic and peer. They outlive leaving, and the connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Backoffs {
     until: BTreeMap<(Topic, PeerId), Standing>,
     order: BTreeSet<(Instant, Topic, PeerId)>,

@@ -13,7 +13,7 @@ use libp2p_proto_core::{Instant, PeerId};
 const ENTRY_COST: usize = 128;
 
 /// Ids of messages that were processed, for a time. The oldest are forgotten first.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Seen {
     ttl: Duration,
     sliding: bool,
@@ -86,7 +86,7 @@ impl Seen {
 }
 
 /// Ids by the fingerprint of their message. The oldest are forgotten first.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FastIds {
     ids: BTreeMap<Bytes, MessageId>,
     order: VecDeque<Bytes>,
@@ -118,7 +118,7 @@ impl FastIds {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Cached {
     topic: Topic,
     frame: Bytes,
@@ -127,7 +127,7 @@ struct Cached {
 }
 
 /// Accepted messages of the last heartbeats, each with its frame, which it shares with the queues.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct MessageCache {
     messages: BTreeMap<MessageId, Cached>,
     /// The newest window first.

@@ -1,8 +1,8 @@
 //! Parameters of the mesh, of topics, limits, and the profiles of deployed networks.
 
 use crate::{
-    Choke, Error, FastId, Inspector, MessageIdFn, PeerFilter, SignaturePolicy, SubscriptionFilter, Topic,
-    WireLimits,
+    Choke, Error, FastId, Inspector, MessageIdFn, NameMatcher, PeerFilter, SignaturePolicy,
+    SubscriptionFilter, Topic, WireLimits,
     score::{ScoreConfig, Thresholds},
 };
 use alloc::{collections::BTreeMap, format, vec, vec::Vec};
@@ -90,6 +90,8 @@ pub struct TopicConfig {
     pub id: Option<MessageIdFn>,
     /// Whether the application says which messages are valid.
     pub validate: Option<bool>,
+    /// Messages of it that may be waiting for a verdict at a time, besides the limit on those of all topics.
+    pub max_pending: Option<usize>,
     /// Largest payload, in bytes.
     pub max_message: Option<usize>,
     /// Who signs own messages, and whose messages count as our own. `None`: the identity of the router.
@@ -162,6 +164,19 @@ pub struct Limits {
     pub max_groups_per_peer: usize,
     /// Groups of partial messages begun by peers, of one topic. Default 255, as go.
     pub max_groups: usize,
+    /// Bytes of what a peer says that it has and wants of one group. RPCs with more are refused. Default 1 024.
+    pub max_metadata: usize,
+    /// Groups of one topic of which it is kept what one peer has and wants; what it says of others is told all the same. Default 64.
+    pub max_metadata_per_peer: usize,
+    /// Groups about which one peer is gossiped to at one heartbeat. Default 128; rust tells 1 000.
+    pub max_groups_told: usize,
+    /// RPCs of what we have and want that may wait for one peer. Parts wait with the messages. Default 256.
+    pub max_queue_partial: usize,
+    /// Topics that a peer may graft in one heartbeat although we are in none of them; each RPC beyond counts as misbehaviour. Default 1 000: they may have crossed our
+    /// leaving.
+    pub max_unknown_grafts: usize,
+    /// Bytes of several messages that wait for a peer and leave in one RPC; a larger one leaves alone, and uncopied. 0: each leaves alone. Default 4 KiB.
+    pub max_joined: usize,
     /// Authors whose last sequence number is remembered. Default 65 536.
     pub max_authors: usize,
 }
@@ -197,6 +212,12 @@ impl Default for Limits {
             max_publications: 4096,
             max_groups_per_peer: 8,
             max_groups: 255,
+            max_metadata: 1024,
+            max_metadata_per_peer: 64,
+            max_groups_told: 128,
+            max_queue_partial: 256,
+            max_unknown_grafts: 1000,
+            max_joined: 4096,
             max_authors: 65_536,
         }
     }
@@ -207,8 +228,13 @@ impl Default for Limits {
 pub struct Config {
     /// Names that are offered and accepted, best first, with what peers that agree to them can be sent.
     pub protocols: Vec<(ProtocolName, Level)>,
+    /// Accepts further names that peers propose. We propose none of them. Default `None`.
+    pub matcher: Option<NameMatcher>,
     /// Whether streams run over limited (relayed) connections. Default false.
     pub on_limited: bool,
+    /// Whether a connection that serves pubsub alone may be closed as idle while its peer is in no mesh of ours and not explicit, as in rust. The connections of members and of
+    /// explicit peers are kept either way, and trimmed last. Default false: a stream of pubsub keeps its connection, as in go.
+    pub idle_outside_meshes: bool,
     /// Sizes of the mesh. Default 6, between 5 and 12.
     pub mesh: MeshParams,
     /// What differs for single topics.
@@ -329,7 +355,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             protocols: NAMES.to_vec(),
+            matcher: None,
             on_limited: false,
+            idle_outside_meshes: false,
             mesh: MeshParams::default(),
             topics: BTreeMap::new(),
             policy: SignaturePolicy::default(),
@@ -461,6 +489,7 @@ impl Config {
                 self.limits.max_queue_bytes >= self.limits.max_frame,
             ),
             ("max_queue_messages", self.limits.max_queue_messages > 0),
+            ("max_joined", self.limits.max_joined <= self.limits.max_frame),
             ("max_events", self.limits.max_events > 0),
             ("max_pending", self.limits.max_pending > 0),
             ("max_seen", self.limits.max_seen > 0),
@@ -538,6 +567,11 @@ impl Config {
     pub(crate) fn max_message(&self, topic: &Topic) -> usize {
         let own = self.topics.get(topic).and_then(|config| config.max_message);
         own.unwrap_or(self.limits.max_frame)
+    }
+
+    /// How many messages of a topic may wait for a verdict, if that is less than of all.
+    pub(crate) fn max_pending(&self, topic: &Topic) -> Option<usize> {
+        self.topics.get(topic).and_then(|config| config.max_pending)
     }
 
     pub(crate) fn is_fanout_only(&self, topic: &Topic) -> bool {

@@ -203,6 +203,8 @@ pub struct Census {
     pub deliveries: usize,
     /// Groups of partial messages.
     pub groups: usize,
+    /// What peers have and want of such groups.
+    pub metadata: usize,
     /// Publications whose way out is reported.
     pub publications: usize,
 }

@@ -1,5 +1,6 @@
 //! The machine: its state, the commands, and what drives it.
 
+mod drive;
 mod views;
 
 use crate::{
@@ -19,11 +20,9 @@ use alloc::{
     vec::Vec,
 };
 use bytes::Bytes;
-use libp2p_proto_core::{Deadline, Instant, PeerId, StreamId, Timers};
+use libp2p_proto_core::{Instant, PeerId, StreamId, Timers};
 use libp2p_proto_identity::{Identity, PeerRecord};
-use libp2p_proto_stream_protocol::{
-    BadCommand, Context, EventQueue, Fact, Framing, Input, Journal, Protocol, StreamSpec,
-};
+use libp2p_proto_stream_protocol::{Context, EventQueue, Framing, Journal, Matching, StreamSpec};
 
 /// A topic that we take part in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +32,7 @@ pub(crate) struct Local {
 }
 
 /// Peers of a topic that we only publish to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Fanout {
     pub(crate) peers: BTreeSet<PeerId>,
     pub(crate) published: Instant,
@@ -83,8 +82,10 @@ pub(crate) struct Outgoing {
 
 /// The gossipsub protocol.
 ///
-/// After a command, drive: commands are carried out with the next input, which [`poll_timeout`](Protocol::poll_timeout) asks for at once.
-#[derive(Debug)]
+/// A clone is a snapshot: from the same inputs on, both do the same. A started journal goes with it.
+///
+/// After a command, drive: commands are carried out with the next input, which [`poll_timeout`](libp2p_proto_stream_protocol::Protocol::poll_timeout) asks for at once.
+#[derive(Clone, Debug)]
 pub struct Gossipsub {
     pub(crate) config: Config,
     pub(crate) identity: Identity,
@@ -121,9 +122,13 @@ pub struct Gossipsub {
     pub(crate) heartbeat_at: Option<Instant>,
     pub(crate) decay_at: Option<Instant>,
     pub(crate) tick: u64,
+    /// Whether a heartbeat is under way.
+    pub(crate) beating: bool,
     pub(crate) seqno: u64,
     /// Peers for which something waits.
     pub(crate) dirty: BTreeSet<PeerId>,
+    /// Peers that came into a mesh or left one, or whose stream did, since it was last looked at which connections are kept.
+    pub(crate) shifted: BTreeSet<PeerId>,
     wishes: VecDeque<Wish>,
     next_publication: u64,
     pub(crate) publications: BTreeMap<u64, Outgoing>,
@@ -143,10 +148,17 @@ impl Gossipsub {
     pub fn new(identity: Identity, config: Config) -> Result<Self, Error> {
         config.validate()?;
         let limits = &config.limits;
-        let specs = config.protocols.iter().map(|(name, _)| StreamSpec {
+        let own = config.protocols.iter().map(|(name, _)| (name, Matching::Exact));
+        let further = config
+            .matcher
+            .iter()
+            .map(|matcher| (&matcher.prefix, Matching::Prefix));
+        let specs = own.chain(further).map(|(name, matching)| StreamSpec {
+            matching,
             max_inbound: 4,
             max_outbound: 2,
             on_limited: config.on_limited,
+            keeps_alive: !config.idle_outside_meshes,
             ..StreamSpec::new(
                 name.clone(),
                 Framing::LengthDelimited {
@@ -185,8 +197,10 @@ impl Gossipsub {
             heartbeat_at: None,
             decay_at: None,
             tick: 0,
+            beating: false,
             seqno: 0,
             dirty: BTreeSet::new(),
+            shifted: BTreeSet::new(),
             wishes: VecDeque::new(),
             next_publication: 0,
             publications: BTreeMap::new(),
@@ -403,9 +417,18 @@ impl Gossipsub {
         self.authors.iter().map(|(author, seqno)| (author, *seqno))
     }
 
-    /// An author's last sequence number, as it was kept. A larger one stays.
+    /// Our own last sequence number: to be kept over a restart if the clock may be set back. 0 if nothing was signed yet.
+    pub const fn seqno(&self) -> u64 {
+        self.seqno
+    }
+
+    /// An author's last sequence number, as it was kept. A larger one stays. Of ourselves: the next own message has a larger one.
     pub fn remember_author(&mut self, author: PeerId, seqno: u64) {
         self.journal.note(|| Command::RememberAuthor { author, seqno });
+        if author == self.identity.peer_id() {
+            self.seqno = self.seqno.max(seqno);
+            return;
+        }
         let room = self.authors.len() < self.config.limits.max_authors;
         if room || self.authors.contains_key(&author) {
             let known = self.authors.entry(author).or_default();
@@ -630,167 +653,5 @@ impl Gossipsub {
             let other = usize::try_from(cx.rng.below(bound)).unwrap_or(0);
             items.swap(place, other);
         }
-    }
-
-    fn carry_out(&mut self, cx: &mut Context<'_>, wish: Wish) {
-        match wish {
-            Wish::Join(topic) => self.join(cx, &topic),
-            Wish::Leave(topic) => self.leave(cx, &topic),
-            Wish::Publish {
-                publication,
-                topic,
-                data,
-                reported,
-                local,
-            } => self.publish_now(cx, publication, topic, data, reported, local),
-            Wish::Batch {
-                publications,
-                topic,
-                messages,
-            } => self.publish_batch_now(cx, publications, &topic, messages),
-            Wish::Feedback(peer, topic, feedback) => {
-                let now = self.now;
-                if let Some(scores) = &mut self.scores {
-                    match feedback {
-                        Feedback::Useful => scores.useful(now, peer, &topic),
-                        Feedback::Invalid => scores.invalid(now, peer, &topic),
-                    }
-                }
-            }
-            Wish::Report(id, verdict) => {
-                self.decide(cx, &id, verdict);
-            }
-            Wish::AddExplicit(peer) => self.add_explicit_now(cx, peer),
-            Wish::RemoveExplicit(peer) => {
-                self.explicit.remove(&peer);
-            }
-            Wish::Block(peer) => self.block_now(cx, peer),
-            Wish::SetAppScore(peer, score) => {
-                let now = self.now;
-                if let Some(scores) = &mut self.scores {
-                    scores.set_app(now, peer, score);
-                }
-            }
-            Wish::Penalize(peer, amount) => self.penalize_now(peer, amount),
-            Wish::SetTopicScore(topic, params) => {
-                if let Some(scores) = &mut self.scores {
-                    scores.set_topic(topic, params);
-                }
-            }
-            Wish::SendPartial {
-                peer,
-                topic,
-                group,
-                parts,
-                metadata,
-            } => self.send_partial_now(peer, &topic, &group, parts, metadata),
-        }
-    }
-
-    /// Begins to count time, with the first thing that happens.
-    fn start(&mut self) {
-        if self.heartbeat_at.is_none() {
-            self.heartbeat_at = Some(self.now + self.config.first_heartbeat);
-            if let Some(scores) = &self.scores {
-                self.decay_at = Some(self.now + scores.config.decay_interval);
-            }
-        }
-    }
-
-    /// What is due: verdicts that did not come, decay, then the heartbeat, then streams to be opened again.
-    fn run_timers(&mut self, cx: &mut Context<'_>) {
-        self.expire_pending(cx);
-        if self.decay_at.is_some_and(|at| at <= self.now) {
-            let now = self.now;
-            if let Some(scores) = &mut self.scores {
-                scores.decay(now);
-                let interval = scores.config.decay_interval;
-                self.decay_at = self.decay_at.map(|at| next_after(at, interval, now));
-            }
-        }
-        if let Some(at) = self.heartbeat_at.filter(|at| *at <= self.now) {
-            self.heartbeat(cx);
-            self.heartbeat_at = Some(next_after(at, self.config.heartbeat, self.now));
-        }
-        while let Some(peer) = self.retries.pop_due(self.now) {
-            self.open_stream(cx, peer);
-        }
-    }
-}
-
-/// The next time of a series: those that were missed are not made up for.
-fn next_after(at: Instant, interval: core::time::Duration, now: Instant) -> Instant {
-    let next = at + interval;
-    if next > now { next } else { now + interval }
-}
-
-impl Protocol for Gossipsub {
-    fn specs(&self) -> &[StreamSpec] {
-        &self.specs
-    }
-
-    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
-        self.now = self.now.max(cx.now);
-        if !matches!(input, Input::Timeout) || !self.wishes.is_empty() || !self.explicit.is_empty() {
-            self.start();
-        }
-        match input {
-            Input::Connected {
-                peer,
-                conn,
-                first,
-                info,
-            } => self.handle_connected(cx, peer, conn, first, &info),
-            Input::Disconnected { peer, conn, last } => self.handle_disconnected(cx, peer, conn, last),
-            Input::Opened {
-                stream, peer, spec, ..
-            } => self.handle_opened(cx, stream, peer, spec),
-            Input::Frame { stream, data } => self.handle_frame(cx, stream, &data),
-            Input::Writable { stream } => {
-                self.dirty.extend(self.streams.get(&stream).copied());
-            }
-            Input::Flushed { stream, .. } => self.handle_flushed(cx, stream),
-            Input::Finished { stream } => self.handle_finished(cx, stream),
-            Input::Closed { stream, reason } => self.handle_closed(cx, stream, reason),
-            Input::DialFailed { peer: Some(peer), .. } => {
-                self.px_dials.remove(&peer);
-            }
-            Input::Fact(Fact::PeerProtocols { peer, protocols }) => {
-                self.handle_protocols(cx, peer, &protocols);
-            }
-            _ => {}
-        }
-        for wish in core::mem::take(&mut self.wishes) {
-            self.carry_out(cx, wish);
-        }
-        self.run_timers(cx);
-        self.flush(cx);
-    }
-
-    fn poll_timeout(&self) -> Option<Deadline> {
-        if !self.wishes.is_empty() {
-            return Some(Deadline::now("command"));
-        }
-        if self.heartbeat_at.is_none() {
-            return (!self.explicit.is_empty()).then(|| Deadline::now("start"));
-        }
-        let due = [
-            self.heartbeat_at.map(|at| Deadline::new(at, "heartbeat")),
-            self.decay_at.map(|at| Deadline::new(at, "decay")),
-            self.retries.next().map(|(at, _)| Deadline::new(at, "open")),
-            self.pending_order
-                .front()
-                .map(|(at, _)| Deadline::new(*at, "verdict")),
-        ];
-        due.into_iter().flatten().min()
-    }
-
-    fn journal(&mut self) -> Option<&mut Journal> {
-        Some(&mut self.journal)
-    }
-
-    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
-        self.apply(Journal::read(command)?);
-        Ok(())
     }
 }

@@ -29,6 +29,7 @@ impl Gossipsub {
             self.dial_explicit(cx);
         }
         self.take_scores();
+        self.beating = true;
         let mut meshes: Vec<Topic> = self.mesh.keys().cloned().collect();
         Self::shuffle(cx, &mut meshes);
         for topic in meshes {
@@ -39,6 +40,7 @@ impl Gossipsub {
             self.gossip_parts(cx, &topic, &members);
         }
         self.mend_fanouts(cx);
+        self.beating = false;
         self.cache.shift();
         self.expire_groups();
     }
@@ -55,6 +57,15 @@ impl Gossipsub {
     /// The score of a peer at the beginning of this heartbeat.
     fn score_then(&self, peer: &PeerId) -> f64 {
         self.peers.get(peer).map_or(0.0, |entry| entry.score)
+    }
+
+    /// The score of a peer, during a heartbeat that at its beginning.
+    pub(crate) fn rated(&self, peer: &PeerId, entry: &Peer) -> f64 {
+        if self.beating {
+            entry.score
+        } else {
+            self.score(peer)
+        }
     }
 
     /// Whether this is one of every `ticks` heartbeats.

@@ -1,15 +1,16 @@
 //! Functions of the user's that see what comes before the machine does. All must be pure.
 
 use crate::{
-    Topic,
+    Level, Topic,
     wire::{Message, Rpc},
 };
 use alloc::sync::Arc;
 use bytes::Bytes;
 use core::fmt;
-use libp2p_proto_core::PeerId;
+use libp2p_proto_core::{PeerId, ProtocolName};
 
 type ByPeerAndTopic = dyn Fn(&PeerId, &Topic) -> bool + Send + Sync;
+type ByName = dyn Fn(&ProtocolName) -> Option<Level> + Send + Sync;
 type ByPeerAndRpc = dyn Fn(&PeerId, &Rpc) -> bool + Send + Sync;
 
 /// Whether a peer takes part in a topic with us: one that does not is in no mesh or fanout of it, and no message or gossip of it goes to it or is taken from it.
@@ -51,6 +52,36 @@ impl Inspector {
 impl fmt::Debug for Inspector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Inspector")
+    }
+}
+
+/// Which level a peer is heard at whose protocol has a name that is not in the list: names that begin with `prefix`, for which the function knows one.
+#[derive(Clone)]
+pub struct NameMatcher {
+    pub(crate) prefix: ProtocolName,
+    function: Arc<ByName>,
+}
+
+impl NameMatcher {
+    /// The matcher of this function. Names that it gives no level for are refused.
+    pub fn new(
+        prefix: ProtocolName,
+        function: impl Fn(&ProtocolName) -> Option<Level> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            prefix,
+            function: Arc::new(function),
+        }
+    }
+
+    pub(crate) fn level_of(&self, name: &ProtocolName) -> Option<Level> {
+        (self.function)(name)
+    }
+}
+
+impl fmt::Debug for NameMatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NameMatcher({})", self.prefix)
     }
 }
 

@@ -113,6 +113,7 @@ impl Gossipsub {
             if let Some(scores) = &mut self.scores {
                 scores.grafted(now, peer, topic);
             }
+            self.count_mesh(peer, true);
             self.trace(|| Step::Graft(peer, topic.clone()));
         }
     }
@@ -132,6 +133,7 @@ impl Gossipsub {
                 entry.choking.remove(topic);
                 entry.queue.chokes.remove(topic);
             }
+            self.count_mesh(peer, false);
             self.trace(|| Step::Prune(peer, topic.clone()));
         }
         was
@@ -179,7 +181,7 @@ impl Gossipsub {
     /// Other peers of a topic, for one that is pruned: gossiping ones with a score that is not negative, with their signed record where we hold one.
     fn exchange(&mut self, cx: &mut Context<'_>, topic: &Topic, pruned: PeerId) -> Vec<PeerInfo> {
         let peers = self.candidates(cx, topic, self.config.px_peers, |peer, entry| {
-            peer != pruned && entry.gossips() && self.score(&peer) >= 0.0
+            peer != pruned && entry.gossips() && self.rated(&peer, entry) >= 0.0
         });
         peers
             .iter()
@@ -226,10 +228,14 @@ impl Gossipsub {
     pub(crate) fn handle_graft(&mut self, cx: &mut Context<'_>, peer: PeerId, topics: Vec<Topic>) {
         let mut px = true;
         let mut refused = BTreeSet::new();
+        let mut unknown = 0_usize;
         for topic in topics {
             match self.judge_graft(cx, &topic, peer) {
                 Graft::Taken => {}
-                Graft::Unknown => px = false,
+                Graft::Unknown => {
+                    px = false;
+                    unknown = unknown.saturating_add(1);
+                }
                 Graft::Refused => {
                     px = false;
                     refused.insert(topic);
@@ -241,6 +247,19 @@ impl Gossipsub {
         }
         for topic in refused {
             self.prune(cx, &topic, peer, false, px);
+        }
+        self.count_unknown(peer, unknown);
+    }
+
+    /// A GRAFT for a topic that we are not in may have crossed our leaving; more than there can be of these are an attack.
+    fn count_unknown(&mut self, peer: PeerId, grafts: usize) {
+        let Some(entry) = self.peers.get_mut(&peer).filter(|_| grafts > 0) else {
+            return;
+        };
+        let counts = &mut entry.counts;
+        counts.unknown_grafts = counts.unknown_grafts.saturating_add(grafts);
+        if counts.unknown_grafts > self.config.limits.max_unknown_grafts {
+            self.penalize_now(peer, 1);
         }
     }
 
@@ -347,6 +366,7 @@ impl Gossipsub {
         if self.explicit.len() >= self.config.limits.max_topics || !self.explicit.insert(peer) {
             return;
         }
+        self.shifted.insert(peer);
         let topics: Vec<Topic> = self
             .mesh
             .iter()

@@ -15,7 +15,7 @@ use libp2p_proto_identity::Identity;
 use libp2p_proto_stream_protocol::Context;
 
 /// A message that waits for a verdict. Its frame holds everything else.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pending {
     topic: Topic,
     frame: Bytes,
@@ -271,7 +271,7 @@ impl Gossipsub {
                 entry.gossips()
                     && !peers.contains(&peer)
                     && !self.explicit.contains(&peer)
-                    && self.score(&peer) >= threshold
+                    && self.rated(&peer, entry) >= threshold
             });
             peers.extend(others);
         }
@@ -375,7 +375,7 @@ impl Gossipsub {
         let waits = self.config.validates(topic) && self.is_subscribed(topic);
         let asked = self.promises.kept(&id.kept());
         let len = message.data.as_ref().map_or(0, Bytes::len);
-        if waits && !self.has_room_to_wait(len) {
+        if waits && !self.has_room_to_wait(topic, len) {
             // It may come again: it is not marked as seen, and nobody is to blame.
             self.stats.throttled = self.stats.throttled.saturating_add(1);
             return;
@@ -422,9 +422,16 @@ impl Gossipsub {
         self.pause_if_full(cx, peer);
     }
 
-    fn has_room_to_wait(&self, len: usize) -> bool {
+    fn has_room_to_wait(&self, topic: &Topic, len: usize) -> bool {
         let limits = &self.config.limits;
-        self.pending.len() < limits.max_pending
+        let of_topic = || {
+            self.pending
+                .values()
+                .filter(|pending| pending.topic == *topic)
+                .count()
+        };
+        self.config.max_pending(topic).is_none_or(|max| of_topic() < max)
+            && self.pending.len() < limits.max_pending
             && self.pending_bytes.saturating_add(len) <= limits.max_pending_bytes
             && self.has_event_room()
     }

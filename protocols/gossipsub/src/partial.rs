@@ -1,8 +1,9 @@
 //! Extensions of 1.3: the test extension, and partial messages as a draft has them. What parts are, the application knows.
 
 use crate::{
-    Event, Gossipsub, Topic,
+    Event, Gossipsub, MessageId, Topic,
     peers::Peer,
+    queue::Kind,
     wire::{Partial, Rpc},
 };
 use alloc::{
@@ -15,11 +16,9 @@ use libp2p_proto_stream_protocol::Context;
 
 /// Heartbeats for which a group is remembered after it was last heard of, as in rust.
 const GROUP_TTL: u64 = 5;
-/// Partial RPCs that may wait for one peer.
-const MAX_WAITING: usize = 256;
 
 /// The groups of one topic.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Groups {
     /// Groups that peers began, with who did and until which heartbeat they are kept.
     begun: BTreeMap<Bytes, (PeerId, u64)>,
@@ -27,6 +26,8 @@ pub(crate) struct Groups {
     own: BTreeMap<Bytes, (Bytes, u64)>,
     /// Peers that were told, in their present state.
     told: BTreeSet<(PeerId, Bytes)>,
+    /// What each peer said last that it has and wants, of groups that are known.
+    said: BTreeMap<PeerId, BTreeMap<Bytes, Bytes>>,
 }
 
 impl Groups {
@@ -34,9 +35,39 @@ impl Groups {
         self.begun.len().saturating_add(self.own.len())
     }
 
+    /// How much is kept of what peers said.
+    pub(crate) fn said(&self) -> usize {
+        self.said.values().map(BTreeMap::len).sum()
+    }
+
+    pub(crate) fn said_by(&self, peer: &PeerId, group: &Bytes) -> Option<&Bytes> {
+        self.said.get(peer)?.get(group)
+    }
+
     pub(crate) fn forget(&mut self, peer: &PeerId) {
         self.begun.retain(|_, (by, _)| by != peer);
         self.told.retain(|(to, _)| to != peer);
+        self.said.remove(peer);
+    }
+
+    /// What a peer has and wants of a group replaces what it said before.
+    fn hear(&mut self, peer: PeerId, group: &Bytes, metadata: &Bytes, max: usize) {
+        let said = self.said.entry(peer).or_default();
+        if said.len() < max || said.contains_key(group) {
+            said.insert(Bytes::copy_from_slice(group), Bytes::copy_from_slice(metadata));
+        }
+    }
+
+    /// Forgets what is due at this heartbeat.
+    fn expire(&mut self, tick: u64) {
+        self.begun.retain(|_, (_, until)| *until > tick);
+        self.own.retain(|_, (_, until)| *until > tick);
+        let (begun, own) = (&self.begun, &self.own);
+        self.told.retain(|(_, group)| own.contains_key(group));
+        for said in self.said.values_mut() {
+            said.retain(|group, _| begun.contains_key(group) || own.contains_key(group));
+        }
+        self.said.retain(|_, said| !said.is_empty());
     }
 }
 
@@ -90,8 +121,18 @@ impl Gossipsub {
             self.penalize_now(peer, 1);
             return;
         };
+        let limits = &self.config.limits;
+        if metadata.as_ref().map_or(0, Bytes::len) > limits.max_metadata {
+            self.stats.refused = self.stats.refused.saturating_add(1);
+            return;
+        }
+        let max = limits.max_metadata_per_peer;
         if !self.config.partial_of(&topic).1 || !self.may_begin(&topic, &group, peer) {
             return;
+        }
+        // Nothing said is not the same as nothing had.
+        if let (Some(metadata), Some(groups)) = (&metadata, self.groups.get_mut(&topic)) {
+            groups.hear(peer, &group, metadata, max);
         }
         self.emit(
             cx,
@@ -127,6 +168,7 @@ impl Gossipsub {
 
     pub(crate) fn send_partial_now(
         &mut self,
+        cx: &mut Context<'_>,
         peer: Option<PeerId>,
         topic: &Topic,
         group: &Bytes,
@@ -139,12 +181,15 @@ impl Gossipsub {
         if let Some(metadata) = &metadata {
             self.remember_own(topic, group, metadata);
         }
+        if peer.is_none() && !self.mesh.contains_key(topic) {
+            self.refill_fanout(cx, topic, true);
+        }
         let mesh = self.mesh.get(topic).filter(|members| !members.is_empty());
         let fanout = self.fanout.get(topic).map(|fanout| &fanout.peers);
         let all = mesh.or(fanout).into_iter().flatten().copied();
         let targets: Vec<PeerId> = peer.map_or_else(|| all.collect(), |peer| alloc::vec![peer]);
         for peer in targets {
-            self.queue_partial(peer, topic, group, parts.as_ref(), metadata.as_ref());
+            self.queue_partial(cx, peer, topic, group, parts.as_ref(), metadata.as_ref());
         }
     }
 
@@ -161,31 +206,33 @@ impl Gossipsub {
         }
     }
 
-    /// Parts go to peers that want them, what we have and want to all that can answer.
+    /// Parts go to peers that want them, behind the messages that wait; what we have and want goes to all that can answer, with control. Says whether anything goes.
     fn queue_partial(
         &mut self,
+        cx: &mut Context<'_>,
         peer: PeerId,
         topic: &Topic,
         group: &Bytes,
         parts: Option<&Bytes>,
         metadata: Option<&Bytes>,
-    ) {
+    ) -> bool {
         let (we_request, we_support) = self.config.partial_of(topic);
         let Some(entry) = self.peers.get_mut(&peer) else {
-            return;
+            return false;
         };
         let wants = entry.requests_partial(topic) && we_support;
         let answers = entry.supports_partial(topic) && we_request;
-        if !(wants || answers) || entry.queue.partial.len() >= MAX_WAITING {
-            return;
+        let full = entry.queue.partial.len() >= self.config.limits.max_queue_partial;
+        if !(wants || answers) || (full && !(wants && parts.is_some())) {
+            return false;
         }
         let key = (peer, group.clone());
         let groups = self.groups.entry(topic.clone()).or_default();
-        let news = metadata.is_some() && groups.told.insert(key);
+        let news = metadata.is_some() && groups.told.insert(key.clone());
         let parts = parts.filter(|_| wants);
         let metadata = metadata.filter(|_| news || parts.is_some());
         if parts.is_none() && metadata.is_none() {
-            return;
+            return false;
         }
         let rpc = Rpc {
             partial: Some(Partial {
@@ -196,8 +243,19 @@ impl Gossipsub {
             }),
             ..Rpc::default()
         };
-        entry.queue.partial.push_back(rpc.encode().into());
-        self.dirty.insert(peer);
+        let frame = Bytes::from(rpc.encode());
+        if parts.is_none() {
+            entry.queue.partial.push_back(frame);
+            self.dirty.insert(peer);
+            return true;
+        }
+        let until = self.now + self.config.publish_age;
+        let id = MessageId::from(group.clone());
+        let taken = self.enqueue(cx, peer, id, frame, Kind::Parts, until, None);
+        if let (false, Some(groups)) = (taken, self.groups.get_mut(topic)) {
+            groups.told.remove(&key);
+        }
+        taken
     }
 
     /// Tells some peers outside the mesh what we have and want of our groups.
@@ -218,9 +276,21 @@ impl Gossipsub {
         });
         let most = self.gossip_targets(targets.len());
         Self::draw(cx, &mut targets, most);
+        let most = self.config.limits.max_groups_told;
         for peer in targets {
             for (group, metadata) in &own {
-                self.queue_partial(peer, topic, group, None, Some(metadata));
+                let told = self
+                    .peers
+                    .get(&peer)
+                    .map_or(most, |entry| entry.counts.groups_told);
+                if told >= most {
+                    break;
+                }
+                if self.queue_partial(cx, peer, topic, group, None, Some(metadata)) {
+                    if let Some(entry) = self.peers.get_mut(&peer) {
+                        entry.counts.groups_told = told.saturating_add(1);
+                    }
+                }
             }
         }
     }
@@ -228,10 +298,7 @@ impl Gossipsub {
     pub(crate) fn expire_groups(&mut self) {
         let tick = self.tick;
         for groups in self.groups.values_mut() {
-            groups.begun.retain(|_, (_, until)| *until > tick);
-            groups.own.retain(|_, (_, until)| *until > tick);
-            let own = &groups.own;
-            groups.told.retain(|(_, group)| own.contains_key(group));
+            groups.expire(tick);
         }
         self.groups.retain(|_, groups| groups.len() > 0);
     }

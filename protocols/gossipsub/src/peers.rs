@@ -24,7 +24,7 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LAST_DELAY: Duration = Duration::from_secs(10);
 
 /// Our stream to a peer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Outbound {
     /// None, and none is wanted: not supported, given up, or no connection that may carry it.
     #[default]
@@ -38,7 +38,7 @@ pub(crate) enum Outbound {
 }
 
 /// Our agreed stream to a peer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct OpenStream {
     pub(crate) stream: StreamId,
     pub(crate) level: Level,
@@ -54,7 +54,7 @@ pub(crate) struct OpenStream {
 }
 
 /// A peer's stream to us.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Inbound {
     pub(crate) stream: StreamId,
     pub(crate) level: Level,
@@ -78,12 +78,14 @@ pub(crate) struct Counts {
     pub(crate) iwant_rpcs: u32,
     pub(crate) asked: usize,
     pub(crate) idontwant: usize,
+    pub(crate) groups_told: usize,
+    pub(crate) unknown_grafts: usize,
     pub(crate) dropped_own: u32,
     pub(crate) dropped_others: u32,
 }
 
 /// A connected peer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Peer {
     pub(crate) conns: Few<ConnectionId, Option<IpAddr>>,
     /// Whether we connected to it ourselves, and not because another peer told us to.
@@ -100,6 +102,10 @@ pub(crate) struct Peer {
     /// What we and it asked of each other in meshes, if the draft of CHOKE is spoken.
     pub(crate) choking: Few<Topic, Choking>,
     pub(crate) graylisted: bool,
+    /// Meshes of ours that it is in.
+    pub(crate) meshes: u32,
+    /// The connection that is kept for it.
+    pub(crate) kept: Option<ConnectionId>,
     /// Its score at the last heartbeat, for that heartbeat.
     pub(crate) score: f64,
 }
@@ -171,6 +177,7 @@ impl Gossipsub {
             return;
         };
         entry.conns.remove(&conn);
+        self.shifted.insert(peer);
         if last || entry.conns.is_empty() {
             self.forget_peer(cx, peer);
         } else {
@@ -188,7 +195,11 @@ impl Gossipsub {
             if let Outbound::Open(open) = entry.out {
                 self.drop_flushing(cx, open);
             }
+            if let Some(conn) = entry.kept {
+                cx.keep(conn, false);
+            }
         }
+        self.shifted.remove(&peer);
         self.streams.retain(|_, owner| *owner != peer);
         self.floods.remove(&peer);
         self.retries.clear(peer);
@@ -216,18 +227,7 @@ impl Gossipsub {
             self.remove_from_topic(&topic, peer);
             self.emit(cx, Event::Unsubscribed { peer, topic });
         }
-        let meshes: Vec<Topic> = self
-            .mesh
-            .iter()
-            .filter(|(_, members)| members.contains(&peer))
-            .map(|(topic, _)| topic.clone())
-            .collect();
-        for topic in meshes {
-            self.remove_from_mesh(&topic, peer);
-        }
-        for fanout in self.fanout.values_mut() {
-            fanout.peers.remove(&peer);
-        }
+        self.leave_meshes(peer);
     }
 
     pub(crate) fn remove_from_topic(&mut self, topic: &Topic, peer: PeerId) {
@@ -241,7 +241,7 @@ impl Gossipsub {
 
     /// Opens our stream to a peer: all names, newest first.
     pub(crate) fn open_stream(&mut self, cx: &mut Context<'_>, peer: PeerId) {
-        let specs: Vec<u8> = (0..u8::try_from(self.specs.len()).unwrap_or(u8::MAX)).collect();
+        let specs: Vec<u8> = (0..u8::try_from(self.levels.len()).unwrap_or(u8::MAX)).collect();
         let Some(entry) = self.peers.get_mut(&peer) else {
             return;
         };
@@ -254,8 +254,16 @@ impl Gossipsub {
         };
     }
 
-    pub(crate) fn handle_opened(&mut self, cx: &mut Context<'_>, stream: StreamId, peer: PeerId, spec: u8) {
-        let level = self.levels.get(usize::from(spec)).copied();
+    pub(crate) fn handle_opened(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: StreamId,
+        peer: PeerId,
+        spec: u8,
+        name: &ProtocolName,
+    ) {
+        let matched = || self.config.matcher.as_ref()?.level_of(name);
+        let level = self.levels.get(usize::from(spec)).copied().or_else(matched);
         let (Some(level), Some(entry)) = (level, self.peers.get_mut(&peer)) else {
             cx.reset(stream);
             return;
@@ -298,6 +306,7 @@ impl Gossipsub {
             self.floods.insert(peer);
         }
         self.drop_items(cx, peer, gone, true);
+        self.shifted.insert(peer);
         self.greet(peer, level);
         self.graft_newcomer(peer);
         self.dirty.insert(peer);
@@ -458,8 +467,14 @@ impl Gossipsub {
         }
     }
 
+    /// Takes a peer out of all meshes and fanouts.
     fn leave_meshes(&mut self, peer: PeerId) {
-        let topics: Vec<Topic> = self.mesh.keys().cloned().collect();
+        let member = self.peers.get(&peer).is_some_and(|entry| entry.meshes > 0);
+        let meshes = self
+            .mesh
+            .iter()
+            .filter(|(_, members)| member && members.contains(&peer));
+        let topics: Vec<Topic> = meshes.map(|(topic, _)| topic.clone()).collect();
         for topic in topics {
             self.remove_from_mesh(&topic, peer);
         }
@@ -517,10 +532,14 @@ impl Gossipsub {
                     .next_control(&self.config.limits, peer, &self.mesh)
                     .or_else(|| entry.queue.partial.pop_front());
             }
-            let (frame, is_message) = match (&entry.queue.ready, entry.queue.front()) {
-                (Some(frame), _) => (frame.clone(), false),
-                (None, Some(item)) => (item.frame.clone(), true),
-                (None, None) => break,
+            let (frame, messages) = match &entry.queue.ready {
+                Some(frame) => (frame.clone(), 0),
+                None if entry.queue.messages() == 0 => break,
+                None => {
+                    let room = self.config.limits.max_joined.min(cx.writable(open.stream));
+                    let count = entry.queue.joinable(room);
+                    (entry.queue.joined(count), count)
+                }
             };
             let len = frame.len();
             match cx.write(open.stream, frame) {
@@ -528,7 +547,7 @@ impl Gossipsub {
                 Err(WriteError::FrameTooLarge) => {
                     // The peer's name of the protocol takes no such frame: it is lost for this peer alone.
                     entry.queue.ready = None;
-                    if is_message {
+                    if messages > 0 {
                         let gone = entry.queue.pop().into_iter().collect();
                         self.drop_items(cx, peer, gone, true);
                     }
@@ -542,13 +561,14 @@ impl Gossipsub {
             open.stuck = None;
             self.stats.rpcs_sent = self.stats.rpcs_sent.saturating_add(1);
             open.written = open.written.saturating_add(1);
-            if is_message {
+            if messages == 0 {
+                entry.queue.ready = None;
+            }
+            for _ in 0..messages {
                 if let Some(publication) = entry.queue.pop().and_then(|item| item.publication) {
                     open.flushing.push_back((open.written, publication));
                     open.ask(cx);
                 }
-            } else {
-                entry.queue.ready = None;
             }
             self.trace(|| Step::SendRpc(peer, len));
         }
@@ -635,7 +655,7 @@ impl Gossipsub {
             if let (true, Some(entry)) = (blamed, self.peers.get_mut(&peer)) {
                 let count = match item.kind {
                     Kind::Own => &mut entry.counts.dropped_own,
-                    Kind::Forward | Kind::Reply => &mut entry.counts.dropped_others,
+                    Kind::Forward | Kind::Reply | Kind::Parts => &mut entry.counts.dropped_others,
                 };
                 *count = count.saturating_add(1);
             }

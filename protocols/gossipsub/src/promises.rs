@@ -8,7 +8,7 @@ use alloc::{
 use libp2p_proto_core::{Instant, PeerId};
 
 /// For each id that was asked for, the one peer that was asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Promises {
     asked: BTreeMap<MessageId, (PeerId, Instant)>,
     order: BTreeSet<(Instant, MessageId)>,

@@ -25,10 +25,12 @@ pub(crate) enum Kind {
     Forward,
     /// The peer asked for it.
     Reply,
+    /// It is no message, but parts of one; its id is that of the group.
+    Parts,
 }
 
 /// A message that waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) id: MessageId,
     pub(crate) frame: Bytes,
@@ -46,7 +48,7 @@ pub(crate) enum Change {
 }
 
 /// Everything that waits for one peer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
     /// The first frame of a stream must carry these.
     pub(crate) extensions: Option<Extensions>,
@@ -58,6 +60,7 @@ pub(crate) struct Queue {
     pub(crate) iwant: VecDeque<MessageId>,
     pub(crate) ihave: Few<Topic, VecDeque<MessageId>>,
     ihave_len: usize,
+    /// What we have and want of partial messages.
     pub(crate) partial: VecDeque<Bytes>,
     own: VecDeque<Item>,
     others: VecDeque<Item>,
@@ -107,14 +110,39 @@ impl Queue {
         gone
     }
 
-    pub(crate) fn front(&self) -> Option<&Item> {
-        self.own.front().or_else(|| self.others.front())
-    }
-
     pub(crate) fn pop(&mut self) -> Option<Item> {
         let item = self.own.pop_front().or_else(|| self.others.pop_front())?;
         self.bytes = self.bytes.saturating_sub(item.frame.len());
         Some(item)
+    }
+
+    /// How many of the next messages leave together, in `max` bytes: those that follow each other and are messages. At least one, if any waits.
+    pub(crate) fn joinable(&self, max: usize) -> usize {
+        let mut bytes = 0_usize;
+        let fits = |item: &&Item| {
+            bytes = bytes.saturating_add(item.frame.len());
+            item.kind != Kind::Parts && bytes <= max
+        };
+        let waiting = self.own.iter().chain(&self.others);
+        waiting.take_while(fits).count().max(self.messages().min(1))
+    }
+
+    /// The next `count` messages as one frame: RPCs put behind each other are one RPC of all that they say.
+    pub(crate) fn joined(&self, count: usize) -> Bytes {
+        let mut frames = self
+            .own
+            .iter()
+            .chain(&self.others)
+            .take(count)
+            .map(|item| &item.frame);
+        if count <= 1 {
+            return frames.next().cloned().unwrap_or_default();
+        }
+        let mut joined = Vec::new();
+        for frame in frames {
+            joined.extend_from_slice(frame);
+        }
+        joined.into()
     }
 
     /// Messages that waited for too long.
@@ -135,7 +163,10 @@ impl Queue {
     pub(crate) fn unqueue(&mut self, id: &MessageId) -> Vec<Item> {
         let mut gone = Vec::new();
         for queue in [&mut self.own, &mut self.others] {
-            while let Some(place) = queue.iter().position(|item| item.id == *id) {
+            while let Some(place) = queue
+                .iter()
+                .position(|item| item.kind != Kind::Parts && item.id == *id)
+            {
                 gone.extend(queue.remove(place));
             }
         }

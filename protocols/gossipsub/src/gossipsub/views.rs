@@ -3,6 +3,7 @@
 use super::Gossipsub;
 use crate::{Level, ScoreExplanation, Topic, event::Census, partial::Groups, peers::Peer, score::Scores};
 use alloc::collections::BTreeSet;
+use bytes::Bytes;
 use libp2p_proto_core::{Instant, PeerId};
 
 impl Gossipsub {
@@ -63,6 +64,11 @@ impl Gossipsub {
         self.backoffs.get(topic, peer)
     }
 
+    /// What a peer said last that it has and wants of a group of partial messages, while the group is remembered. `None`: nothing.
+    pub fn metadata_of(&self, topic: &Topic, group: &Bytes, peer: &PeerId) -> Option<&Bytes> {
+        self.groups.get(topic)?.said_by(peer, group)
+    }
+
     /// What is held now.
     pub fn census(&self) -> Census {
         let sum = |of: fn(&Peer) -> usize| self.peers.values().map(of).fold(0, usize::saturating_add);
@@ -82,6 +88,7 @@ impl Gossipsub {
             scored: self.scores.as_ref().map_or(0, Scores::len),
             deliveries: self.scores.as_ref().map_or(0, Scores::deliveries),
             groups: self.groups.values().map(Groups::len).sum(),
+            metadata: self.groups.values().map(Groups::said).sum(),
             publications: self.publications.len(),
         }
     }

@@ -69,7 +69,7 @@ enum Status {
 }
 
 /// Who delivered a message.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Delivery {
     topic: Topic,
     status: Status,
@@ -126,7 +126,7 @@ pub struct ScoreExplanation {
 }
 
 /// The scores of all peers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Scores {
     pub(crate) config: ScoreConfig,
     peers: BTreeMap<PeerId, PeerStats>,
