@@ -109,16 +109,10 @@ impl Ourselves {
     }
 }
 
-/// The peer's address as we see it: of a relayed one only the relay, and none that some peer can't parse.
+/// The peer's address as we see it, unless some peer can't parse it. Of a relayed one nothing is seen; js-libp2p 3 fails the whole exchange if it is told `/p2p/<relay>/p2p-circuit`.
 fn observed_addr(info: &ConnectionInfo) -> Option<Multiaddr> {
-    let addr = match info.remote.split_relay() {
-        Some((relay, _)) => {
-            let relay = Component::P2p(relay?.peer_id()?);
-            Multiaddr::from_components([relay, Component::P2pCircuit]).ok()?
-        }
-        None => info.remote.clone(),
-    };
-    Some(addr).filter(everybody_can_parse)
+    let addr = Some(&info.remote).filter(|addr| !addr.is_relayed() && everybody_can_parse(addr));
+    addr.cloned()
 }
 
 fn without_peer(addr: &Multiaddr) -> Multiaddr {
