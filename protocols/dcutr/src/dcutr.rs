@@ -2,6 +2,7 @@
 
 use crate::{
     Command, Config, Error, Event, Failure, How, Role,
+    lately::Lately,
     own::Own,
     peer::{Answer, Known, Offer, Punch, Relayed, Run},
     usable::usable,
@@ -88,6 +89,7 @@ pub struct Dcutr {
     pub(crate) streams: BTreeMap<StreamId, PeerId>,
     pub(crate) dials: BTreeMap<DialId, PeerId>,
     pub(crate) timers: Timers<Timer>,
+    lately: Lately,
     retries: VecDeque<PeerId>,
     events: EventQueue<Event>,
     pub(crate) stats: Stats,
@@ -118,6 +120,7 @@ impl Dcutr {
             streams: BTreeMap::new(),
             dials: BTreeMap::new(),
             timers: Timers::new(),
+            lately: Lately::default(),
             retries: VecDeque::new(),
             events: EventQueue::new(config.max_events),
             stats: Stats::default(),
@@ -364,7 +367,8 @@ impl Dcutr {
         let Some(known) = self.peers.get_mut(&peer) else {
             return false;
         };
-        let addrs = usable(&self.config, &self.own, peer, &known.addrs, &known.addrs);
+        let mut addrs = usable(&self.config, &self.own, peer, &known.addrs, &known.addrs);
+        addrs.retain(|addr| self.lately.take(cx.now, addr));
         if addrs.is_empty() {
             return false;
         }
@@ -389,8 +393,10 @@ impl Dcutr {
     /// Dials, and lets the other end's dial in: nothing else is left to do.
     pub(crate) fn punch(&mut self, cx: &mut Context<'_>, peer: PeerId, punch: Punch) {
         let until = cx.now + self.config.dial;
+        let theirs = punch.theirs.iter();
+        let addrs = theirs.filter(|addr| self.lately.take(cx.now, addr)).cloned();
         let dial = Dial {
-            addrs: punch.theirs.clone(),
+            addrs: addrs.collect(),
             force: true,
             side: punch.role.side(),
             reuse_port: true,

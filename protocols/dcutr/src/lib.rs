@@ -5,7 +5,7 @@
 //! # What can grow, and what stops it
 //!
 //! Peers with relayed connections (`max_peers`), each with at most one upgrade under way, one list of claimed addresses (64) and the times of three answered exchanges for each of its
-//! relayed connections. Our own listeners: 64; addresses that others saw: 32, each with 16 observers. Streams: one for each upgrade under way, and those that have said all and wait for
+//! relayed connections. Our own listeners: 64; addresses that others saw: 32, each with 16 observers. Dials of the last minute: 4 096. Streams: one for each upgrade under way, and those that have said all and wait for
 //! their end, each for a time. Events: `max_events`. Commands that wait: 64.
 
 extern crate alloc;
@@ -16,6 +16,7 @@ mod config;
 mod dcutr;
 mod error;
 mod event;
+mod lately;
 mod offer;
 mod own;
 mod peer;
