@@ -82,6 +82,31 @@ fn the_caller_dials_all_addresses_in_the_call_that_takes_sync() {
     assert_eq!(expected.until, lab.bench.now() + ms(10_000));
 }
 
+// covers: DCU-027
+#[test]
+fn between_sync_and_the_dial_nothing_is_read_filtered_or_resolved() {
+    // One address that is dialed, and so many that are not: what CONNECT named costs nothing any more.
+    let cost = |others: u16| {
+        let (mut caller, mut callee, mut lab) = called();
+        let private = (0..others).map(|port| format!("/ip4/10.0.0.1/tcp/{}", port + 1));
+        let names = [
+            "/dns4/example.com/tcp/1".to_owned(),
+            "/ip4/198.51.100.7/tcp/1".to_owned(),
+        ];
+        let all: Vec<String> = private.chain(names).collect();
+        let theirs: Vec<&str> = all.iter().map(String::as_str).collect();
+        let stream = say_all(&mut caller, &mut callee, &mut lab, &[connect_message(&theirs)]);
+        lab.say(CALLEE, &callee, stream, &sync_message());
+        let run = allocation_counter::measure(|| lab.run(&mut caller, &mut callee, ms(40)));
+        let [dial] = lab.bench.dials(CALLER) else {
+            panic!("one dial")
+        };
+        assert_eq!(dial.addrs, addrs(&["/ip4/198.51.100.7/tcp/1"]));
+        (run.count_total, run.bytes_total)
+    };
+    assert_eq!(cost(0), cost(200));
+}
+
 #[test]
 fn a_dial_of_the_callee_that_comes_ahead_of_sync_is_the_punched_connection() {
     let (mut caller, mut callee, mut lab) = called();

@@ -310,10 +310,7 @@ fn the_observed_address_is_the_peers_as_we_see_it_if_everybody_can_parse_it() {
             "/ip4/203.0.113.1/udp/41120/quic-v1".into(),
             Some("/ip4/203.0.113.1/udp/41120/quic-v1".into()),
         ),
-        (
-            format!("/ip4/203.0.113.1/tcp/4001/p2p/{relay}/p2p-circuit"),
-            None,
-        ),
+        (format!("/ip4/203.0.113.1/tcp/4001/p2p/{relay}/p2p-circuit"), None),
         ("/ip4/203.0.113.1/udp/9000/webrtc-direct".into(), None),
         ("/ip4/203.0.113.1/udp/9000/quic-v1/webtransport".into(), None),
         (
