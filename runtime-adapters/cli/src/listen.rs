@@ -291,7 +291,7 @@ async fn reserve(
 
 fn advice(error: &driver::Error) -> String {
     use std::io::ErrorKind;
-    let driver::Error::Io(io) = error else {
+    let driver::Error::Os(driver::os::Error::Io(io)) = error else {
         return error.to_string();
     };
     let told = match io.kind() {

@@ -2,13 +2,11 @@
 
 use crate::{Closed, Resolver};
 use core::fmt;
-use libp2p_proto_connection as connection;
-use libp2p_proto_core::{Multiaddr, ProtocolName};
+use libp2p_proto_core::ProtocolName;
 use libp2p_proto_os::Entropy;
 use libp2p_proto_stream_protocol::Protocol;
 use libp2p_proto_streams as streams;
 use libp2p_proto_swarm::{self as swarm, Event};
-use std::io;
 
 /// What the node's task runs for the application.
 pub trait App: 'static {
@@ -67,28 +65,12 @@ impl fmt::Debug for Config {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused.
+    /// What every loop may fail with.
     #[error("{0}")]
-    Io(#[from] io::Error),
-    /// The operating system gave no entropy, so no key can be made.
-    #[error("no entropy: {0}")]
-    Entropy(#[from] getrandom::Error),
-    /// A limit is out of its range.
-    #[error("{0}")]
-    Config(#[from] swarm::Error),
-    /// A name or limit of discovery.
-    #[cfg(feature = "mdns")]
-    #[error("{0}")]
-    Discovery(#[from] libp2p_proto_os::mdns::Error),
+    Os(#[from] libp2p_proto_os::Error),
     /// There are too many names of raw streams.
     #[error("{0}")]
     Streams(#[from] streams::Error),
-    /// The keys of the secure channel could not be made.
-    #[error("{0}")]
-    Keys(#[from] connection::Error),
-    /// Not an address of the form `/ip4|ip6/…/tcp/…`.
-    #[error("cannot listen on {0}")]
-    NotTcp(Multiaddr),
     /// The node has stopped.
     #[error("{0}")]
     Closed(#[from] Closed),

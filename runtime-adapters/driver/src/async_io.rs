@@ -31,10 +31,6 @@ impl<S: Spawn> Runtime for AsyncIo<S> {
     type Timer = Timer;
     type Connecting = Pin<Box<dyn Future<Output = io::Result<Self::Socket>> + Send>>;
 
-    fn connect(addr: SocketAddr) -> Self::Connecting {
-        Box::pin(async move { without_delay(Async::<TcpStream>::connect(addr).await?) })
-    }
-
     fn connecting(socket: TcpStream) -> Self::Connecting {
         Box::pin(async move {
             let socket = Async::new(socket)?;

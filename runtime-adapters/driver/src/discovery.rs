@@ -6,8 +6,8 @@ use core::{
     task::{Context, Poll},
 };
 use libp2p_proto_core::{Instant, PeerId};
-use libp2p_proto_os::{Discovery as Config, Multicast, Udp, mdns};
-use libp2p_proto_swarm::{Source, Swarm};
+use libp2p_proto_os::{Discovery as Config, Entropy, Error, Multicast, Udp, mdns};
+use libp2p_proto_swarm::Swarm;
 use std::{
     io::{self, ErrorKind},
     net::{SocketAddr, UdpSocket},
@@ -17,44 +17,35 @@ use std::{
 pub(crate) struct Discovery<R: Runtime>(Multicast<R::Udp>);
 
 impl<R: Runtime> Discovery<R> {
-    pub(crate) fn new(local: PeerId, config: Config, seed: [u8; 32]) -> Result<Self, mdns::Error> {
-        Multicast::new(local, config, seed).map(Self)
+    pub(crate) fn new(local: PeerId, config: Config, entropy: Entropy) -> Result<Self, Error> {
+        Multicast::new(local, config, entropy).map(Self)
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.0.poll_timeout()
     }
 
-    /// Reads, sends, and puts what was found into the address book. Says whether there may be more.
+    /// Reads and sends, and tells what was found.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
         swarm: &mut Swarm,
         mut tell: impl FnMut(mdns::Event),
-    ) -> bool {
-        self.0.set_addresses(now, swarm.listen_addresses());
-        let more = self.0.turn(now, &mut Sockets::<R>(Some(cx), PhantomData));
-        while let Some(event) = self.0.poll_event() {
-            learn(now, swarm, &event);
+    ) {
+        // Only a read that finds nothing has the task woken once there is something.
+        self.0.wake();
+        let mut sockets = Sockets::<R>(Some(cx), PhantomData);
+        self.0.turn(now, swarm.listen_addresses(), &mut sockets);
+        while let Some(event) = self.0.poll_event(now, swarm.book_mut()) {
             tell(event);
         }
-        more
     }
 }
 
 impl<R: Runtime> Drop for Discovery<R> {
     fn drop(&mut self) {
         self.0.stop(Instant::ZERO, &mut Sockets::<R>(None, PhantomData));
-    }
-}
-
-/// Others speak of a peer: that proves nothing, so it takes nothing away and is kept for the shortest time.
-fn learn(now: Instant, swarm: &mut Swarm, event: &mdns::Event) {
-    if let mdns::Event::Discovered { peer, addrs, .. } = event {
-        for addr in addrs {
-            swarm.book_mut().add(now, *peer, addr.clone(), Source::Heard);
-        }
     }
 }
 

@@ -20,7 +20,7 @@ pub use app::{App, Config, Error};
 pub use async_io::{AsyncIo, Spawn};
 pub use desk::{Desk, Request};
 pub use handle::{Closed, DialFailure, Handle};
-pub use libp2p_proto_os::Entropy;
+pub use libp2p_proto_os::{self as os, Entropy};
 #[cfg(feature = "mdns")]
 pub use libp2p_proto_os::{Discovery, mdns};
 pub use link::Link;

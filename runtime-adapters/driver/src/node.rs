@@ -21,7 +21,7 @@ use futures_core::Stream as _;
 use libp2p_proto_connection as connection;
 use libp2p_proto_core::{ConnectionId, Instant, Multiaddr, StreamId};
 use libp2p_proto_identity::Identity;
-use libp2p_proto_os::{Clock, to_socket};
+use libp2p_proto_os::{Clock, Foundation};
 use libp2p_proto_stream_protocol::{FromConnection, Protocol, Seat, StreamOrder, ToConnection};
 use libp2p_proto_swarm::{Action, Record, ResolveId, Swarm};
 use std::{
@@ -81,29 +81,28 @@ impl<A: App, R: Runtime> Node<A, R> {
     ///
     /// See [`Error`].
     pub fn new(identity: Identity, config: Config, mut app: A) -> Result<(Self, Handle<A>), Error> {
-        let [seed, keys] = [config.entropy.draw()?, config.entropy.draw()?];
         let peer = identity.peer_id();
-        let upgrade = Arc::new(connection::Config::new(&identity, keys)?);
         let mut raw = Raw::new(&config.streams, &config.stream_limits)?;
         let mut protocols = lend(&mut app, &mut raw);
-        let mut swarm = Swarm::new(identity, config.swarm, seed, &mut protocols)?;
-        swarm.add_transport(|addr| to_socket(addr).is_some());
+        let base = Foundation::lay(identity, config.swarm, config.entropy, &mut protocols)?;
+        #[cfg(feature = "recorder")]
+        let mut base = base;
         #[cfg(feature = "recorder")]
         if let Some(recorder) = &config.recorder {
-            swarm.watch(recorder.watcher(), &mut protocols);
+            base.swarm.watch(recorder.watcher(), &mut protocols);
         }
         #[cfg(feature = "mdns")]
-        let discovery = match config.discovery {
-            Some(discovery) => Some(Discovery::new(peer, discovery, config.entropy.draw()?)?),
-            None => None,
-        };
+        let discovery = config
+            .discovery
+            .map(|discovery| Discovery::new(peer, discovery, config.entropy))
+            .transpose()?;
         let (desk, handle) = Desk::new(peer);
         let (sender_of_news, news) = mpsc::channel(NEWS);
         let node = Self {
             app,
-            swarm,
+            swarm: base.swarm,
             raw,
-            upgrade,
+            upgrade: base.upgrade,
             clock: Clock::start(),
             alarm: Alarm::new(),
             pool: Pool::default(),
@@ -172,22 +171,21 @@ impl<A: App, R: Runtime> Node<A, R> {
             }
         }
         #[cfg(feature = "mdns")]
-        {
-            any |= self.discover(cx);
-        }
+        self.discover(cx);
         any
     }
 
-    /// Lets discovery have its turn; it says goodbye once the node closes. Says whether there is more to do.
+    /// Lets discovery have its turn; it says goodbye once the node closes.
     #[cfg(feature = "mdns")]
-    fn discover(&mut self, cx: &mut Context<'_>) -> bool {
+    fn discover(&mut self, cx: &mut Context<'_>) {
         let now = self.clock.now();
         if self.end.is_some() {
             self.discovery = None;
         }
         let (swarm, app) = (&mut self.swarm, &mut self.app);
-        let discovery = self.discovery.as_mut();
-        discovery.is_some_and(|discovery| discovery.poll(cx, now, swarm, |event| app.handle_discovery(event)))
+        if let Some(discovery) = &mut self.discovery {
+            discovery.poll(cx, now, swarm, |event| app.handle_discovery(event));
+        }
     }
 
     /// Starts the task of a link.
@@ -226,7 +224,7 @@ impl<A: App, R: Runtime> Node<A, R> {
     }
 
     fn listen(&mut self, addr: Multiaddr) -> Result<Multiaddr, Error> {
-        let addr = self.sockets.listen(&addr).ok_or(Error::NotTcp(addr))??;
+        let addr = self.sockets.listeners.listen(&addr, R::listener)?;
         self.swarm.handle_listening(self.clock.now(), addr.clone(), true);
         Ok(addr)
     }
@@ -345,7 +343,7 @@ impl<A: App, R: Runtime> Node<A, R> {
     fn close(&mut self) {
         if self.end.is_none() {
             let now = self.clock.now();
-            self.sockets.stop_listening();
+            self.sockets.listeners.close();
             self.swarm.close(now);
             self.news.0 = None;
             self.end = Some((now + CLOSING, Vec::new()));
@@ -372,7 +370,13 @@ impl<A: App, R: Runtime> Node<A, R> {
         #[cfg(not(feature = "mdns"))]
         let discovery = None;
         let opens = self.raw.poll_timeout();
-        let deadlines = [deadline, self.sockets.poll_timeout(), discovery, end, opens];
+        let deadlines = [
+            deadline,
+            self.sockets.listeners.poll_timeout(),
+            discovery,
+            end,
+            opens,
+        ];
         let Some(at) = deadlines.into_iter().flatten().min() else {
             return false;
         };

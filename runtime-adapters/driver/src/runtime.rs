@@ -28,9 +28,6 @@ pub trait Runtime: Sized + 'static {
     /// A TCP socket that is being connected; dropped, it stops.
     type Connecting: Future<Output = io::Result<Self::Socket>> + Unpin;
 
-    /// Connects.
-    fn connect(addr: SocketAddr) -> Self::Connecting;
-
     /// Takes over a socket that is being connected already and does not block.
     fn connecting(socket: TcpStream) -> Self::Connecting;
 

@@ -5,49 +5,24 @@ use core::{
     future::Future as _,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 use libp2p_proto_core::{ConnectionId, Instant, Multiaddr};
-use libp2p_proto_os::{code, connect_from, listen, to_multiaddr, to_multiaddr_like, to_socket};
+use libp2p_proto_os::{Listeners, code, to_multiaddr};
 use libp2p_proto_stream_protocol::{AttemptError, Seat};
 use libp2p_proto_swarm::Swarm;
-use std::{collections::BTreeMap, io};
-
-/// Links that are accepted in one round.
-const BATCH: usize = 256;
-/// How long listeners rest after a failed accept: descriptors may be short for a moment.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+use std::{collections::BTreeMap, io::ErrorKind};
 
 pub(crate) struct Sockets<R: Runtime> {
     dials: BTreeMap<ConnectionId, R::Connecting>,
-    /// And what they listen on.
-    listeners: Vec<(R::Listener, Multiaddr)>,
-    /// When to accept again, after accepting has failed.
-    accept_at: Option<Instant>,
+    pub(crate) listeners: Listeners<R::Listener>,
 }
 
 impl<R: Runtime> Sockets<R> {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             dials: BTreeMap::new(),
-            listeners: Vec::new(),
-            accept_at: None,
+            listeners: Listeners::default(),
         }
-    }
-
-    /// Listens. Answers the concrete address; `None`: not an address of TCP, bare or below `/ws`.
-    pub(crate) fn listen(&mut self, addr: &Multiaddr) -> Option<io::Result<Multiaddr>> {
-        let socket = to_socket(addr)?;
-        let listening = listen(socket).and_then(|listener| {
-            let addr = to_multiaddr_like(listener.local_addr()?, addr);
-            self.listeners.push((R::listener(listener)?, addr.clone()));
-            Ok(addr)
-        });
-        Some(listening)
-    }
-
-    pub(crate) fn stop_listening(&mut self) {
-        self.listeners.clear();
     }
 
     /// Connects; with `reuse_port` from a port where we listen, if there is one for it.
@@ -58,17 +33,10 @@ impl<R: Runtime> Sockets<R> {
         (conn, addr): (ConnectionId, &Multiaddr),
         reuse_port: bool,
     ) {
-        let Some(socket) = to_socket(addr) else {
-            return swarm.handle_dial_failed(now, conn, AttemptError::Transport("unsupported"));
-        };
-        let plain = self
-            .listeners
-            .iter()
-            .filter(|(_, addr)| addr.websocket().is_none());
-        let listening = plain.filter_map(|(_, addr)| to_socket(addr));
-        let shared = reuse_port.then(|| connect_from(listening, socket)).flatten();
-        let connecting = shared.map_or_else(|| R::connect(socket), R::connecting);
-        self.dials.insert(conn, connecting);
+        match self.listeners.connect(addr, reuse_port) {
+            Ok(socket) => drop(self.dials.insert(conn, R::connecting(socket))),
+            Err(cause) => swarm.handle_dial_failed(now, conn, AttemptError::Transport(cause)),
+        }
     }
 
     pub(crate) fn cancel(&mut self, conn: ConnectionId) {
@@ -119,35 +87,20 @@ impl<R: Runtime> Sockets<R> {
         swarm: &mut Swarm,
         ready: &mut Vec<(Seat, R::Socket)>,
     ) -> bool {
-        if self.accept_at.is_some_and(|at| at > now) {
-            return false;
-        }
-        self.accept_at = None;
-        let mut any = false;
-        for (listener, addr) in &mut self.listeners {
-            for _ in 0..BATCH {
-                let socket = match R::poll_accept(listener, cx) {
-                    Poll::Ready(Ok(socket)) => socket,
-                    Poll::Ready(Err(_)) => {
-                        self.accept_at = Some(now + ACCEPT_AGAIN);
-                        break;
-                    }
-                    Poll::Pending => break,
-                };
-                any = true;
-                // A socket without addresses is closed already.
-                if let Ok((local, remote)) = R::addrs(&socket) {
-                    let local = Some(to_multiaddr_like(local, addr));
-                    let seat = swarm.handle_accepted(now, local, to_multiaddr(remote));
-                    ready.extend(seat.map(|seat| (seat, socket)));
-                }
-            }
+        let accepted = self.listeners.accept(now, |listener| {
+            let Poll::Ready(socket) = R::poll_accept(listener, cx) else {
+                return Err(ErrorKind::WouldBlock.into());
+            };
+            let socket = socket?;
+            // A socket without addresses is closed already.
+            let ends = R::addrs(&socket).map_err(|_| ErrorKind::ConnectionAborted)?;
+            Ok((socket, ends.0, ends.1))
+        });
+        let any = !accepted.is_empty();
+        for (socket, local, remote) in accepted {
+            let seat = swarm.handle_accepted(now, Some(local), remote);
+            ready.extend(seat.map(|seat| (seat, socket)));
         }
         any
-    }
-
-    /// When listeners have rested.
-    pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
-        self.accept_at
     }
 }

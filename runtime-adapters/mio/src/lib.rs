@@ -5,7 +5,7 @@ mod discovery;
 mod link;
 mod node;
 
-pub use libp2p_proto_os::Entropy;
 #[cfg(feature = "mdns")]
 pub use libp2p_proto_os::{Discovery, mdns};
-pub use node::{Config, Error, Node, Resolve};
+pub use libp2p_proto_os::{Entropy, Error};
+pub use node::{Config, Node, Resolve};

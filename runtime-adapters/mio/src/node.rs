@@ -9,9 +9,7 @@ use libp2p_proto_core::{ConnectionId, Instant, Multiaddr, Timers, UnixTime};
 use libp2p_proto_identity::Identity;
 #[cfg(feature = "mdns")]
 use libp2p_proto_os::Multicast;
-use libp2p_proto_os::{
-    Clock, Entropy, code, connect_from, listen, to_multiaddr, to_multiaddr_like, to_socket,
-};
+use libp2p_proto_os::{Clock, Entropy, Error, Foundation, Listeners, code, to_multiaddr};
 use libp2p_proto_stream_protocol::{AttemptError, Protocols, Seat};
 use libp2p_proto_swarm::{self as swarm, Action, Denied, Event, ResolveId, ResolveKind, Swarm};
 use mio::{
@@ -20,24 +18,21 @@ use mio::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, ErrorKind},
+    io::ErrorKind,
     sync::Arc,
     task,
 };
 
 /// Inputs that one drive delivers before sockets have their turn again.
 const BUDGET: usize = 1024;
-/// Rounds of work, and links that are accepted, before the kernel is asked again.
+/// Rounds of work before the kernel is asked again.
 const ROUNDS: usize = 16;
-const BATCH: usize = 256;
-/// How long a listener rests after a failed accept: descriptors may be short for a moment.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
-/// The tokens of the waker and of discovery; no connection has their numbers. Those of listeners count down from the next one.
+/// The tokens of the waker, of all listeners, and of discovery; no connection has their numbers.
 const WAKE: Token = Token(usize::MAX);
+const LISTENER: Token = Token(usize::MAX - 1);
 #[cfg(feature = "mdns")]
-const DISCOVERY: Token = Token(usize::MAX - 1);
-const LISTENER: usize = usize::MAX - 2;
+const DISCOVERY: Token = Token(usize::MAX - 2);
 
 /// Ends the sleep of a loop.
 struct Wake(mio::Waker);
@@ -64,31 +59,6 @@ pub struct Config {
     pub recorder: Option<libp2p_proto_recorder::Recorder>,
 }
 
-/// Why a node could not be built, or could not listen.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The operating system refused.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// The operating system gave no entropy, so no key can be made.
-    #[error("no entropy: {0}")]
-    Entropy(#[from] getrandom::Error),
-    /// A limit is out of its range.
-    #[error("{0}")]
-    Config(#[from] swarm::Error),
-    /// The keys of the secure channel could not be made.
-    #[error("{0}")]
-    Keys(#[from] connection::Error),
-    /// A name or limit of discovery.
-    #[cfg(feature = "mdns")]
-    #[error("{0}")]
-    Discovery(#[from] libp2p_proto_os::mdns::Error),
-    /// Not an address of the form `/ip4|ip6/…/tcp/…`.
-    #[error("cannot listen on {0}")]
-    NotTcp(Multiaddr),
-}
-
 /// A name to resolve; see [`Node::poll_resolve`].
 pub type Resolve = (ResolveId, String, ResolveKind);
 
@@ -103,9 +73,7 @@ pub struct Node {
     poll: Poll,
     events: Events,
     /// The tokens of links are their ids.
-    listeners: Vec<(TcpListener, Multiaddr)>,
-    /// When to accept although the kernel reported nothing.
-    accept_at: Option<Instant>,
+    listeners: Listeners<TcpListener>,
     /// Sockets that the kernel connects.
     dials: BTreeMap<ConnectionId, TcpStream>,
     links: BTreeMap<ConnectionId, Link>,
@@ -119,9 +87,6 @@ pub struct Node {
     waker: Option<Waker>,
     #[cfg(feature = "mdns")]
     discovery: Option<Multicast<mio::net::UdpSocket>>,
-    /// Whether something may have come for discovery.
-    #[cfg(feature = "mdns")]
-    heard: bool,
 }
 
 impl Node {
@@ -131,29 +96,25 @@ impl Node {
     ///
     /// See [`Error`].
     pub fn new(identity: Identity, config: Config, protocols: Protocols<'_, '_>) -> Result<Self, Error> {
-        let [seed, keys] = [config.entropy.draw()?, config.entropy.draw()?];
-        let upgrade = Arc::new(connection::Config::new(&identity, keys)?);
-        #[cfg(feature = "mdns")]
-        let peer = identity.peer_id();
-        let mut swarm = Swarm::new(identity, config.swarm, seed, protocols)?;
-        swarm.add_transport(|addr| to_socket(addr).is_some());
+        let base = Foundation::lay(identity, config.swarm, config.entropy, protocols)?;
+        #[cfg(feature = "recorder")]
+        let mut base = base;
         #[cfg(feature = "recorder")]
         if let Some(recorder) = &config.recorder {
-            swarm.watch(recorder.watcher(), protocols);
+            base.swarm.watch(recorder.watcher(), protocols);
         }
         #[cfg(feature = "mdns")]
-        let discovery = match config.discovery {
-            Some(discovery) => Some(Multicast::new(peer, discovery, config.entropy.draw()?)?),
-            None => None,
-        };
+        let discovery = config
+            .discovery
+            .map(|discovery| Multicast::new(base.swarm.local_peer_id(), discovery, config.entropy))
+            .transpose()?;
         Ok(Self {
-            upgrade,
-            swarm,
+            upgrade: base.upgrade,
+            swarm: base.swarm,
             clock: Clock::start(),
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
-            listeners: Vec::new(),
-            accept_at: None,
+            listeners: Listeners::default(),
             dials: BTreeMap::new(),
             links: BTreeMap::new(),
             busy: BTreeSet::new(),
@@ -164,8 +125,6 @@ impl Node {
             waker: None,
             #[cfg(feature = "mdns")]
             discovery,
-            #[cfg(feature = "mdns")]
-            heard: true,
         })
     }
 
@@ -175,21 +134,14 @@ impl Node {
     ///
     /// [`Error::NotTcp`] or [`Error::Io`].
     pub fn listen(&mut self, addr: &Multiaddr) -> Result<Multiaddr, Error> {
-        let socket = to_socket(addr).ok_or_else(|| Error::NotTcp(addr.clone()))?;
-        let mut listener = TcpListener::from_std(listen(socket)?);
-        let addr = to_multiaddr_like(listener.local_addr()?, addr);
-        let token = Token(LISTENER.saturating_sub(self.listeners.len()));
-        self.poll
-            .registry()
-            .register(&mut listener, token, Interest::READABLE)?;
-        self.listeners.push((listener, addr.clone()));
+        let addr = self.listeners.listen(addr, |socket| {
+            let mut socket = TcpListener::from_std(socket);
+            let registry = self.poll.registry();
+            registry.register(&mut socket, LISTENER, Interest::READABLE)?;
+            Ok(socket)
+        })?;
         self.swarm.handle_listening(self.clock.now(), addr.clone(), true);
         Ok(addr)
-    }
-
-    /// Counters of the swarm.
-    pub fn stats(&self) -> swarm::Stats {
-        self.swarm.stats()
     }
 
     /// The swarm, for its commands and getters.
@@ -246,31 +198,35 @@ impl Node {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }
-        for event in self.events.iter().filter(|event| event.token() != WAKE) {
-            #[cfg(feature = "mdns")]
-            if event.token() == DISCOVERY {
-                self.heard = true;
-                continue;
+        for event in &self.events {
+            match event.token() {
+                WAKE => {}
+                LISTENER => self.listeners.wake(),
+                #[cfg(feature = "mdns")]
+                DISCOVERY => self.discovery.iter_mut().for_each(Multicast::wake),
+                Token(conn) => {
+                    let conn = ConnectionId::new(conn as u64);
+                    if let Some(link) = self.links.get_mut(&conn) {
+                        link.readable |= event.is_readable();
+                        link.writable |= event.is_writable();
+                        link.ended |= event.is_read_closed();
+                    }
+                    self.busy.insert(conn);
+                }
             }
-            let conn = ConnectionId::new(event.token().0 as u64);
-            if let Some(link) = self.links.get_mut(&conn) {
-                link.readable |= event.is_readable();
-                link.writable |= event.is_writable();
-                link.ended |= event.is_read_closed();
-            } else if !self.dials.contains_key(&conn) {
-                self.accept_at = Some(Instant::ZERO);
-            }
-            self.busy.insert(conn);
         }
         let now = self.clock.now();
-        if self.accept_at.is_some_and(|at| at <= now) {
+        if self.listeners.poll_timeout().is_some_and(|at| at <= now) {
             self.accept(now);
         }
         while let Some(conn) = self.timers.pop_due(now) {
             self.busy.insert(conn);
         }
         #[cfg(feature = "mdns")]
-        self.discover(now);
+        if let Some(discovery) = &mut self.discovery {
+            let mut sockets = Watched(self.poll.registry(), DISCOVERY);
+            discovery.turn(now, self.swarm.listen_addresses(), &mut sockets);
+        }
         self.work(protocols);
         Ok(())
     }
@@ -278,15 +234,8 @@ impl Node {
     /// The next thing that discovery found, or that is gone; its addresses are in the swarm's address book from then on. While nobody asks, nothing more is found.
     #[cfg(feature = "mdns")]
     pub fn poll_discovery(&mut self) -> Option<libp2p_proto_os::mdns::Event> {
-        let event = self.discovery.as_mut()?.poll_event()?;
-        if let libp2p_proto_os::mdns::Event::Discovered { peer, addrs, .. } = &event {
-            let now = self.clock.now();
-            for addr in addrs {
-                let book = self.swarm.book_mut();
-                book.add(now, *peer, addr.clone(), swarm::Source::Heard);
-            }
-        }
-        Some(event)
+        let now = self.clock.now();
+        self.discovery.as_mut()?.poll_event(now, self.swarm.book_mut())
     }
 
     /// Tells the links that we leave, and is not found there any more.
@@ -297,33 +246,16 @@ impl Node {
         }
     }
 
-    #[cfg(feature = "mdns")]
-    fn discover(&mut self, now: Instant) {
-        let Some(discovery) = &mut self.discovery else {
-            return;
-        };
-        discovery.set_addresses(now, self.swarm.listen_addresses());
-        let due = discovery.poll_timeout().is_some_and(|at| at <= now);
-        if due || self.heard {
-            self.heard = discovery.turn(now, &mut Watched(self.poll.registry(), DISCOVERY));
-        }
-    }
-
-    #[cfg(feature = "mdns")]
-    fn discovery_timeout(&self) -> Option<Instant> {
-        let due = self.discovery.as_ref().and_then(Multicast::poll_timeout);
-        due.map(|at| if self.heard { Instant::ZERO } else { at })
-    }
-
     fn sleep_for(&self, protocols: Protocols<'_, '_>, wait: Option<Duration>) -> Option<Duration> {
         let swarm = self.swarm.poll_timeout(protocols).map(|deadline| deadline.at);
         let links = self.timers.next().map(|(at, _)| at);
+        let listeners = self.listeners.poll_timeout();
         let now = self.clock.now();
         #[cfg(feature = "mdns")]
-        let discovery = self.discovery_timeout();
+        let discovery = self.discovery.as_ref().and_then(Multicast::poll_timeout);
         #[cfg(not(feature = "mdns"))]
         let discovery = None;
-        let deadlines = [swarm, links, self.accept_at, discovery].into_iter().flatten();
+        let deadlines = [swarm, links, listeners, discovery].into_iter().flatten();
         deadlines.map(|at| at.since(now)).chain(wait).min()
     }
 
@@ -385,12 +317,15 @@ impl Node {
                 conn,
                 addr,
                 reuse_port,
-            } => match self.dial(conn, &addr, reuse_port) {
-                Ok(socket) => drop(self.dials.insert(conn, socket)),
-                Err(cause) => self
-                    .swarm
-                    .handle_dial_failed(now, conn, AttemptError::Transport(cause)),
-            },
+            } => {
+                let socket = self.listeners.connect(&addr, reuse_port).map(TcpStream::from_std);
+                match socket.and_then(|mut socket| self.register(conn, &mut socket).map(|()| socket)) {
+                    Ok(socket) => drop(self.dials.insert(conn, socket)),
+                    Err(cause) => self
+                        .swarm
+                        .handle_dial_failed(now, conn, AttemptError::Transport(cause)),
+                }
+            }
             Action::CancelDial { conn } => drop(self.dials.remove(&conn)),
             Action::Resolve { query, name, kind } => self.resolves.push((query, name, kind)),
             Action::Order { conn, message } => {
@@ -401,28 +336,6 @@ impl Node {
             }
             _ => {}
         }
-    }
-
-    fn dial(
-        &self,
-        conn: ConnectionId,
-        addr: &Multiaddr,
-        reuse_port: bool,
-    ) -> Result<TcpStream, &'static str> {
-        let remote = to_socket(addr).ok_or("unsupported")?;
-        let plain = self
-            .listeners
-            .iter()
-            .filter(|(_, addr)| addr.websocket().is_none());
-        let listening = plain.filter_map(|(_, addr)| to_socket(addr));
-        let shared = reuse_port.then(|| connect_from(listening, remote)).flatten();
-        let socket = shared.map_or_else(
-            || TcpStream::connect(remote),
-            |socket| Ok(TcpStream::from_std(socket)),
-        );
-        let mut socket = socket.map_err(|error| code(&error))?;
-        self.register(conn, &mut socket)?;
-        Ok(socket)
     }
 
     /// The kernel reported something about a socket that connects: it stands, it failed, or it is not decided.
@@ -466,31 +379,17 @@ impl Node {
         self.busy.insert(conn);
     }
 
-    /// Accepts from every listener. None dies of a failed accept: the peer may be gone already, or descriptors are short for a moment.
     fn accept(&mut self, now: Instant) {
-        self.accept_at = None;
-        let mut accepted = Vec::new();
-        for (listener, addr) in &self.listeners {
-            let stopped = (0..BATCH).find_map(|_| {
-                let link = listener.accept();
-                link.map(|link| accepted.push((link, addr.clone()))).err()
-            });
-            let again = match stopped {
-                Some(error) if error.kind() == ErrorKind::WouldBlock => continue,
-                Some(_) => now + ACCEPT_AGAIN,
-                None => now,
-            };
-            self.accept_at = Some(self.accept_at.map_or(again, |at| at.min(again)));
-        }
-        for ((mut socket, remote), addr) in accepted {
-            let local = socket
-                .local_addr()
-                .ok()
-                .map(|local| to_multiaddr_like(local, &addr));
-            let seat = self.swarm.handle_accepted(now, local, to_multiaddr(remote));
-            let registered = seat
-                .as_ref()
-                .map_or(Ok(()), |seat| self.register(seat.conn, &mut socket));
+        let accepted = self.listeners.accept(now, |listener| {
+            let (socket, remote) = listener.accept()?;
+            // A socket without an address is closed already.
+            let local = socket.local_addr().map_err(|_| ErrorKind::ConnectionAborted)?;
+            Ok((socket, local, remote))
+        });
+        for (mut socket, local, remote) in accepted {
+            let seat = self.swarm.handle_accepted(now, Some(local), remote);
+            let register = |seat: &Seat| self.register(seat.conn, &mut socket);
+            let registered = seat.as_ref().map_or(Ok(()), register);
             self.sit(now, seat, socket, registered);
         }
     }

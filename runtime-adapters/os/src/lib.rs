@@ -2,13 +2,17 @@
 
 mod carrier;
 mod farewell;
+mod foundation;
+mod listeners;
 #[cfg(feature = "mdns")]
 mod multicast;
 
 pub use carrier::Carrier;
 pub use farewell::{Farewell, Parting};
+pub use foundation::{Error, Foundation};
 #[cfg(feature = "mdns")]
 pub use libp2p_proto_mdns as mdns;
+pub use listeners::Listeners;
 #[cfg(feature = "mdns")]
 pub use multicast::{Discovery, Multicast, Udp};
 
@@ -117,11 +121,23 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Begins to connect from a port where we listen, so that a NAT on the way maps this link as it maps the listener's: the socket does not block, and is writable once
-/// its fate is decided. `None`: no listener of `listening` fits, or the port can't be used for this link, for example because one to the same address stands already. Then
-/// any port will have to do.
-pub fn connect_from(listening: impl Iterator<Item = SocketAddr>, remote: SocketAddr) -> Option<TcpStream> {
-    connect_at(origin(listening, remote)?, remote).ok()
+/// Begins to connect: the socket does not block, and is writable once its fate is decided. With addresses of listeners it begins at the port of one of them, so that a NAT
+/// on the way maps this link as it maps the listener's; if none fits, or its port can't be used for this link (because one to the same address stands already, for
+/// example), at any port.
+///
+/// # Errors
+///
+/// What the operating system says.
+pub fn connect<'a>(
+    listening: impl IntoIterator<Item = &'a Multiaddr>,
+    remote: SocketAddr,
+) -> io::Result<TcpStream> {
+    let plain = listening.into_iter().filter(|addr| addr.websocket().is_none());
+    let shared = origin(plain.filter_map(to_socket), remote);
+    match shared.map(|local| connect_at(Some(local), remote)) {
+        Some(Ok(socket)) => Ok(socket),
+        _ => connect_at(None, remote),
+    }
 }
 
 /// Where a dial to `remote` may begin: at a listener of its family, which is anywhere, or on the loopback interface if and only if the remote is.
@@ -137,25 +153,38 @@ fn origin(listening: impl Iterator<Item = SocketAddr>, remote: SocketAddr) -> Op
         .max_by_key(|local| local.ip().is_unspecified())
 }
 
-#[cfg(unix)]
-fn connect_at(local: SocketAddr, remote: SocketAddr) -> io::Result<TcpStream> {
+fn connect_at(local: Option<SocketAddr>, remote: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(remote), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&local.into())?;
-    match socket.connect(&remote.into()) {
-        Ok(()) => {}
-        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
-        Err(error) => return Err(error),
+    if let Some(local) = local {
+        share_port(&socket)?;
+        socket.bind(&local.into())?;
     }
-    Ok(socket.into())
+    match socket.connect(&remote.into()) {
+        Err(error) if !is_begun(&error) => Err(error),
+        _ => Ok(socket.into()),
+    }
+}
+
+#[cfg(unix)]
+fn share_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)
 }
 
 /// Elsewhere than on Unix a port is not shared.
 #[cfg(not(unix))]
-fn connect_at(_: SocketAddr, _: SocketAddr) -> io::Result<TcpStream> {
+fn share_port(_: &Socket) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
+}
+
+/// Whether the fate of a connection is decided later.
+fn is_begun(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let begun = error.raw_os_error() == Some(libc::EINPROGRESS);
+    #[cfg(not(unix))]
+    let begun = error.kind() == ErrorKind::WouldBlock;
+    begun
 }
 
 /// One word for an error of the operating system.
@@ -175,9 +204,7 @@ pub fn code(error: &io::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        Clock, Entropy, code, connect_from, listen, origin, to_multiaddr, to_multiaddr_like, to_socket,
-    };
+    use super::{Clock, Entropy, code, connect, listen, origin, to_multiaddr, to_multiaddr_like, to_socket};
     use libp2p_proto_core::Instant;
     use std::io::ErrorKind;
 
@@ -242,16 +269,22 @@ mod tests {
     fn a_dial_begins_at_the_port_of_the_listener_and_not_twice_to_the_same_address() {
         let [ours, theirs] = ["127.0.0.1:0"; 2].map(|addr| listen(addr.parse().unwrap()).unwrap());
         let (local, remote) = (ours.local_addr().unwrap(), theirs.local_addr().unwrap());
-        let socket = connect_from([local].into_iter(), remote).unwrap();
-        assert_eq!(socket.local_addr().unwrap(), local);
+        let listening = [to_multiaddr(local)];
+        let from = |socket: std::net::TcpStream| socket.local_addr().unwrap();
+        let socket = connect(&listening, remote).unwrap();
+        assert_eq!(from(socket.try_clone().unwrap()), local);
         theirs.set_nonblocking(false).unwrap();
-        let (_accepted, from) = theirs.accept().unwrap();
-        assert_eq!(from, local);
-        assert!(
-            connect_from([local].into_iter(), remote).is_none(),
-            "the two ends are taken"
-        );
-        assert!(connect_from(core::iter::empty(), remote).is_none());
+        let (_accepted, accepted_from) = theirs.accept().unwrap();
+        assert_eq!(accepted_from, local);
+        let again = connect(&listening, remote).unwrap();
+        assert_ne!(from(again), local, "the two ends are taken");
+        let websocket = [to_multiaddr_like(
+            local,
+            &"/ip4/127.0.0.1/tcp/0/ws".parse().unwrap(),
+        )];
+        drop(socket);
+        assert_ne!(from(connect(&websocket, remote).unwrap()), local);
+        assert_ne!(from(connect([], remote).unwrap()), local);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Discovery on the sockets of the operating system: what is the same for every loop.
 
+use crate::{Entropy, Error};
 use core::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
@@ -9,6 +10,7 @@ use libp2p_proto_core::{Instant, Multiaddr, PeerId, TransmitBuf};
 use libp2p_proto_mdns::{
     self as mdns, Event, Family, GROUP4, GROUP6, Interface, MAX_DATAGRAM, Mdns, PORT, Received,
 };
+use libp2p_proto_swarm::{AddressBook, Source};
 use socket2::{Domain, Socket, Type};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -74,6 +76,8 @@ pub struct Multicast<S> {
     /// When to look at the interfaces again.
     look_at: Instant,
     listening: Vec<Multiaddr>,
+    /// Whether something may have come.
+    heard: bool,
     input: Vec<u8>,
     output: Vec<u8>,
 }
@@ -89,9 +93,9 @@ impl<S> Multicast<S> {
     ///
     /// # Errors
     ///
-    /// A limit is out of its range, or a name is none.
-    pub fn new(local: PeerId, config: Discovery, seed: [u8; 32]) -> Result<Self, mdns::Error> {
-        let mut machine = Mdns::new(local, config.mdns, seed)?;
+    /// A limit is out of its range, a name is none, or there is no entropy.
+    pub fn new(local: PeerId, config: Discovery, entropy: Entropy) -> Result<Self, Error> {
+        let mut machine = Mdns::new(local, config.mdns, entropy.draw()?)?;
         machine.start(Instant::ZERO);
         Ok(Self {
             machine,
@@ -100,6 +104,7 @@ impl<S> Multicast<S> {
             seen: BTreeMap::new(),
             look_at: Instant::ZERO,
             listening: Vec::new(),
+            heard: true,
             input: vec![0; MAX_DATAGRAM.saturating_add(1)],
             output: Vec::new(),
         })
@@ -110,32 +115,56 @@ impl<S> Multicast<S> {
         &self.machine
     }
 
-    /// Where the node listens now.
-    pub fn set_addresses<'a>(&mut self, now: Instant, addrs: impl Iterator<Item = &'a Multiaddr> + Clone) {
-        if !addrs.clone().eq(&self.listening) {
-            self.listening = addrs.cloned().collect();
-            self.machine.set_addresses(now, self.listening.iter().cloned());
-        }
-    }
-
     /// When to turn although nothing has come.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = self.machine.poll_timeout().map(|deadline| deadline.at);
         let look = self.machine.is_running().then_some(self.look_at);
-        due.into_iter().chain(look).min()
+        let heard = self.heard.then_some(Instant::ZERO);
+        due.into_iter().chain(look).chain(heard).min()
     }
 
-    /// The next thing that was found, or is gone.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.machine.poll_event()
+    /// Something may have come: the next turn reads.
+    pub const fn wake(&mut self) {
+        self.heard = true;
     }
 
-    /// Reads what has come, and sends what is due. Says whether more may have come.
-    pub fn turn<U: Udp<Socket = S>>(&mut self, now: Instant, udp: &mut U) -> bool {
+    /// The next thing that was found, or is gone. What was found is in `book` from then on: others speak of a peer, which proves nothing, so it takes nothing
+    /// away and is kept for the shortest time. While nobody asks, nothing more is found.
+    pub fn poll_event(&mut self, now: Instant, book: &mut AddressBook) -> Option<Event> {
+        let event = self.machine.poll_event()?;
+        if let Event::Discovered { peer, addrs, .. } = &event {
+            for addr in addrs {
+                book.add(now, *peer, addr.clone(), Source::Heard);
+            }
+        }
+        Some(event)
+    }
+
+    /// Reads what has come and sends what is due, of a node that listens at `addrs`.
+    pub fn turn<'a, U: Udp<Socket = S>>(
+        &mut self,
+        now: Instant,
+        addrs: impl Iterator<Item = &'a Multiaddr> + Clone,
+        udp: &mut U,
+    ) {
+        if !addrs.clone().eq(&self.listening) {
+            self.listening = addrs.cloned().collect();
+            self.machine.set_addresses(now, self.listening.iter().cloned());
+        }
+        if self.poll_timeout().is_none_or(|at| at > now) {
+            return;
+        }
         if self.machine.is_running() && self.look_at <= now {
             self.look_at = now + LOOK;
             self.look(now, udp);
         }
+        self.heard = self.read(now, udp);
+        self.machine.handle_timeout(now);
+        self.send(now, udp);
+    }
+
+    /// Reads what has come. Says whether there may be more.
+    fn read<U: Udp<Socket = S>>(&mut self, now: Instant, udp: &mut U) -> bool {
         let mut more = false;
         for ((interface, family), socket) in &mut self.sockets {
             let to = match family {
@@ -154,8 +183,6 @@ impl<S> Multicast<S> {
                 Err(error) => error.kind() == ErrorKind::Interrupted,
             });
         }
-        self.machine.handle_timeout(now);
-        self.send(now, udp);
         more
     }
 

@@ -12,11 +12,12 @@ use core::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
-use libp2p_proto_core::{PeerId, Rng};
+use libp2p_proto_core::{Multiaddr, PeerId, Rng};
 use libp2p_proto_os::{
-    Clock, Discovery, Multicast, Udp,
+    Clock, Discovery, Entropy, Multicast, Udp,
     mdns::{self, Data, Event, GROUP4, Message, Name, PORT, Record},
 };
+use libp2p_proto_swarm::{AddressBook, BookLimits};
 use std::{io, net::UdpSocket, thread, time::Instant};
 
 /// The longest wait for anything.
@@ -55,16 +56,26 @@ fn multicast(seed: u8, name: &str) -> (PeerId, Multicast<UdpSocket>) {
         },
         interfaces: ["lo", "lo0"].map(String::from).into(),
     };
-    (peer, Multicast::new(peer, config, [seed; 32]).unwrap())
+    (peer, Multicast::new(peer, config, Entropy::default()).unwrap())
 }
 
-/// Turns all of them until `done`.
-fn until(all: &mut [&mut Multicast<UdpSocket>], clock: Clock, mut done: impl FnMut(usize, Event) -> bool) {
+/// Turns all of them, of nodes that listen at these addresses, until `done`. What was found is in the book by then.
+fn until(
+    all: &mut [(&mut Multicast<UdpSocket>, &[Multiaddr])],
+    clock: Clock,
+    mut done: impl FnMut(usize, Event) -> bool,
+) {
+    let mut book = AddressBook::new(BookLimits::default());
     let end = Instant::now() + PATIENCE;
     loop {
-        for (place, multicast) in all.iter_mut().enumerate() {
-            multicast.turn(clock.now(), &mut Plain);
-            while let Some(event) = multicast.poll_event() {
+        for (place, (multicast, addrs)) in all.iter_mut().enumerate() {
+            // A plain loop is not told when something comes.
+            multicast.wake();
+            multicast.turn(clock.now(), addrs.iter(), &mut Plain);
+            while let Some(event) = multicast.poll_event(clock.now(), &mut book) {
+                if let Event::Discovered { peer, addrs, .. } = &event {
+                    assert!(book.addrs(clock.now(), peer).eq(addrs));
+                }
                 if done(place, event) {
                     return;
                 }
@@ -80,15 +91,18 @@ fn two_nodes_of_one_machine_find_each_other_and_hear_a_goodbye() {
     let clock = Clock::start();
     let ((a, mut alice), (b, mut bob)) = (multicast(1, "pair"), multicast(2, "pair"));
     let addrs = ["/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/2"].map(|addr| addr.parse().unwrap());
-    alice.set_addresses(clock.now(), addrs[..1].iter());
-    bob.set_addresses(clock.now(), addrs[1..].iter());
+    let (first, second) = addrs.split_at(1);
     let mut found = Vec::new();
-    until(&mut [&mut alice, &mut bob], clock, |place, event| {
-        if let Event::Discovered { peer, addrs, .. } = event {
-            found.push((place, peer, addrs));
-        }
-        found.len() == 2
-    });
+    until(
+        &mut [(&mut alice, first), (&mut bob, second)],
+        clock,
+        |place, event| {
+            if let Event::Discovered { peer, addrs, .. } = event {
+                found.push((place, peer, addrs));
+            }
+            found.len() == 2
+        },
+    );
     found.sort();
     assert_eq!(
         found,
@@ -96,7 +110,7 @@ fn two_nodes_of_one_machine_find_each_other_and_hear_a_goodbye() {
     );
     bob.stop(clock.now(), &mut Plain);
     until(
-        &mut [&mut alice],
+        &mut [(&mut alice, first)],
         clock,
         |_, event| matches!(event, Event::Expired { peer, .. } if peer == b),
     );
@@ -107,7 +121,7 @@ fn two_nodes_of_one_machine_find_each_other_and_hear_a_goodbye() {
 fn a_packet_counts_whatever_its_time_to_live() {
     let clock = Clock::start();
     let (_, mut alice) = multicast(3, "hops");
-    alice.turn(clock.now(), &mut Plain);
+    alice.turn(clock.now(), core::iter::empty(), &mut Plain);
     let service: Name = service("hops").parse().unwrap();
     let instance = service.child(b"x").unwrap();
     let peer = PeerId::random(&mut Rng::from_seed([4; 32]));
@@ -132,7 +146,7 @@ fn a_packet_counts_whatever_its_time_to_live() {
     let group = SocketAddr::from((GROUP4, PORT));
     sender.send_to(&message.encode(), &group.into()).unwrap();
     until(
-        &mut [&mut alice],
+        &mut [(&mut alice, &[])],
         clock,
         |_, event| matches!(event, Event::Discovered { peer: found, .. } if found == peer),
     );

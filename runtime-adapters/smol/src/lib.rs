@@ -5,7 +5,7 @@ use libp2p_proto_driver as driver;
 use libp2p_proto_identity::Identity;
 
 pub use driver::{
-    App, Closed, Config, DialFailure, Entropy, Error, Handle, Incoming, OpenFailure, Resolver, Stream,
+    App, Closed, Config, DialFailure, Entropy, Error, Handle, Incoming, OpenFailure, Resolver, Stream, os,
 };
 #[cfg(feature = "mdns")]
 pub use driver::{Discovery, mdns};

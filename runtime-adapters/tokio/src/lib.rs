@@ -15,7 +15,7 @@ use tokio::{
 };
 
 pub use driver::{
-    App, Closed, Config, DialFailure, Entropy, Error, Handle, Incoming, OpenFailure, Resolver, Stream,
+    App, Closed, Config, DialFailure, Entropy, Error, Handle, Incoming, OpenFailure, Resolver, Stream, os,
 };
 #[cfg(feature = "mdns")]
 pub use driver::{Discovery, mdns};
@@ -41,10 +41,6 @@ impl driver::Runtime for Tokio {
     type Udp = UdpSocket;
     type Timer = Timer;
     type Connecting = Pin<Box<dyn Future<Output = io::Result<Self::Socket>> + Send>>;
-
-    fn connect(addr: SocketAddr) -> Self::Connecting {
-        Box::pin(async move { prepare(TcpStream::connect(addr).await?) })
-    }
 
     fn connecting(socket: std::net::TcpStream) -> Self::Connecting {
         Box::pin(async move {

@@ -10,7 +10,7 @@ use libp2p_proto_core::ProtocolName;
 use libp2p_proto_driver::{Link, Node, Runtime};
 use libp2p_proto_identity::{Identity, Keypair};
 use libp2p_proto_stream_protocol::{Dial, Protocol};
-use libp2p_proto_tokio::{App, Config, Entropy, Error, Tokio, spawn};
+use libp2p_proto_tokio::{App, Config, Entropy, Error, Tokio, os, spawn};
 use std::{
     future::Future,
     io::{self, Read as _, Write as _},
@@ -36,10 +36,6 @@ impl Runtime for Short {
     type Udp = <Tokio as Runtime>::Udp;
     type Timer = <Tokio as Runtime>::Timer;
     type Connecting = Pin<Box<dyn Future<Output = io::Result<Self::Socket>> + Send>>;
-
-    fn connect(addr: SocketAddr) -> Self::Connecting {
-        Tokio::connect(addr)
-    }
 
     fn connecting(socket: std::net::TcpStream) -> Self::Connecting {
         Tokio::connecting(socket)
@@ -123,6 +119,6 @@ async fn without_entropy_no_node_is_built() {
     let built = spawn(identity, config, Nothing).map(drop);
     assert!(matches!(
         built,
-        Err(Error::Entropy(getrandom::Error::UNSUPPORTED))
+        Err(Error::Os(os::Error::Entropy(getrandom::Error::UNSUPPORTED)))
     ));
 }

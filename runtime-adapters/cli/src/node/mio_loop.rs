@@ -110,7 +110,7 @@ impl<A: App> Loop<A> {
             any = true;
             match request {
                 Some(Request::Listen(addr, answer)) => {
-                    let _nobody_waits = answer.send(self.node.listen(&addr).map_err(listening));
+                    let _nobody_waits = answer.send(self.node.listen(&addr).map_err(Into::into));
                 }
                 Some(Request::Open { opener, .. }) => {
                     let _nobody_waits = opener.send(Err(streams::Error::UnknownName.into()));
@@ -144,13 +144,5 @@ impl<A: App> Loop<A> {
             let now = self.node.now();
             self.node.swarm().handle_resolved(now, query, answer);
         }
-    }
-}
-
-fn listening(error: mio::Error) -> driver::Error {
-    match error {
-        mio::Error::NotTcp(addr) => driver::Error::NotTcp(addr),
-        mio::Error::Io(error) => driver::Error::Io(error),
-        other => driver::Error::Io(std::io::Error::other(other)),
     }
 }
