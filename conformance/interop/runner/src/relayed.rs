@@ -17,8 +17,6 @@ const PUNCHING: [&str; 2] = ["rust-libp2p", "go-libp2p"];
 const ACTIONS: [&str; 3] = ["ping:3", "identify", "perf:51200:51200"];
 /// A kubo daemon has no perf.
 const NO_PERF: &str = "kubo";
-/// The wrapper of js asks for identify in a way that finds nothing over a relayed connection, of js as of others.
-const NO_IDENTIFY: &str = "js";
 /// How long a dialer may take, with all its actions.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -64,9 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
 fn note(report: &mut Report, parts: [&Part; 3], services: &str, actions: &[&str]) {
     let [relay, listener, dialer] = parts;
     let can = |action: &&&str| {
-        let lacks_perf = listener.name == NO_PERF && action.starts_with("perf");
-        let lacks_identify = dialer.name == NO_IDENTIFY && **action == "identify";
-        !lacks_perf && !lacks_identify
+        !(listener.name == NO_PERF && action.starts_with("perf"))
     };
     let actions: Vec<&str> = actions.iter().filter(can).copied().collect();
     let services = match listener.name {
