@@ -1,6 +1,9 @@
 //! AutoNAT in both versions and both roles, and its messages.
 
-use crate::{budget, scene};
+use crate::{
+    budget,
+    scene::{self, Knowing},
+};
 use bytes::Bytes;
 use libp2p_proto_autonat::{
     Autonat, ClientConfig, Config, Serve, ServerConfig, Version,
@@ -9,7 +12,7 @@ use libp2p_proto_autonat::{
         v2::{self, DialBack},
     },
 };
-use libp2p_proto_stream_protocol::{BadCommand, Context, Fact, Input, Journal, Protocol, StreamSpec};
+use libp2p_proto_stream_protocol::Fact;
 
 /// What a message may cost for each byte of it.
 const FACTOR: usize = 64;
@@ -59,10 +62,10 @@ pub fn run(data: &[u8]) {
             private_addrs: false,
             max_events: 64,
         };
-        Addressed(Autonat::new(config).expect("the configuration is valid"), false)
+        Knowing::new(Autonat::new(config).expect("the configuration is valid"), known())
     };
     scene::lead(data, 1 << 20, &peers, make, |node, peer, choice| {
-        let node = &mut node.0;
+        let node = &mut node.machine;
         let version = if choice & 64 == 0 {
             Version::V1
         } else {
@@ -76,38 +79,15 @@ pub fn run(data: &[u8]) {
     });
 }
 
-/// A node that learns of an address of its own, and of a peer that serves, before anything else.
-struct Addressed(Autonat, bool);
-
-impl Protocol for Addressed {
-    fn specs(&self) -> &[StreamSpec] {
-        self.0.specs()
-    }
-
-    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
-        if !core::mem::replace(&mut self.1, true) {
-            let addr = "/ip4/203.0.113.5/tcp/4001".parse().expect("an address");
-            let up = true;
-            self.0.handle(cx, Input::Fact(Fact::ListenAddress { addr, up }));
-            let [_, peer] = scene::strangers();
-            let mut protocols = vec![libp2p_proto_autonat::V1, libp2p_proto_autonat::DIAL_REQUEST];
-            protocols.sort();
-            let protocols = protocols.into();
-            self.0
-                .handle(cx, Input::Fact(Fact::PeerProtocols { peer, protocols }));
-        }
-        self.0.handle(cx, input);
-    }
-
-    fn poll_timeout(&self) -> Option<libp2p_proto_core::Deadline> {
-        self.0.poll_timeout()
-    }
-
-    fn journal(&mut self) -> Option<&mut Journal> {
-        self.0.journal()
-    }
-
-    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
-        self.0.repeat(command)
-    }
+/// An address of our own, and a peer that serves.
+fn known() -> Vec<Fact> {
+    let addr = scene::OWN.parse().expect("an address");
+    let [_, peer] = scene::strangers();
+    let mut protocols = vec![libp2p_proto_autonat::V1, libp2p_proto_autonat::DIAL_REQUEST];
+    protocols.sort();
+    let protocols = protocols.into();
+    vec![
+        Fact::ListenAddress { addr, up: true },
+        Fact::PeerProtocols { peer, protocols },
+    ]
 }

@@ -1,10 +1,11 @@
 //! A relay that is a client of relays too, and its messages.
 
-use crate::{budget, scene};
-use libp2p_proto_core::Deadline;
+use crate::{
+    budget,
+    scene::{self, Knowing},
+};
 use libp2p_proto_identity::{Identity, Keypair};
 use libp2p_proto_relay::{ClientConfig, HopMessage, Relay, ServerConfig, StopMessage};
-use libp2p_proto_stream_protocol::{Context, Fact, Input, Protocol, StreamSpec};
 
 /// What a message may cost for each byte of it.
 const FACTOR: usize = 64;
@@ -36,39 +37,15 @@ pub fn run(data: &[u8]) {
     let peers = scene::strangers();
     let make = || {
         let (server, client) = (ServerConfig::default(), ClientConfig::default());
-        Addressed(
+        Knowing::reachable(
             Relay::new(identity.clone(), Some(server), Some(client)).expect("the configuration is valid"),
-            false,
         )
     };
     scene::lead(data, 2 << 20, &peers, make, |node, peer, choice| {
         match choice % 5 {
-            0 => node.0.reserve(peer, Vec::new()),
-            1 => node.0.release(peer),
-            _ => while node.0.poll_event().is_some() {},
+            0 => node.machine.reserve(peer, Vec::new()),
+            1 => node.machine.release(peer),
+            _ => while node.machine.poll_event().is_some() {},
         }
     });
-}
-
-/// A node that learns of an address of its own before anything else.
-struct Addressed(Relay, bool);
-
-impl Protocol for Addressed {
-    fn specs(&self) -> &[StreamSpec] {
-        self.0.specs()
-    }
-
-    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
-        if !core::mem::replace(&mut self.1, true) {
-            let addr = "/ip4/203.0.113.5/tcp/4001".parse().expect("an address");
-            let confirmed = true;
-            self.0
-                .handle(cx, Input::Fact(Fact::ExternalAddress { addr, confirmed }));
-        }
-        self.0.handle(cx, input);
-    }
-
-    fn poll_timeout(&self) -> Option<Deadline> {
-        self.0.poll_timeout()
-    }
 }

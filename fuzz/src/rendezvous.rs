@@ -1,9 +1,11 @@
 //! Rendezvous in both roles, and its messages.
 
-use crate::{budget, scene};
+use crate::{
+    budget,
+    scene::{self, Knowing},
+};
 use libp2p_proto_identity::{Identity, Keypair};
 use libp2p_proto_rendezvous::{Config, Message, Rendezvous};
-use libp2p_proto_stream_protocol::{Context, Fact, Input, Protocol, StreamSpec};
 
 /// What a message may cost for each byte of it.
 const FACTOR: usize = 64;
@@ -36,13 +38,10 @@ pub fn run(data: &[u8]) {
             max_events: 64,
             ..Config::default()
         };
-        Addressed(
-            Rendezvous::new(identity.clone(), config).expect("the configuration is valid"),
-            false,
-        )
+        Knowing::reachable(Rendezvous::new(identity.clone(), config).expect("the configuration is valid"))
     };
     scene::lead(data, 1 << 20, &peers, make, |node, peer, choice| {
-        let node = &mut node.0;
+        let node = &mut node.machine;
         match choice % 6 {
             0 => drop(node.register(peer, "test", None)),
             1 => node.unregister(&peer, "test"),
@@ -51,27 +50,4 @@ pub fn run(data: &[u8]) {
             _ => while node.poll_event().is_some() {},
         }
     });
-}
-
-/// A node that learns of an address of its own before anything else.
-struct Addressed(Rendezvous, bool);
-
-impl Protocol for Addressed {
-    fn specs(&self) -> &[StreamSpec] {
-        self.0.specs()
-    }
-
-    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
-        if !core::mem::replace(&mut self.1, true) {
-            let addr = "/ip4/203.0.113.5/tcp/4001".parse().expect("an address");
-            let confirmed = true;
-            self.0
-                .handle(cx, Input::Fact(Fact::ExternalAddress { addr, confirmed }));
-        }
-        self.0.handle(cx, input);
-    }
-
-    fn poll_timeout(&self) -> Option<libp2p_proto_core::Deadline> {
-        self.0.poll_timeout()
-    }
 }

@@ -4,9 +4,9 @@ use crate::budget;
 use arbitrary::Unstructured;
 use bytes::Bytes;
 use core::time::Duration;
-use libp2p_proto_core::{ConnectionId, PeerId, StreamId};
+use libp2p_proto_core::{ConnectionId, Deadline, PeerId, StreamId};
 use libp2p_proto_stream_protocol::{
-    Framing, Input, Protocol, StreamSpec, Target,
+    BadCommand, Context, Fact, Framing, Input, Journal, Protocol, StreamSpec, Target,
     bench::{Bench, Puppet},
 };
 
@@ -184,6 +184,60 @@ impl<P: Protocol> Scene<'_, P> {
 
 fn byte(steps: &mut Unstructured<'_>) -> u8 {
     steps.arbitrary().unwrap_or(0)
+}
+
+/// A machine that hears these facts before anything else.
+#[derive(Debug)]
+pub struct Knowing<P> {
+    /// The machine.
+    pub machine: P,
+    facts: Vec<Fact>,
+}
+
+impl<P> Knowing<P> {
+    /// A machine that knows these.
+    pub const fn new(machine: P, facts: Vec<Fact>) -> Self {
+        Self { machine, facts }
+    }
+
+    /// A machine that others can reach.
+    ///
+    /// # Panics
+    ///
+    /// Never: the address is one.
+    pub fn reachable(machine: P) -> Self {
+        let addr = OWN.parse().expect("an address");
+        let confirmed = true;
+        Self::new(machine, vec![Fact::ExternalAddress { addr, confirmed }])
+    }
+}
+
+/// Where a machine of a scene is reached.
+pub const OWN: &str = "/ip4/203.0.113.5/tcp/4001";
+
+impl<P: Protocol> Protocol for Knowing<P> {
+    fn specs(&self) -> &[StreamSpec] {
+        self.machine.specs()
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_>, input: Input) {
+        for fact in core::mem::take(&mut self.facts) {
+            self.machine.handle(cx, Input::Fact(fact));
+        }
+        self.machine.handle(cx, input);
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline> {
+        self.machine.poll_timeout()
+    }
+
+    fn journal(&mut self) -> Option<&mut Journal> {
+        self.machine.journal()
+    }
+
+    fn repeat(&mut self, command: &str) -> Result<(), BadCommand> {
+        self.machine.repeat(command)
+    }
 }
 
 /// Two peer ids of no key.

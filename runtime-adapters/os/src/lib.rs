@@ -287,6 +287,22 @@ mod tests {
         assert_ne!(from(connect([], remote).unwrap()), local);
     }
 
+    // covers: DCU-045
+    #[cfg(unix)]
+    #[test]
+    fn dials_that_came_to_nothing_leave_both_ends_to_the_next_one() {
+        let [ours, theirs] = ["127.0.0.1:0"; 2].map(|addr| listen(addr.parse().unwrap()).unwrap());
+        let (local, remote) = (ours.local_addr().unwrap(), theirs.local_addr().unwrap());
+        drop(theirs);
+        for _ in 0..3 {
+            // Refused now, or once the socket is asked.
+            drop(connect_from([local].into_iter(), remote));
+        }
+        let _theirs = listen(remote).unwrap();
+        let socket = connect_from([local].into_iter(), remote).unwrap();
+        assert_eq!(socket.local_addr().unwrap(), local);
+    }
+
     #[test]
     fn a_dial_begins_at_a_listener_of_its_family_and_its_reach() {
         let origin = |listening: &[&str], remote: &str| {

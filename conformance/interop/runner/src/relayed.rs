@@ -61,9 +61,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
 /// One relay, one listener, one dialer.
 fn note(report: &mut Report, parts: [&Part; 3], services: &str, actions: &[&str]) {
     let [relay, listener, dialer] = parts;
-    let can = |action: &&&str| {
-        !(listener.name == NO_PERF && action.starts_with("perf"))
-    };
+    let can = |action: &&&str| !(listener.name == NO_PERF && action.starts_with("perf"));
     let actions: Vec<&str> = actions.iter().filter(can).copied().collect();
     let services = match listener.name {
         NO_PERF => "identify,ping",
