@@ -95,7 +95,13 @@ export async function act (node, peer, name, text, signal) {
       return some('providers', [...found])
     }
     case 'kad-find-peer': {
-      const { multiaddrs } = await node.peerRouting.findPeer(peerIdFromString(text), { signal, useCache: false })
+      const id = peerIdFromString(text)
+      const { multiaddrs } = await node.peerRouting.findPeer(id, { signal, useCache: false })
+      if (multiaddrs.length === 0) {
+        // It ends with whoever names the peer first, and py-libp2p names itself without addresses: what is known of it counts then.
+        const { addresses } = await node.peerStore.get(id)
+        return some('addrs', addresses.map(({ multiaddr }) => String(multiaddr)))
+      }
       return some('addrs', multiaddrs.map(String))
     }
     case 'kad-closest': {

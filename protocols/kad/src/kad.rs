@@ -299,7 +299,7 @@ impl Kad {
     }
 
     /// How many peers the network has, by how near the nearest were to what was looked up in the last two hours. `None` before five such lookups have ended.
-    /// While the network grows the estimate lags behind: of 1 000 simulated nodes that came within five minutes, the median estimate ten minutes later was 687.
+    /// A network that has changed is measured anew: by each refresh, and as soon as those around us show that it has grown.
     pub fn network_size(&self, now: Instant) -> Option<f64> {
         self.sizes.estimate(now)
     }

@@ -7,7 +7,7 @@ use crate::{
     full,
     kad::Timer,
     lookup::State,
-    query::{Dialing, Fast, Kind, Phase, Query, Reach},
+    query::{Dialing, Fast, Kind, Owner, Phase, Query, Reach},
     rpc::{Ask, News, Report, Token},
     size,
 };
@@ -551,11 +551,20 @@ impl Kad {
         let distances: Vec<_> = nearest.iter().map(|(distance, _)| *distance).collect();
         query.crowded = self.sizes.is_crowded(cx.now, &distances);
         let answered = nearest.iter().all(|(_, state)| *state == State::Answered);
-        if answered && !query.crowded {
+        if answered {
             let prefix = self.local_key.common_prefix(query.lookup.target());
-            let bucket = self.table.in_bucket(prefix);
+            let nearest = query.lookup.nearest();
+            let beside = nearest.filter(|(_, known)| self.local_key.common_prefix(&known.key) == prefix);
+            let bucket = self.table.in_bucket(prefix).max(beside.count());
+            let drawn = matches!(query.owner, Owner::Walk { .. }) && query.key[..] != *self.local.as_bytes();
             // In a small network there are fewer than `k`.
-            let _few = self.sizes.track(cx.now, &distances, bucket);
+            let _few = if drawn {
+                self.sizes.track_drawn(cx.now, &distances, bucket)
+            } else if !query.crowded {
+                self.sizes.track(cx.now, &distances, bucket)
+            } else {
+                Ok(())
+            };
         }
     }
 

@@ -11,7 +11,11 @@ use libp2p_proto_core::Instant;
 /// Lookups that are remembered, how long, and how many make an estimate (go-libp2p-kad-dht).
 const MAX_LOOKUPS: usize = 150;
 const MAX_AGE: Duration = Duration::from_secs(2 * 3600);
-const MIN_LOOKUPS: usize = 5;
+pub(crate) const MIN_LOOKUPS: usize = 5;
+/// So many times farther or nearer than those of the newest lookups are the peers of older ones in a network that has changed since: four standard deviations of five lookups.
+const CHANGED: f64 = 1.6;
+/// So many times more peers than estimated are around our own place when the network has grown: two standard deviations of one lookup.
+const OUTGROWN: f64 = 1.5;
 /// Of a peer that is nearer than this to the key, one in ten of all keys has twenty (go-libp2p-kad-dht).
 const NEAR: f64 = 0.1;
 const NEAR_ON_AVERAGE: f64 = 0.9;
@@ -29,11 +33,19 @@ struct Lookup {
     distances: Vec<f32>,
 }
 
+/// Lookups of keys that we drew ourselves, of which so many seem crowded when the network has grown. Whoever crowds one region is seen by fewer.
+const DRAWN: usize = 5;
+const GROWN: usize = 4;
+
 /// What lookups of our own have shown.
 #[derive(Clone, Debug)]
 pub(crate) struct Sizes {
     k: usize,
     lookups: VecDeque<Lookup>,
+    /// Lookups of keys that we drew ourselves, and that seem crowded.
+    suspects: Vec<Lookup>,
+    /// Lookups of such keys since the first suspect.
+    drawn: usize,
 }
 
 impl Sizes {
@@ -41,33 +53,94 @@ impl Sizes {
         Self {
             k,
             lookups: VecDeque::new(),
+            suspects: Vec::new(),
+            drawn: 0,
         }
     }
 
-    /// The distances of the `k` nearest peers of a key, nearest first. `in_bucket`: peers of our table in the bucket of the key. Near us the network is known better than elsewhere,
-    /// so that lookups there count less.
+    /// The distances of the `k` nearest peers of a key, nearest first. `in_bucket`: peers in the bucket of the key, of our table or of the nearest, whichever are more. Near us the
+    /// network is known better than elsewhere, so that lookups there count less.
     pub(crate) fn track(
         &mut self,
         now: Instant,
         distances: &[Distance],
         in_bucket: usize,
     ) -> Result<(), WrongCount> {
+        let lookup = self.lookup(now, distances, in_bucket)?;
+        self.learn(now, lookup);
+        Ok(())
+    }
+
+    /// The same of a key that we drew ourselves. Nobody could place peers around it; if nearly all such keys seem crowded, the network has grown.
+    pub(crate) fn track_drawn(
+        &mut self,
+        now: Instant,
+        distances: &[Distance],
+        in_bucket: usize,
+    ) -> Result<(), WrongCount> {
+        let lookup = self.lookup(now, distances, in_bucket)?;
+        self.drawn = self.drawn.saturating_add(1);
+        if self.is_crowded(now, distances) {
+            if self.suspects.is_empty() {
+                self.drawn = 1;
+            }
+            self.suspects.push(lookup);
+        } else {
+            self.learn(now, lookup);
+        }
+        if self.suspects.len() >= GROWN && self.drawn <= DRAWN {
+            for lookup in core::mem::take(&mut self.suspects) {
+                self.learn(now, lookup);
+            }
+        } else if self.drawn >= DRAWN {
+            self.suspects.clear();
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, now: Instant, distances: &[Distance], in_bucket: usize) -> Result<Lookup, WrongCount> {
         if distances.len() != self.k {
             return Err(WrongCount);
         }
+        let missing = self.k.saturating_sub(in_bucket).min(126);
+        Ok(Lookup {
+            at: now,
+            weight: (0..missing).fold(1.0_f32, |weight, _| weight / 2.0),
+            distances: distances.iter().map(|distance| narrow(share(distance))).collect(),
+        })
+    }
+
+    fn learn(&mut self, now: Instant, lookup: Lookup) {
         self.forget(now);
         if self.lookups.len() >= MAX_LOOKUPS {
             self.lookups.pop_front();
         }
-        let missing = self.k.saturating_sub(in_bucket).min(126);
-        let weight = (0..missing).fold(1.0_f32, |weight, _| weight / 2.0);
-        let distances = distances.iter().map(|distance| narrow(share(distance))).collect();
-        self.lookups.push_back(Lookup {
-            at: now,
-            weight,
-            distances,
-        });
-        Ok(())
+        self.lookups.push_back(lookup);
+        self.forget_changed();
+    }
+
+    /// Forgets lookups of a network that was much smaller or larger than the newest ones show: on average they would tell of neither. go-libp2p-kad-dht keeps them for two hours,
+    /// and an average of distances is led by the large ones, those of the small network.
+    fn forget_changed(&mut self) {
+        let reach = |lookup: &Lookup| f64::from(lookup.distances.last().copied().unwrap_or(0.0));
+        let mean =
+            |part: &[f64]| part.iter().sum::<f64>() / f64::from(u32::try_from(part.len()).unwrap_or(1));
+        let reaches: Vec<f64> = self.lookups.iter().map(reach).collect();
+        let mut newest = MIN_LOOKUPS;
+        while let Some(split) = reaches
+            .len()
+            .checked_sub(newest)
+            .filter(|old| *old >= MIN_LOOKUPS)
+        {
+            let (old, new) = reaches.split_at(split);
+            let before = old.get(split.saturating_sub(newest)..).unwrap_or(old);
+            let ratio = mean(before) / mean(new);
+            if !(1.0 / CHANGED..=CHANGED).contains(&ratio) {
+                self.lookups.drain(..split);
+                return;
+            }
+            newest = newest.saturating_mul(2);
+        }
     }
 
     fn forget(&mut self, now: Instant) {
@@ -83,6 +156,19 @@ impl Sizes {
     /// Whether more lookups are needed for an estimate.
     pub(crate) fn is_short(&self, now: Instant) -> bool {
         self.young(now).count() < MIN_LOOKUPS
+    }
+
+    /// Whether fewer lookups than an estimate needs have ended within this time.
+    pub(crate) fn is_stale(&self, now: Instant, within: Duration) -> bool {
+        let newest = self.lookups.iter().rev().take(MIN_LOOKUPS);
+        newest.filter(|lookup| now.since(lookup.at) <= within).count() < MIN_LOOKUPS
+    }
+
+    /// Whether the peers around our own place, which we always know, are so near that the network has outgrown its estimate. `farthest`: of the `k` nearest of our table.
+    pub(crate) fn is_outgrown(&self, now: Instant, farthest: &Distance) -> bool {
+        let k = f64::from(u32::try_from(self.k).unwrap_or(u32::MAX));
+        let here = k / share(farthest);
+        self.estimate(now).is_some_and(|size| here > size * OUTGROWN)
     }
 
     fn young(&self, now: Instant) -> impl Iterator<Item = &Lookup> + Clone {
@@ -139,11 +225,12 @@ impl Sizes {
         nearest.len() >= self.k && gamma(nearest.len(), share(farthest) * size) < CROWDED
     }
 
-    /// Bits that the whole region of a key shares, so that it has at least `k` honest peers.
+    /// Bits that the whole region of a key shares, so that it has at least `k` honest peers, also if there are half as many as estimated: who crowds a key
+    /// is seen by lookups of others, too.
     pub(crate) fn region(&self, now: Instant) -> Option<u16> {
         let size = self.estimate(now)?;
         let k = f64::from(u32::try_from(self.k).unwrap_or(u32::MAX));
-        Some(bits_of(size / k))
+        Some(bits_of(size / k / 2.0))
     }
 }
 
@@ -333,6 +420,43 @@ mod tests {
         }
         assert!(wrong <= 100, "{wrong} of 10 000 clean keys");
         assert!(missed <= 10, "{missed} of 1 000 crowded keys");
+    }
+
+    #[test]
+    fn a_network_that_has_grown_or_shrunk_is_measured_anew_by_the_next_five_lookups() {
+        for (before, after) in [(200, 1000), (500, 1000), (100, 10_000), (4000, 1000)] {
+            let (mut right, mut all) = (0, 0);
+            for seed in 0..40 {
+                let mut dice = Rng::from_seed([seed; 32]);
+                let (old, new) = (network(before, &mut dice), network(after, &mut dice));
+                let mut sizes = Sizes::new(20);
+                let mut look = |peers: &[Key], sizes: &mut Sizes| {
+                    let key = Key::from_raw(dice.bytes32());
+                    sizes.track_drawn(NOW, &nearest(peers, &key, 20), 20).unwrap();
+                };
+                (0..15).for_each(|_| look(&old, &mut sizes));
+                (0..10).for_each(|_| look(&new, &mut sizes));
+                let size = sizes.estimate(NOW).unwrap();
+                let wanted = f64::from(u32::try_from(after).unwrap());
+                all += 1;
+                right += u32::from((wanted * 0.7..wanted * 1.3).contains(&size));
+            }
+            assert!(right * 10 >= all * 8, "{before} to {after}: {right} of {all}");
+        }
+    }
+
+    #[test]
+    fn lookups_of_a_network_that_stays_as_it_is_are_kept() {
+        let mut dice = Rng::from_seed([8; 32]);
+        let peers = network(5000, &mut dice);
+        let mut sizes = Sizes::new(20);
+        let mut kept = 0;
+        for _ in 0..1000 {
+            let key = Key::from_raw(dice.bytes32());
+            sizes.track(NOW, &nearest(&peers, &key, 20), 20).unwrap();
+            kept += sizes.lookups.len();
+        }
+        assert!(kept > 1000 * 50, "{kept} lookups in all estimates");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     query::{Kind, Owner, Query, Sent},
     rpc::{Ask, News, Report, Token},
     run,
+    size::MIN_LOOKUPS,
     table::Insert,
 };
 use alloc::{
@@ -35,6 +36,8 @@ const LOW_MARK_INTERVAL: Duration = Duration::from_secs(120);
 const THROTTLE: Duration = Duration::from_millis(500);
 /// Refreshes after which the peers of the start are kept like everybody else (go-libp2p-kad-dht).
 const SETTLED_AFTER: u32 = 2;
+/// Time between measurements of a network that grows, at least.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(120);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 /// Keys that are published again at the same time.
 const MAX_PUBLISHING: usize = 8;
@@ -89,6 +92,9 @@ struct Walk {
     rounds: u32,
     wait: Option<Instant>,
     refreshes: u32,
+    /// When the network was measured anew before its time, and how many of those lookups are left.
+    measured: Instant,
+    measure: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -397,10 +403,37 @@ impl Kad {
         walk.left.pop_front();
         walk.rounds = 0;
         walk.running = true;
-        // One lookup of each refresh is complete, and more at the start: they tell how large the network is.
-        let measures = matches!(step, Step::Bucket(0)) || self.sizes.is_short(cx.now);
+        // As many lookups of each refresh are complete as an estimate of the network's size needs.
+        let recent = self
+            .config
+            .refresh_interval
+            .map_or(Duration::MAX, |interval| part(interval, 2));
+        let measures = self.upkeep.walk.measure > 0 || self.sizes.is_stale(cx.now, recent);
+        self.upkeep.walk.measure = self.upkeep.walk.measure.saturating_sub(1);
         let owner = Owner::Walk { measures };
         self.begin(Bytes::copy_from_slice(target.as_bytes()), Kind::Closest, owner);
+    }
+
+    /// Looks up some keys before the next refresh if the network has outgrown the estimate of its size.
+    fn measure_again(&mut self, cx: &Context<'_>) {
+        let walk = &self.upkeep.walk;
+        let late = cx.now.since(walk.measured) >= MEASURE_INTERVAL;
+        if !late || walk.running || !walk.left.is_empty() || self.config.refresh_interval.is_none() {
+            return;
+        }
+        let k = self.config.replication;
+        let nearest = self.table.closest(&self.local_key, k, |_| true);
+        let Some(farthest) = nearest.last().filter(|_| nearest.len() >= k) else {
+            return;
+        };
+        let distance = self.local_key.distance(&farthest.key);
+        if self.sizes.is_outgrown(cx.now, &distance) {
+            let walk = &mut self.upkeep.walk;
+            walk.measured = cx.now;
+            walk.measure = MIN_LOOKUPS;
+            // Far from us, where most of the network is.
+            walk.left.extend([0, 1, 0, 2, 0].map(Step::Bucket));
+        }
     }
 
     /// A query of our own is over.
@@ -558,7 +591,10 @@ impl Kad {
         let first = self.table.is_empty();
         let replaceable = self.upkeep.walk.refreshes <= SETTLED_AFTER;
         match self.table.insert(cx.now, Contact { peer, addrs }, replaceable) {
-            Insert::Added => self.added(cx, peer),
+            Insert::Added => {
+                self.added(cx, peer);
+                self.measure_again(cx);
+            }
             Insert::Replaced(out) => {
                 self.removed(cx, out);
                 self.added(cx, peer);

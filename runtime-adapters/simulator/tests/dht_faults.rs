@@ -161,3 +161,32 @@ fn tables_fill_when_ten_times_as_many_join_in_a_minute_and_again_after_half_of_a
     );
     at_least(has, has + gone, 950, "peers of tables that are there");
 }
+
+/// Estimates of the network's size: those a tenth, half and nine tenths of all are below.
+fn estimates(dht: &Dht, hosts: usize) -> [f64; 3] {
+    let now = dht.sim.now();
+    let size = |place| dht.sim.app(place)?.kad()?.network_size(now);
+    let mut sizes: Vec<f64> = (0..hosts).filter_map(size).collect();
+    sizes.sort_unstable_by(f64::total_cmp);
+    let at = [10, 50, 90].map(|part| sizes[sizes.len() * part / 100]);
+    eprintln!("{} estimates of {hosts}: {at:.0?}", sizes.len());
+    assert!(sizes.len() * 10 >= hosts * 8);
+    at
+}
+
+#[test]
+fn the_estimate_of_the_size_follows_a_network_that_grows_and_is_right_after_the_next_refresh() {
+    let hosts = hosts(180);
+    let mut plan = DhtPlan::new(hosts);
+    plan.join = MINUTE * 4;
+    plan.settle = MINUTE * 4;
+    let mut dht = Dht::new(plan, 19).unwrap();
+    dht.join().unwrap();
+    let all = f64::from(u32::try_from(hosts).unwrap());
+    let [low, median, _] = estimates(&dht, hosts);
+    assert!(low > all * 0.4 && median > all * 0.65, "{low} {median}");
+    dht.sim.run_for(MINUTE * 10).unwrap();
+    let [low, median, high] = estimates(&dht, hosts);
+    assert!((all * 0.85..all * 1.15).contains(&median), "{median}");
+    assert!(low > all * 0.7 && high < all * 1.3, "{low} to {high}");
+}

@@ -45,8 +45,14 @@ func (n *node) query(ctx context.Context, command string, query url.Values, kind
 		return err
 	}
 	return ask(ctx, n.daemon, command, query, func(event routing.QueryEvent) error {
-		if event.Type == kind {
+		switch event.Type {
+		case kind:
 			take(event)
+		case routing.QueryError:
+			// That of no peer is the end of the query.
+			if event.ID == "" {
+				return errors.New(event.Extra)
+			}
 		}
 		return nil
 	})

@@ -22,6 +22,8 @@ use crate::streams::{Open, Order, Stream, Streams};
 
 /// Version of litep2p.
 const VERSION: &str = "0.16.0";
+/// When a query that failed is asked again.
+const AGAIN: Duration = Duration::from_millis(200);
 /// Pause between the pings of a dialer that was asked to ping. Listeners may refuse more than ten a second.
 const FAST_PING: Duration = Duration::from_millis(110);
 /// Pause between questions to the local network.
@@ -251,9 +253,14 @@ impl interop_contract::Node for Node {
     }
 
     async fn kad(&mut self, query: &Query) -> Outcome<Found> {
-        let (answer, result) = oneshot::channel();
-        self.asks.send((query.clone(), answer)).map_err(|_| gone())?;
-        result.await.unwrap_or_else(|_| Err(gone()))
+        // litep2p's Kademlia learns of a connection after everybody else, and fails a query that begins before at once: `PeerDoesNotExist`.
+        match self.ask(query).await {
+            Err(Failure::Failed(_)) => {
+                tokio::time::sleep(AGAIN).await;
+                self.ask(query).await
+            }
+            other => other,
+        }
     }
 
     async fn close(&mut self) {
@@ -280,6 +287,12 @@ fn gone() -> Failure {
 }
 
 impl Node {
+    async fn ask(&mut self, query: &Query) -> Outcome<Found> {
+        let (answer, result) = oneshot::channel();
+        self.asks.send((query.clone(), answer)).map_err(|_| gone())?;
+        result.await.unwrap_or_else(|_| Err(gone()))
+    }
+
     /// Waits until something is known; ends early when dialing failed or the connection closed.
     async fn wait(&mut self, mut done: impl FnMut(&Facts) -> bool) -> Outcome<()> {
         let facts = self

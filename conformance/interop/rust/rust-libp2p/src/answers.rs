@@ -243,10 +243,26 @@ impl Driver {
         if done.is_none() && !last {
             return;
         }
-        if let Some(asked) = self.pending.queries.remove(&id) {
+        if let Some(mut asked) = self.pending.queries.remove(&id) {
+            // Of the addresses that peers name in a lookup libp2p-kad keeps the last words, and py-libp2p names itself without any.
+            if let Some(wanted) = asked.peer.filter(|_| asked.found.is_empty()) {
+                asked.found = self.in_table(&wanted);
+            }
             let found = || Ok(Found::List(asked.found.into_iter().collect()));
             let _ = asked.answer.send(done.unwrap_or_else(found));
         }
+    }
+
+    /// The addresses of a peer in the routing table.
+    fn in_table(&mut self, peer: &PeerId) -> HashSet<String> {
+        let bucket = self.more().kad.as_mut().and_then(|kad| kad.kbucket(*peer));
+        let mut addrs = HashSet::new();
+        for entry in bucket.iter().flat_map(|bucket| bucket.iter()) {
+            if entry.node.key.preimage() == peer {
+                addrs.extend(entry.node.value.iter().map(ToString::to_string));
+            }
+        }
+        addrs
     }
 
     fn on_gossip(&mut self, event: gossipsub::Event) {
