@@ -6,6 +6,7 @@ extern crate alloc;
 
 #[cfg(any(feature = "ecdsa", feature = "rsa"))]
 mod der;
+mod ed25519;
 mod envelope;
 mod error;
 mod identity;

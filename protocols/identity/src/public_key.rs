@@ -1,10 +1,9 @@
 //! Public keys: strict decoding, canonical encoding, verification.
 
-use crate::Error;
+use crate::{Error, ed25519};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
-use ed25519_dalek as ed25519;
 use libp2p_proto_core::{PeerId, protobuf::Writer, varint};
 
 /// The longest encoded key that is read: an RSA key of 8192 bits fits.
@@ -147,7 +146,7 @@ impl PublicKey {
     /// and secp256k1 signatures are strict DER.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         match self.key_type {
-            KeyType::Ed25519 => ed25519_verify(self.data(), message, signature).is_some(),
+            KeyType::Ed25519 => ed25519::verify(self.data(), message, signature),
             KeyType::Secp256k1 => secp256k1_verify(self.data(), message, signature),
             KeyType::Ecdsa => ecdsa_verify(self.data(), message, signature),
             KeyType::Rsa => rsa_verify(self.data(), message, signature),
@@ -191,12 +190,6 @@ pub(crate) fn encode_fields(key_type: KeyType, data: &[u8]) -> Vec<u8> {
     writer.varint(1, key_type.number());
     writer.bytes(2, data);
     encoded
-}
-
-fn ed25519_verify(data: &[u8], message: &[u8], signature: &[u8]) -> Option<()> {
-    let key = ed25519::VerifyingKey::from_bytes(data.try_into().ok()?).ok()?;
-    let signature = ed25519::Signature::from_bytes(signature.try_into().ok()?);
-    key.verify_strict(message, &signature).ok()
 }
 
 #[cfg(feature = "secp256k1")]
