@@ -128,6 +128,70 @@ fn vul_197_a_peer_that_does_not_read_blocks_nobody_and_leaves_the_mesh() {
     }
 }
 
+/// 100 KiB each: a thousand are 100 MB, a hundred thousand 10 GB, which `PASSED_ON=100000` passes on.
+fn passed_on() -> u64 {
+    let said = std::env::var("PASSED_ON").ok();
+    said.and_then(|said| said.parse().ok()).unwrap_or(1000)
+}
+
+#[test]
+fn vul_019_ten_gigabytes_passed_on_past_a_peer_that_does_not_read() {
+    let config = Config {
+        score: Some(ScoreConfig::default()),
+        ..quiet()
+    };
+    let mut rig = Rig::subscribed(4, config);
+    rig.heartbeat();
+    assert_eq!(rig.mesh("t"), [0, 1, 2, 3]);
+    let opened = rig.puppets[0].opened();
+    let stream = *opened.iter().find(|stream| stream.is_inbound()).unwrap();
+    rig.bench.with(1, &rig.puppets[0], |cx| cx.pause(stream));
+    let (mut told, mut out, mut heard) = (0, false, [0, 0]);
+    for number in 0..passed_on() {
+        let mut body = vec![0x5a; 100 * 1024];
+        body[..8].copy_from_slice(&number.to_be_bytes());
+        let message = rig.message(3, number + 1, "t", &body);
+        rig.say(3, &publish(message));
+        let census = rig.router.census();
+        assert!(
+            census.queued_bytes <= 1 << 20 && census.cached_bytes <= 64 << 20,
+            "{number}"
+        );
+        out |= !rig.mesh("t").contains(&0);
+        told += rig.delivered().len() as u64;
+        for place in [0, 1] {
+            heard[place] += rig.messages(place + 1).len() as u64;
+        }
+        rig.events.clear();
+        // What the bench keeps of what was heard and of what the link carries is not the router's.
+        for puppet in 1..4 {
+            rig.forget_inputs(puppet);
+        }
+    }
+    assert_eq!((told, heard), (passed_on(), [passed_on(); 2]));
+    assert!(out && rig.router.stats().dropped > 0);
+    // Control that was due in the meantime has waited, unless it was for so long that the stream was given up.
+    if passed_on() > 1000 {
+        return;
+    }
+    rig.router.subscribe("u").unwrap();
+    rig.run(5);
+    rig.bench.with(1, &rig.puppets[0], |cx| cx.resume(stream));
+    rig.run(200);
+    let heard = rig.heard(0);
+    let pruned = |rpc: &libp2p_proto_gossipsub::wire::Rpc| {
+        rpc.control
+            .as_ref()
+            .is_some_and(|control| control.prune.iter().any(|prune| prune.topic == t()))
+    };
+    assert!(heard.iter().any(pruned));
+    assert!(
+        heard
+            .iter()
+            .any(|rpc| rpc.subscriptions == subscribe("u", true).subscriptions)
+    );
+}
+
 #[test]
 fn vul_198_all_announced_ids_are_asked_for_in_few_frames() {
     for (count, frames) in [(500, 1), (5000, 9)] {

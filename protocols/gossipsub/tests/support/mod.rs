@@ -213,6 +213,12 @@ impl Rig {
             .collect()
     }
 
+    /// Frees what a puppet heard.
+    pub fn forget_inputs(&mut self, puppet: usize) {
+        self.puppets[puppet].inputs = Vec::new();
+        self.read[puppet] = 0;
+    }
+
     /// Forgets what all puppets heard, and what the application was told.
     pub fn hush(&mut self) {
         for puppet in 0..self.puppets.len() {
