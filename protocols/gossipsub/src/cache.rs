@@ -73,9 +73,17 @@ impl Seen {
         self.until.insert(id, until);
     }
 
+    /// The id as it is remembered, to be kept under it elsewhere.
+    pub(crate) fn known(&self, id: &MessageId) -> Option<MessageId> {
+        self.until.get_key_value(id).map(|(known, _)| known.key())
+    }
+
     /// A duplicate came.
     pub(crate) fn touch(&mut self, id: &MessageId, now: Instant) {
-        if let (true, Some(until)) = (self.sliding, self.until.get_mut(id)) {
+        if !self.sliding {
+            return;
+        }
+        if let Some(until) = self.until.get_mut(id) {
             *until = now + self.ttl;
         }
     }

@@ -100,7 +100,7 @@ impl Gossipsub {
             }
             for id in entry.ids.into_iter().take(limits.max_ihave_ids) {
                 let short = id.as_bytes().len() <= longest && self.config.fits(&id);
-                if short && !self.is_known(&id) && !self.promises.contains(&id.kept()) {
+                if short && !self.is_known(&id) && !self.promises.contains(&id.key()) {
                     wanted.insert(id);
                 }
             }
@@ -157,7 +157,7 @@ impl Gossipsub {
             let Some(entry) = self.peers.get_mut(&peer) else {
                 return;
             };
-            if entry.unwanted.contains_key(&id.kept()) {
+            if entry.unwanted.contains_key(&id.key()) {
                 continue;
             }
             // What does not fit into the queue was not served, and may be asked for again.
@@ -234,7 +234,8 @@ impl Gossipsub {
                 break;
             }
             entry.counts.idontwant = entry.counts.idontwant.saturating_add(1);
-            let id = id.kept();
+            // Of a message that we have, all peers speak by one copy of its id.
+            let id = self.seen.known(&id).unwrap_or_else(|| id.kept());
             gone.extend(entry.queue.unqueue(&id));
             entry.unwanted.insert(id, until);
         }

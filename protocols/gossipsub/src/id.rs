@@ -52,6 +52,14 @@ impl MessageId {
         Self::inline(bytes).unwrap_or_else(|| Self(Repr::Shared(Bytes::copy_from_slice(bytes))))
     }
 
+    /// What it is kept under, without a copy: for a look, or where its memory is its own already.
+    pub(crate) fn key(&self) -> Self {
+        if self.as_bytes().len() > LONGEST_KEPT {
+            return self.kept();
+        }
+        self.clone()
+    }
+
     /// A copy of at most 64 bytes that shares no memory with the frame it came in.
     pub(crate) fn kept(&self) -> Self {
         let bytes = self.as_bytes();

@@ -123,7 +123,7 @@ impl Gossipsub {
                 let Some(peer) = turn.and_then(|turn| receivers.get(turn)) else {
                     continue;
                 };
-                if self.enqueue(cx, *peer, id.kept(), frame.clone(), Kind::Own, until, None) {
+                if self.enqueue(cx, *peer, id.key(), frame.clone(), Kind::Own, until, None) {
                     *taken = taken.saturating_add(1);
                 }
             }
@@ -166,7 +166,7 @@ impl Gossipsub {
         }
         let mut peers = 0_usize;
         for peer in receivers {
-            if self.enqueue(cx, peer, id.kept(), frame.clone(), Kind::Own, until, report) {
+            if self.enqueue(cx, peer, id.key(), frame.clone(), Kind::Own, until, report) {
                 peers = peers.saturating_add(1);
             }
         }
@@ -373,7 +373,7 @@ impl Gossipsub {
         message: &Message,
     ) {
         let waits = self.config.validates(topic) && self.is_subscribed(topic);
-        let asked = self.promises.kept(&id.kept());
+        let asked = self.promises.kept(&id.key());
         let len = message.data.as_ref().map_or(0, Bytes::len);
         if waits && !self.has_room_to_wait(topic, len) {
             // It may come again: it is not marked as seen, and nobody is to blame.
@@ -573,7 +573,7 @@ impl Gossipsub {
         let topic = &pending.topic;
         let threshold = self.publish_threshold();
         let supports = self.config.partial_of(topic).1;
-        let key = id.kept();
+        let key = id.key();
         let members = self.mesh.get(topic).into_iter().flatten();
         let mut receivers: Vec<PeerId> = members.chain(&self.explicit).copied().collect();
         let flooded = self.floods.iter().copied();

@@ -90,7 +90,21 @@ impl SignaturePolicy {
 
 /// What is signed: the message without signature and key, as every implementation does it.
 pub fn preimage(message: &Message) -> Vec<u8> {
-    let mut out = PREFIX.to_vec();
+    let len = |field: &Option<Bytes>| field.as_ref().map_or(0, Bytes::len);
+    let topic = message.topic.as_ref().map_or(0, |topic| topic.as_str().len());
+    // And tags and lengths of four fields.
+    let fields = [
+        len(&message.from),
+        len(&message.data),
+        len(&message.seqno),
+        topic,
+        message.unknown.len(),
+    ];
+    let room = fields
+        .into_iter()
+        .fold(PREFIX.len().saturating_add(32), usize::saturating_add);
+    let mut out = Vec::with_capacity(room);
+    out.extend_from_slice(PREFIX);
     message.write(&mut out, false);
     out
 }
