@@ -8,7 +8,7 @@ use crate::{
 };
 use alloc::vec::Vec;
 use bytes::Bytes;
-use libp2p_proto_core::{PeerId, StreamId, UnixTime};
+use libp2p_proto_core::{Instant, PeerId, StreamId, UnixTime};
 use libp2p_proto_stream_protocol::Context;
 
 /// Why a value is not stored.
@@ -73,7 +73,7 @@ impl Kad {
                 answer.closer = self.told_closest(&Key::of(&key), &peer);
                 let target = PeerId::from_bytes(&key)
                     .ok()
-                    .and_then(|target| self.told_target(target));
+                    .and_then(|target| self.told_target(cx.now, target));
                 if let Some(target) = target {
                     answer.closer.retain(|contact| contact.peer != target.peer);
                     answer.closer.insert(0, target);
@@ -99,12 +99,15 @@ impl Kad {
     }
 
     /// The peer that is asked for, if we know where it is: whoever it is, and at whatever addresses.
-    fn told_target(&self, target: PeerId) -> Option<Contact> {
-        let addrs = if target == self.local {
+    fn told_target(&self, now: Instant, target: PeerId) -> Option<Contact> {
+        let mut addrs = if target == self.local {
             self.ourselves.addrs(|_| true)
         } else {
             self.addrs_of(&target)
         };
+        if addrs.is_empty() {
+            addrs.extend_from_slice(self.server.client(now, &target));
+        }
         (!addrs.is_empty()).then_some(Contact { peer: target, addrs })
     }
 

@@ -624,11 +624,16 @@ impl Kad {
         addrs
     }
 
-    fn handle_disconnected(&mut self, peer: &PeerId, last: bool) {
-        if last {
-            self.known.remove(peer);
-            self.rpc.handle_disconnected(peer);
+    fn handle_disconnected(&mut self, now: Instant, peer: PeerId, last: bool) {
+        if !last {
+            return;
         }
+        if let Some(known) = self.known.remove(&peer) {
+            if self.serving && known.asks_only && !known.addrs.is_empty() {
+                self.server.remember(now, peer, known.addrs);
+            }
+        }
+        self.rpc.handle_disconnected(&peer);
     }
 
     fn handle_stream(&mut self, cx: &mut Context<'_>, input: Input) {
@@ -752,7 +757,7 @@ impl Protocol for Kad {
                     self.peer_connected(cx, &peer);
                 }
             }
-            Input::Disconnected { peer, last, .. } => self.handle_disconnected(&peer, last),
+            Input::Disconnected { peer, last, .. } => self.handle_disconnected(cx.now, peer, last),
             Input::DialFailed { peer: Some(peer), .. } => {
                 if cx.connections(peer).is_empty() {
                     self.rpc.handle_dial_failed(cx, peer);

@@ -6,7 +6,7 @@
 //!
 //! The routing table: `replication` peers for each shared prefix length, of at most 32 addresses each. For each query at most `max_candidates` peers that were heard of
 //! and `max_asked` that were asked; `max_queries` queries, counting those whose end was not read. Requests under way: `max_requests`; more wait within their queries.
-//! For each inbound stream one request or one answer, `max_inbound` streams for each connection. Checks of newcomers: `max_checks`; failures that are remembered: 1 024; peers that were lost and are asked again: 64.
+//! For each inbound stream one request or one answer, `max_inbound` streams for each connection. Checks of newcomers: `max_checks`; failures that are remembered: 1 024; peers that were lost and are asked again: 64; clients that have left: 256 for 15 minutes.
 //! A crawl: `max_crawled` peers, and as many in the full table; its targets 256 KiB. What is provided region by region: `max_swept` keys; four regions at a time, with their servers.
 //! The store: its own limits. Keys and values that we publish: `max_published` each. Regions of crowded keys: one for each query, `max_region` peers of it; sizes: 150 lookups.
 //! Events: `max_events` and the ends of queries.

@@ -1,13 +1,17 @@
 //! The streams of those who ask us: one request after the other, each within its time, each peer at its rate.
 
 use crate::Config;
-use alloc::collections::BTreeMap;
+use alloc::{collections::BTreeMap, vec::Vec};
 use bytes::Bytes;
-use libp2p_proto_core::{Deadline, PeerId, Rates, StreamId, Timers};
+use core::time::Duration;
+use libp2p_proto_core::{Deadline, Instant, Multiaddr, PeerId, Rates, StreamId, Timers};
 use libp2p_proto_stream_protocol::Context;
 
 /// Peers whose rate is remembered.
 const MAX_PEERS: usize = 4096;
+/// Clients whose addresses are told for a while after they have left, and how long: go-libp2p's time for addresses of peers that were connected lately.
+const MAX_CLIENTS: usize = 256;
+const CLIENT_AGE: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Debug)]
 struct Inbound {
@@ -42,6 +46,8 @@ pub(crate) struct Server {
     streams: BTreeMap<StreamId, Inbound>,
     timers: Timers<Timer>,
     rates: Rates<PeerId>,
+    /// Clients that were connected lately, and where they were.
+    clients: BTreeMap<PeerId, (Instant, Vec<Multiaddr>)>,
 }
 
 impl Server {
@@ -50,7 +56,27 @@ impl Server {
             streams: BTreeMap::new(),
             timers: Timers::new(),
             rates: Rates::new(config.rate, MAX_PEERS),
+            clients: BTreeMap::new(),
         }
+    }
+
+    /// A client has left. It comes back to those nearest to it at each of its refreshes; until then we tell where it was.
+    pub(crate) fn remember(&mut self, now: Instant, peer: PeerId, addrs: Vec<Multiaddr>) {
+        self.clients.retain(|_, (at, _)| now.since(*at) < CLIENT_AGE);
+        if self.clients.len() >= MAX_CLIENTS {
+            let oldest = self.clients.iter().min_by_key(|(_, (at, _))| *at);
+            if let Some(oldest) = oldest.map(|(peer, _)| *peer) {
+                self.clients.remove(&oldest);
+            }
+        }
+        self.clients.insert(peer, (now, addrs));
+    }
+
+    /// Where a client was that has left lately.
+    pub(crate) fn client(&self, now: Instant, peer: &PeerId) -> &[Multiaddr] {
+        let known = self.clients.get(peer);
+        let young = known.filter(|(at, _)| now.since(*at) < CLIENT_AGE);
+        young.map_or(&[], |(_, addrs)| addrs)
     }
 
     pub(crate) fn len(&self) -> usize {

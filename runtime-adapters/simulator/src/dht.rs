@@ -21,7 +21,7 @@ use libp2p_proto_kad::{
     Validators,
 };
 use libp2p_proto_stream_protocol::{Context, Fact, Input, Protocol, StreamSpec};
-use std::{cell::RefCell, collections::BTreeMap, net::Ipv4Addr, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 pub use liar::{LIES, Lie};
 
@@ -178,8 +178,6 @@ struct Directory {
     liars: Vec<Contact>,
     /// The first so many places are honest.
     honest: usize,
-    /// Third parties that liars aim at.
-    victims: Vec<Ipv4Addr>,
     /// When those begin who act unasked.
     begin: Instant,
 }
@@ -341,11 +339,6 @@ impl Dht {
             directory,
             dice,
         })
-    }
-
-    /// Third parties at whose addresses [`Lie::Poison`] places peers.
-    pub fn aim(&mut self, victims: Vec<Ipv4Addr>) {
-        self.directory.borrow_mut().victims = victims;
     }
 
     /// Lets everybody join, one after the other, and waits.

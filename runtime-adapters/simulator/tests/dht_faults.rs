@@ -1,5 +1,5 @@
-//! Networks of Kademlia nodes under faults: partitions that heal, half of them gone at once, crowds of identities around a key, floods of records, addresses of
-//! third parties. Small ones; `DHT_HOSTS=1000` runs the tests that say so with as many hosts.
+//! Networks of Kademlia nodes under faults: partitions that heal, half of them gone at once, floods of records; clients, and
+//! networks that grow. Small ones; `DHT_HOSTS=1000` runs the tests that say so with as many hosts.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,10 +9,10 @@
 )]
 
 use libp2p_proto_core::Instant;
-use libp2p_proto_kad::Key;
+use libp2p_proto_kad::{Key, Outcome};
 use libp2p_proto_simulator::{
     Fault, FaultKind, Places,
-    dht::{Dht, DhtPlan, DhtReport},
+    dht::{Dht, DhtPlan, DhtReport, Lie},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -189,4 +189,87 @@ fn the_estimate_of_the_size_follows_a_network_that_grows_and_is_right_after_the_
     let [low, median, high] = estimates(&dht, hosts);
     assert!((all * 0.85..all * 1.15).contains(&median), "{median}");
     assert!(low > all * 0.7 && high < all * 1.3, "{low} to {high}");
+}
+
+/// The part of SIM-029 where stores have room; what a full one keeps is in the tests of `libp2p-proto-kad`.
+#[test]
+fn a_hundred_times_as_many_records_of_others_take_no_honest_one_away_before_it_expires() {
+    let (hosts, records) = (hosts(34), 10_u32);
+    let mut plan = DhtPlan::new(hosts);
+    plan.liars = 4;
+    // All honest records go to twenty servers in ten minutes, and a hundred times as many of each kind besides.
+    plan.lies = vec![Lie::Spam(MINUTE * 10 / (records * 20 * 100 / 4))];
+    plan.config.provider_age = MINUTE * 12;
+    plan.config.value_age = MINUTE * 12;
+    let honest = hosts - plan.liars;
+    let mut dht = Dht::new(plan, 29).unwrap();
+    dht.join().unwrap();
+    let name = |number: u32| format!("/x/honest {number}").into_bytes();
+    let content = |number: u32| format!("content {number}").into_bytes();
+    for number in 0..records {
+        let place = number as usize % honest;
+        dht.begin(place, |kad| kad.provide(content(number))).unwrap();
+        dht.begin(place, |kad| {
+            kad.put_value(name(number), 1_u64.to_be_bytes().to_vec())
+        })
+        .unwrap();
+    }
+    dht.sim.run_for(MINUTE * 10).unwrap();
+    let served: u64 = (0..honest)
+        .map(|place| dht.sim.app(place).unwrap().kad().unwrap().stats().requests_served)
+        .sum();
+    eprintln!("{served} requests served");
+    assert!(served > u64::from(records) * 20 * 100, "the flood arrived");
+    let (mut provided, mut kept) = (0, 0);
+    for number in 0..records {
+        let place = (number as usize + honest / 2) % honest;
+        let providers = dht
+            .begin(place, |kad| kad.find_providers(content(number), 0))
+            .unwrap();
+        let value = dht
+            .begin(place, |kad| kad.get_value(name(number), Some(0)))
+            .unwrap();
+        dht.sim.run_for(Duration::from_secs(8)).unwrap();
+        let by = dht.sim.peer(number as usize % honest).unwrap();
+        let found = dht.take(place, providers).unwrap().0;
+        provided += usize::from(
+            matches!(found, Ok(Outcome::Providers(found)) if found.iter().any(|found| found.peer == by)),
+        );
+        let found = dht.take(place, value).unwrap().0;
+        kept += usize::from(
+            matches!(found, Ok(Outcome::Value { value, .. }) if value[..] == 1_u64.to_be_bytes()),
+        );
+    }
+    at_least(provided, records as usize, 990, "contents");
+    at_least(kept, records as usize, 990, "values");
+}
+
+/// About one in ten hosts is a client.
+// covers: KAD-062
+#[test]
+fn a_client_is_found_by_a_third_node_a_quarter_of_an_hour_after_it_came() {
+    let hosts = hosts(100);
+    let mut plan = DhtPlan::new(hosts);
+    plan.clients = 100;
+    let mut dht = Dht::new(plan, 62).unwrap();
+    dht.join().unwrap();
+    let serves = |dht: &Dht, place: usize| dht.sim.app(place).unwrap().kad().unwrap().is_serving();
+    let clients: Vec<usize> = (0..hosts).filter(|place| !serves(&dht, *place)).collect();
+    assert!(clients.len() >= 5);
+    dht.sim.run_for(MINUTE * 15).unwrap();
+    let mut found = 0;
+    for client in &clients {
+        let (peer, addr) = (
+            dht.sim.peer(*client).unwrap(),
+            dht.sim.address_of(*client).unwrap(),
+        );
+        let asker = (0..hosts)
+            .find(|place| serves(&dht, *place) && *place > 20)
+            .unwrap();
+        let query = dht.begin(asker, |kad| kad.find_peer(peer)).unwrap();
+        dht.sim.run_for(MINUTE).unwrap();
+        let (result, _) = dht.take(asker, query).unwrap();
+        found += usize::from(matches!(&result, Ok(Outcome::Peer { addrs, .. }) if addrs.contains(&addr)));
+    }
+    at_least(found, clients.len(), 900, "clients that were found");
 }

@@ -8,9 +8,6 @@ use libp2p_proto_kad::{Contact, Message, MessageType, Record};
 use libp2p_proto_stream_protocol::{Context, Dial, Framing, Input, OpenError, Protocol, StreamSpec, Target};
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
-/// Addresses of one peer that a liar names.
-const MANY_ADDRS: u16 = 1000;
-
 /// What a liar does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
@@ -26,8 +23,6 @@ pub enum Lie {
     Bogus,
     /// Names a thousand peers that do not exist.
     Huge,
-    /// Names peers that do not exist at the addresses of [third parties](super::Dht::aim), one of them at a thousand.
-    Poison,
     /// Answers nothing, and announces contents and values of its own to one honest host after the other, so often.
     Spam(Duration),
 }
@@ -77,27 +72,6 @@ impl Liar {
             turn: 0,
             next: Instant::ZERO,
         }
-    }
-
-    /// Peers that do not exist, at the addresses of third parties.
-    fn aimed(&mut self) -> Vec<Contact> {
-        let directory = Rc::clone(&self.directory);
-        let victims = &directory.borrow().victims;
-        let contact = |number: u16| {
-            let addrs = victims.iter().flat_map(|victim| {
-                let ports = if number == 0 {
-                    1..=MANY_ADDRS
-                } else {
-                    number..=number
-                };
-                ports.map(|port| Multiaddr::tcp((*victim).into(), 4000_u16.saturating_add(port)))
-            });
-            Contact {
-                peer: PeerId::random(&mut self.dice),
-                addrs: addrs.collect(),
-            }
-        };
-        (0..20).map(contact).collect()
     }
 
     /// One more content and one more value for the next honest host.
@@ -187,7 +161,6 @@ impl Liar {
         }
         match self.lie {
             Lie::Silence | Lie::Spam(_) => return None,
-            Lie::Poison => answer.closer = self.aimed(),
             Lie::Invent => answer.closer = self.invented(20),
             Lie::Promote | Lie::Slow => answer.closer = self.friends(),
             Lie::Huge => answer.closer = self.invented(1000),
