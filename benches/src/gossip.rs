@@ -5,7 +5,7 @@ use crate::{
     app::{Mount, TOPIC, numbered},
     on_mio::{Peer, Running},
     ratio,
-    usage::{Watch, raise_file_limit, rss_kib},
+    usage::{Watch, raise_file_limit, rss_kib, until},
 };
 use libp2p_proto_core::Multiaddr;
 use libp2p_proto_gossipsub::Event;
@@ -66,19 +66,6 @@ fn run(peer: Peer, shared: Arc<Shared>) -> Running {
     })
 }
 
-/// Waits until a counter has reached a number.
-fn until(counter: &AtomicUsize, wanted: usize) -> Result<(), Failure> {
-    let watch = Watch::start();
-    while counter.load(Ordering::Relaxed) < wanted {
-        if watch.seconds().0 > PATIENCE.as_secs_f64() {
-            let got = counter.load(Ordering::Relaxed);
-            return Err(format!("{got} of {wanted} came").into());
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
-    Ok(())
-}
-
 /// So many nodes in a ring with chords; each publishes in its turn of each wave, and the next wave begins when all have everything.
 pub(crate) fn mesh(nodes: usize, messages: usize) -> Result<Value, Failure> {
     raise_file_limit();
@@ -102,7 +89,7 @@ pub(crate) fn mesh(nodes: usize, messages: usize) -> Result<Value, Failure> {
         }
     }
     let running: Vec<Running> = peers.into_iter().map(|peer| run(peer, shared.clone())).collect();
-    until(&shared.joined, nodes * 2 * DIALS)?;
+    until(&shared.joined, nodes * 2 * DIALS, PATIENCE)?;
     thread::sleep(SETTLE);
     let idle = rss_kib();
     let others = nodes - 1;
@@ -110,7 +97,7 @@ pub(crate) fn mesh(nodes: usize, messages: usize) -> Result<Value, Failure> {
     let wave = |expected: &mut usize| {
         *expected += nodes * others;
         shared.wanted.fetch_add(1, Ordering::Relaxed);
-        until(&shared.delivered, *expected)
+        until(&shared.delivered, *expected, PATIENCE)
     };
     wave(&mut expected)?;
     let waves = messages.div_ceil(nodes);

@@ -5,7 +5,7 @@ use crate::{
     app::{Mount, numbered},
     on_mio::{Peer, Running},
     ratio,
-    usage::{Watch, raise_file_limit, rss_kib},
+    usage::{Watch, raise_file_limit, rss_kib, until},
 };
 use libp2p_proto_core::{Multiaddr, PeerId, Rng};
 use libp2p_proto_kad::{Effort, Event, Key, Outcome};
@@ -100,19 +100,6 @@ fn run(peer: Peer, number: usize, local: PeerId, shared: Arc<Shared>) -> Running
     })
 }
 
-/// Waits until a counter has reached a number.
-fn until(counter: &AtomicUsize, wanted: usize) -> Result<(), Failure> {
-    let watch = Watch::start();
-    while counter.load(Ordering::Relaxed) < wanted {
-        if watch.seconds().0 > PATIENCE.as_secs_f64() {
-            let got = counter.load(Ordering::Relaxed);
-            return Err(format!("{got} of {wanted} came").into());
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
-    Ok(())
-}
-
 /// Waits until a counter of requests stands still.
 fn until_quiet(counter: &AtomicUsize) -> Result<(), Failure> {
     let watch = Watch::start();
@@ -190,7 +177,7 @@ pub(crate) fn network(nodes: usize, lookups: usize) -> Result<Value, Failure> {
         *expected += nodes;
         shared.wanted.fetch_add(1, Ordering::Relaxed);
         wakers.iter().for_each(Waker::wake_by_ref);
-        until(&shared.ended, *expected)
+        until(&shared.ended, *expected, PATIENCE)
     };
     wave(&mut expected)?;
     let waves = lookups.div_ceil(nodes);

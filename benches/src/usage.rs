@@ -1,10 +1,15 @@
 //! What this process has used.
 
+use crate::Failure;
 use nix::sys::{
     resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit},
     time::TimeVal,
 };
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
 /// CPU time of this process so far, user and system.
 pub(crate) fn cpu() -> Duration {
@@ -60,4 +65,17 @@ impl Watch {
             cpu().saturating_sub(self.cpu).as_secs_f64(),
         )
     }
+}
+
+/// Waits until a counter has reached a number, or longer than that is worth.
+pub(crate) fn until(counter: &AtomicUsize, wanted: usize, patience: Duration) -> Result<(), Failure> {
+    let watch = Watch::start();
+    while counter.load(Ordering::Relaxed) < wanted {
+        if watch.seconds().0 > patience.as_secs_f64() {
+            let got = counter.load(Ordering::Relaxed);
+            return Err(format!("{got} of {wanted} came").into());
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
 }
