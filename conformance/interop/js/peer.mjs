@@ -430,7 +430,13 @@ async function dial (o) {
   let connection
   try {
     node = await start(o)
-    node.firstIdentify = new Promise((resolve) => node.addEventListener('peer:identify', (event) => resolve(event.detail)))
+    // Who is dialed through a relay has to be told from the relay, which identifies itself first.
+    const target = o.addr.match(/\/p2p\/([^/]+)$/)?.[1]
+    node.firstIdentify = new Promise((resolve) => node.addEventListener('peer:identify', ({ detail }) => {
+      if (target == null || detail.peerId.toString() === target) {
+        resolve(detail)
+      }
+    }))
     const begun = performance.now()
     connection = await Promise.race([node.dial(multiaddr(o.addr), { signal: over.signal }), timedOut])
     await line({

@@ -169,6 +169,12 @@ impl Listener {
                 }
                 relay::Event::Reserved { addrs, .. } => self.reserved = Some(Ok(addrs)),
                 relay::Event::NotReserved { failure, .. } => self.reserved = Some(Err(failure)),
+                // A walk through the table of Kademlia meets others, who say in identify whether they are relays.
+                relay::Event::CandidatesWanted => {
+                    if let Some(kad) = &mut self.kad {
+                        kad.refresh();
+                    }
+                }
                 relay::Event::Lost { relay } => {
                     self.say(json!({ "event": "reservation-lost", "peer": relay.to_string() }));
                 }
