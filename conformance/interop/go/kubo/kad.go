@@ -103,7 +103,19 @@ func (n *node) FindProviders(ctx context.Context, text string) (found []string, 
 	return found, err
 }
 
+// FindPeer asks again if the peer is found without addresses: of a peer that it is connected to a daemon tells what its address book has at once, which is nothing for the
+// moment in which identify puts the peer's own addresses in place of those that led to it.
 func (n *node) FindPeer(ctx context.Context, id string) (found []string, err error) {
+	for try := 0; try < 4 && err == nil && len(found) == 0; try++ {
+		if try > 0 {
+			time.Sleep(poll)
+		}
+		found, err = n.addresses(ctx, id)
+	}
+	return found, err
+}
+
+func (n *node) addresses(ctx context.Context, id string) (found []string, err error) {
 	err = n.query(ctx, "routing/findpeer", url.Values{"arg": {id}}, routing.FinalPeer, func(event routing.QueryEvent) {
 		for _, peer := range event.Responses {
 			for _, addr := range peer.Addrs {
