@@ -35,10 +35,10 @@ impl Gossipsub {
             .copied()
             .collect();
         let mut targets = self.listed(topic, |peer, entry| {
-            entry.gossips()
+            entry.score >= threshold
+                && entry.gossips()
                 && !members.contains(&peer)
                 && !self.explicit.contains(&peer)
-                && entry.score >= threshold
                 && !(supports && entry.requests_partial(topic))
         });
         let most = self.gossip_targets(targets.len());

@@ -140,13 +140,14 @@ impl Gossipsub {
             return;
         }
         let members = self.mesh.get(topic);
+        // What lies with the peer first: of a thousand peers the rest need not be looked up.
         let found = self.candidates(cx, topic, count, |peer, entry| {
-            entry.gossips()
+            wanted(entry)
+                && entry.score >= 0.0
+                && entry.gossips()
                 && members.is_none_or(|members| !members.contains(&peer))
                 && !self.explicit.contains(&peer)
                 && self.backoffs.get(topic, peer).is_none()
-                && entry.score >= 0.0
-                && wanted(entry)
         });
         for peer in found {
             self.graft(topic, peer);
