@@ -124,9 +124,11 @@ fn circuit(bytes: &Bytes) {
     run(&mut bench, &mut relay, &mut source, &mut target);
     bench.with(1, &source, |cx| cx.write(stream, connect)).unwrap();
     run(&mut bench, &mut relay, &mut source, &mut target);
-    bench
-        .with(1, &source, |cx| cx.write(stream, bytes.clone()))
-        .unwrap();
+    let written = bench.with(1, &source, |cx| {
+        cx.reframe(stream, Framing::Raw);
+        cx.write(stream, bytes.clone())
+    });
+    written.unwrap();
     run(&mut bench, &mut relay, &mut source, &mut target);
     let came = target.opened().last().map(|stream| target.frames(*stream));
     let came = came.into_iter().flatten().skip(1).map(|frame| frame.len());
