@@ -293,13 +293,14 @@ mod tests {
     fn dials_that_came_to_nothing_leave_both_ends_to_the_next_one() {
         let [ours, theirs] = ["127.0.0.1:0"; 2].map(|addr| listen(addr.parse().unwrap()).unwrap());
         let (local, remote) = (ours.local_addr().unwrap(), theirs.local_addr().unwrap());
+        let listening = [to_multiaddr(local)];
         drop(theirs);
         for _ in 0..3 {
             // Refused now, or once the socket is asked.
-            drop(connect_from([local].into_iter(), remote));
+            drop(connect(&listening, remote));
         }
         let _theirs = listen(remote).unwrap();
-        let socket = connect_from([local].into_iter(), remote).unwrap();
+        let socket = connect(&listening, remote).unwrap();
         assert_eq!(socket.local_addr().unwrap(), local);
     }
 
