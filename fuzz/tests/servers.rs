@@ -22,6 +22,7 @@ use libp2p_proto_core::{
 use libp2p_proto_dcutr::Dcutr;
 use libp2p_proto_echo::Echo;
 use libp2p_proto_fetch::Fetch;
+use libp2p_proto_fuzz::scene::Knowing;
 use libp2p_proto_gossipsub::Gossipsub;
 use libp2p_proto_identify::{Identify, PUSH_NAME};
 use libp2p_proto_identity::{Identity, Keypair};
@@ -245,8 +246,9 @@ fn vul_180_what_one_peer_lets_a_server_keep_has_an_end() {
         ip_rate: rate,
         ..RelayConfig::default()
     };
-    let mut node = Relay::new(identity(), Some(config), None).unwrap();
-    let read = |node: &mut Relay| while node.poll_event().is_some() {};
+    // Nobody is served who could not be told where we are.
+    let mut node = Knowing::reachable(Relay::new(identity(), Some(config), None).unwrap());
+    let read = |node: &mut Knowing<Relay>| while node.machine.poll_event().is_some() {};
     let (held, spoke) = flood(&mut node, relay, read, count());
     assert!(spoke && held <= BUDGET, "relay: {held}");
 
