@@ -127,7 +127,7 @@ impl<A: App> Handle<A> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotTcp`], [`Error::Io`], [`Error::Closed`].
+    /// [`os::Error::NotTcp`](crate::os::Error::NotTcp) and [`os::Error::Io`](crate::os::Error::Io) as [`Error::Os`], [`Error::Closed`].
     pub async fn listen(&self, addr: Multiaddr) -> Result<Multiaddr, Error> {
         self.ask(|sender| Command::Request(Request::Listen(addr, sender)))
             .await?
