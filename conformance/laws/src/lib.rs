@@ -35,6 +35,12 @@
 mod machine;
 pub mod protocol;
 
+/// Prints the hash of a machine's traces, so that those of different builds can be compared: `conformance/laws/run`.
+fn told<T>(hash: u64) -> u64 {
+    println!("\nlaw {} {hash:016x}", core::any::type_name::<T>());
+    hash
+}
+
 pub use machine::{Laws, Machine, Said, Script};
 
 #[doc(hidden)]

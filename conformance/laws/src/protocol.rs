@@ -151,7 +151,7 @@ impl<P: Subject> Laws<P> {
                     (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
                 });
         }
-        hash
+        crate::told::<P>(hash)
     }
 
     /// Law 9, commands included: what a journal has is all that an application does.
