@@ -164,6 +164,8 @@ pub struct Limits {
     pub max_groups_per_peer: usize,
     /// Groups of partial messages begun by peers, of one topic. Default 255, as go.
     pub max_groups: usize,
+    /// Bytes of the name of a group. RPCs with longer ones are refused. Default 1 024.
+    pub max_group: usize,
     /// Bytes of what a peer says that it has and wants of one group. RPCs with more are refused. Default 1 024.
     pub max_metadata: usize,
     /// Groups of one topic of which it is kept what one peer has and wants; what it says of others is told all the same. Default 64.
@@ -212,6 +214,7 @@ impl Default for Limits {
             max_publications: 4096,
             max_groups_per_peer: 8,
             max_groups: 255,
+            max_group: 1024,
             max_metadata: 1024,
             max_metadata_per_peer: 64,
             max_groups_told: 128,

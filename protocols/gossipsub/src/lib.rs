@@ -18,7 +18,7 @@
 //! | messages that wait for a verdict | `max_pending`, 1 024, and `max_pending_bytes`, 16 MiB | dropped, and their senders paused |
 //! | promises, back-offs | 65 536 each | not asked; the one that ends first is forgotten |
 //! | gone peers with a score, deliveries | `max_retained`, 10 000; `max_deliveries`, 100 000, for 120 s | the best, the oldest are forgotten |
-//! | groups that peers begin, what they have and want | `max_groups_per_peer`, 8, and `max_groups`, 255, a topic; `max_metadata_per_peer`, 64 of 1 KiB (`max_metadata`) | ignored; refused |
+//! | groups that peers begin, what they have and want | `max_groups_per_peer`, 8, and `max_groups`, 255, a topic, with names of 1 KiB (`max_group`); `max_metadata_per_peer`, 64 of 1 KiB (`max_metadata`) | ignored; refused |
 //! | what we have and want, for a peer | `max_queue_partial`, 256; parts are among its messages | not told |
 //! | fingerprints of messages | `max_seen`, if `fast_id` is set | the oldest are forgotten |
 //! | events, commands, reports, steps of the trace | 4 096 each | lost and counted; refused; not reported; lost |

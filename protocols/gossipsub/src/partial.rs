@@ -122,7 +122,7 @@ impl Gossipsub {
             return;
         };
         let limits = &self.config.limits;
-        if metadata.as_ref().map_or(0, Bytes::len) > limits.max_metadata {
+        if group.len() > limits.max_group || metadata.as_ref().map_or(0, Bytes::len) > limits.max_metadata {
             self.stats.refused = self.stats.refused.saturating_add(1);
             return;
         }

@@ -266,6 +266,7 @@ fn what_a_peer_has_replaces_what_it_had_and_silence_replaces_nothing() {
 #[test]
 fn what_peers_say_of_groups_is_bounded_and_so_is_what_they_are_told() {
     let limits = Limits {
+        max_group: 2,
         max_metadata: 10,
         max_metadata_per_peer: 3,
         max_groups_told: 2,
@@ -280,9 +281,13 @@ fn what_peers_say_of_groups_is_bounded_and_so_is_what_they_are_told() {
     rig.events.clear();
     rig.say(0, &partial("t", "a", None, Some("0123456789")));
     rig.say(0, &partial("t", "b", None, Some("0123456789a")));
+    rig.say(0, &partial("t", "bc", None, None));
+    rig.say(0, &partial("t", "bcd", None, None));
     let told: Vec<_> = rig.events.drain(..).collect();
-    assert!(matches!(&told[..], [Event::Partial { group, .. }] if group == "a"));
-    assert_eq!(rig.router.stats().refused, 1);
+    let heard =
+        |event: &Event| matches!(event, Event::Partial { group, .. } if group == "a" || group == "bc");
+    assert!(told.len() == 2 && told.iter().all(heard));
+    assert_eq!(rig.router.stats().refused, 2);
     for group in ["c", "d", "e", "f"] {
         rig.say(0, &partial("t", group, None, Some("m")));
     }
