@@ -201,6 +201,8 @@ impl Upkeep {
 
     /// Remembers a peer that was lost; of too many, those that were here longest.
     fn remember(&mut self, lost: Lost) {
+        // One that comes and goes has one place.
+        self.lost.retain(|known| known.contact.peer != lost.contact.peer);
         if self.lost.len() >= MAX_LOST {
             let least = self.lost.iter().map(|known| known.tenure).min();
             if least.is_some_and(|least| least >= lost.tenure) {
@@ -731,5 +733,43 @@ impl Kad {
             }
         }
         self.set_publish_timer();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libp2p_proto_core::Rng;
+
+    #[test]
+    fn a_lost_peer_has_one_place_and_of_too_many_those_stay_that_were_here_longest() {
+        let mut dice = Rng::from_seed([3; 32]);
+        let mut lose = |upkeep: &mut Upkeep, peer: Option<PeerId>, tenure: u64| {
+            let peer = peer.unwrap_or_else(|| PeerId::random(&mut dice));
+            upkeep.remember(Lost {
+                contact: Contact {
+                    peer,
+                    addrs: Vec::new(),
+                },
+                at: Instant::ZERO,
+                tenure: Duration::from_secs(tenure),
+            });
+            peer
+        };
+        let mut upkeep = Upkeep::default();
+        let first = lose(&mut upkeep, None, 100);
+        let flapping = lose(&mut upkeep, None, 1);
+        for _ in 0..1000 {
+            lose(&mut upkeep, Some(flapping), 1);
+        }
+        assert_eq!(upkeep.lost.len(), 2);
+        for tenure in 2..200 {
+            lose(&mut upkeep, None, tenure);
+        }
+        let has = |peer| upkeep.lost.iter().any(|known| known.contact.peer == peer);
+        assert_eq!(upkeep.lost.len(), MAX_LOST);
+        assert!(!has(first) && !has(flapping));
+        let least = upkeep.lost.iter().map(|known| known.tenure).min();
+        assert_eq!(least, Some(Duration::from_secs(136)));
     }
 }
