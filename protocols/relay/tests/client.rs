@@ -681,16 +681,7 @@ fn a_relay_that_says_nothing_is_cut_off() {
 
 /// A message of this type with these of the parts 2 to 4.
 fn stop(kind: u8, parts: u8) -> Vec<u8> {
-    let id = peer(5).as_bytes().to_vec();
-    let len = u8::try_from(id.len()).unwrap();
-    let peer = [&[0x12, len + 2, 0x0a, len][..], &id].concat();
-    let all = [peer, vec![0x1a, 2, 8, 1], vec![0x20, 100]];
-    let chosen = all
-        .into_iter()
-        .enumerate()
-        .filter(|(place, _)| parts >> place & 1 == 1)
-        .flat_map(|(_, part)| part);
-    [8, kind].into_iter().chain(chosen).collect()
+    with_parts(kind, peer(5), &[&[0x1a, 2, 8, 1], &[0x20, 100]], parts)
 }
 
 // covers: RLY-086

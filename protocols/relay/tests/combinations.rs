@@ -88,16 +88,12 @@ fn vul_133_a_circuit_takes_a_connection_that_holds_a_slot_and_without_one_there_
 
 /// A message of this type with these of the parts 2 to 5.
 fn hop(kind: u8, parts: u8) -> Vec<u8> {
-    let id = peer(3).as_bytes().to_vec();
-    let len = u8::try_from(id.len()).unwrap();
-    let peer = [&[0x12, len + 2, 0x0a, len][..], &id].concat();
-    let all = [peer, vec![0x1a, 2, 8, 5], vec![0x22, 2, 8, 1], vec![0x28, 100]];
-    let chosen = all
-        .into_iter()
-        .enumerate()
-        .filter(|(place, _)| parts >> place & 1 == 1)
-        .flat_map(|(_, part)| part);
-    [8, kind].into_iter().chain(chosen).collect()
+    with_parts(
+        kind,
+        peer(3),
+        &[&[0x1a, 2, 8, 5], &[0x22, 2, 8, 1], &[0x28, 100]],
+        parts,
+    )
 }
 
 // covers: RLY-003, RLY-007, RLY-083

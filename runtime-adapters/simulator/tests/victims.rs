@@ -12,13 +12,16 @@ mod support;
 use libp2p_proto_core::{Component, ConnectionId, Deadline, Instant, Multiaddr, PeerId, ProtocolName, Rng};
 use libp2p_proto_dcutr::{Config, Dcutr, HolePunch, NAME};
 use libp2p_proto_identify::{self as identify, Identify};
-use libp2p_proto_relay::{self as relay, Relay};
+use libp2p_proto_relay::Relay;
 use libp2p_proto_simulator::{App, Birth, Error, Lent, Scenario, Sim, Step};
 use libp2p_proto_stream_protocol::{Context, Dial, Framing, Input, Protocol, StreamSpec, Target};
 use std::time::Duration;
-use support::{apart, millis, punch::error, seconds};
+use support::{
+    apart, millis,
+    punch::{RELAY, error, relay},
+    seconds,
+};
 
-const RELAY: usize = 0;
 const HONEST: usize = 1;
 const LIAR: usize = 2;
 const VICTIMS: core::ops::Range<usize> = 3..7;
@@ -133,21 +136,12 @@ struct Node {
 
 impl Node {
     fn new(birth: &Birth<'_>) -> Result<Self, Error> {
-        let identity = birth.identity.clone();
-        let client = relay::ClientConfig {
-            automatic: false,
-            ..relay::ClientConfig::default()
-        };
-        let (server, client) = match birth.place {
-            RELAY => (Some(relay::ServerConfig::default()), None),
-            _ => (None, Some(client)),
-        };
         let lies = birth.place == LIAR;
         let honest = |make: fn(&Birth<'_>) -> Result<Identify, Error>| Some(make(birth)).filter(|_| !lies);
         let identify =
             honest(|birth| Identify::new(birth.identity.clone(), identify::Config::default()).map_err(error));
         Ok(Self {
-            relay: Relay::new(identity, server, client).map_err(error)?,
+            relay: relay(birth)?,
             identify: identify.transpose()?,
             dcutr: if lies {
                 None

@@ -142,3 +142,18 @@ pub fn status(message: Option<HopMessage>) -> Option<Status> {
         _ => None,
     }
 }
+
+/// A message of this type about a peer, with those of the parts that `chosen` has a bit for: the peer is the first, `others` follow.
+pub fn with_parts(kind: u8, about: PeerId, others: &[&[u8]], chosen: u8) -> Vec<u8> {
+    let id = about.as_bytes();
+    let len = u8::try_from(id.len()).unwrap();
+    let about = [&[0x12, len + 2, 0x0a, len][..], id].concat();
+    let parts = [&about[..]].into_iter().chain(others.iter().copied());
+    let chosen = parts.enumerate().filter(|(place, _)| chosen >> place & 1 == 1);
+    [&[8, kind][..]]
+        .into_iter()
+        .chain(chosen.map(|(_, part)| part))
+        .flatten()
+        .copied()
+        .collect()
+}

@@ -22,20 +22,25 @@ pub struct Node {
     pub told: Vec<dcutr::Event>,
 }
 
+/// The first host serves as a relay, the others take slots that they are told to.
+pub fn relay(birth: &Birth<'_>) -> Result<Relay, Error> {
+    let client = relay::ClientConfig {
+        automatic: false,
+        ..relay::ClientConfig::default()
+    };
+    let (server, client) = match birth.place {
+        RELAY => (Some(relay::ServerConfig::default()), None),
+        _ => (None, Some(client)),
+    };
+    Relay::new(birth.identity.clone(), server, client).map_err(error)
+}
+
 impl Node {
     pub fn new(birth: &Birth<'_>) -> Result<Self, Error> {
         let identity = birth.identity.clone();
-        let client = relay::ClientConfig {
-            automatic: false,
-            ..relay::ClientConfig::default()
-        };
-        let (server, client) = match birth.place {
-            RELAY => (Some(relay::ServerConfig::default()), None),
-            _ => (None, Some(client)),
-        };
         Ok(Self {
-            identify: Identify::new(identity.clone(), identify::Config::default()).map_err(error)?,
-            relay: Relay::new(identity, server, client).map_err(error)?,
+            identify: Identify::new(identity, identify::Config::default()).map_err(error)?,
+            relay: relay(birth)?,
             dcutr: Dcutr::new(dcutr::Config::default()).map_err(error)?,
             told: Vec::new(),
         })
